@@ -1,0 +1,89 @@
+# make            the library, the command line and the Clang shim, under $(BUILD)
+# make deps       installs what is needed, from Debian packages (root)
+# make check      the tests: no network, no GPU, a few minutes on two cores
+# make golden     rewrites expectations; review the diff
+# make check-asan the tests under AddressSanitizer and UBSan
+# make fuzz       ten minutes of fuzzing (FUZZ_SECONDS=600)
+# make bench      ratios to the machine's peak, measured in the run
+# make install    under $(DESTDIR)$(PREFIX)
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+CC     ?= cc
+CXX    ?= c++
+LLVM   ?= 19
+CFLAGS ?= -O2 -g
+WARN    = -Wall -Wextra -Wshadow -Wconversion -Wpedantic
+DEFS    = -D_GNU_SOURCE -I. -Iinclude
+C17     = -std=c17 $(WARN) $(DEFS) $(CFLAGS) $(SANITIZE) -MMD -MP
+LIBS    = -lsqlite3 -lcjson -lpthreadpool -lmd -ltcc -ldl -lm -lpthread
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+ifeq ($(origin CXX),default)
+CXX = g++
+endif
+
+FOLDERS  = base dsl codegen targets cache search runtime
+# Texts that generated code or the language needs at run time, embedded.
+EMBED    = dsl/prelude.att $(wildcard codegen/prelude/*.h) $(wildcard cache/*.sql)
+LIB_SRC  = $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
+LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o) $(EMBED:%=$(BUILD)/embed/%.o) $(BUILD)/codegen_digest.o
+CLI_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
+TEST_SRC = $(wildcard tests/*_test.c)
+TESTS    = $(TEST_SRC:%.c=$(BUILD)/%)
+SHIM     = $(BUILD)/libattune-clang.so
+LIB      = $(BUILD)/libattune.a
+
+lib: $(LIB)
+
+all: lib $(BUILD)/attune $(SHIM)
+
+$(LIB): $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/attune: $(CLI_OBJ) $(LIB)
+	$(CC) $(SANITIZE) -rdynamic -o $@ $(CLI_OBJ) $(LIB) $(LIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(C17) -DATTUNE_LIBDIR='"$(PREFIX)/lib"' -c -o $@ $<
+
+# The one piece of C++: Clang and LLVM in process, opened at run time.
+$(SHIM): targets/clang_shim.cpp targets/clang_shim.h
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -O1 -fPIC -shared -fno-rtti -fno-exceptions -Wall -I. \
+	  -isystem $(shell llvm-config-$(LLVM) --includedir) -o $@ $< \
+	  -L$(shell llvm-config-$(LLVM) --libdir) -lclang-cpp -lLLVM-$(LLVM) -Wl,-rpath,$(shell llvm-config-$(LLVM) --libdir)
+
+$(BUILD)/embed/%.o: % scripts/embed
+	@mkdir -p $(@D)
+	scripts/embed $< > $(@:.o=.c)
+	$(CC) -std=c17 -c -o $@ $(@:.o=.c)
+
+# Part of every cache key: what turns a cascade into C.
+DIGEST_SRC = $(sort $(wildcard dsl/*.c dsl/*.h dsl/*.att codegen/*.c codegen/*.h codegen/prelude/*.h))
+$(BUILD)/codegen_digest.o: $(DIGEST_SRC)
+	@mkdir -p $(@D)
+	printf 'const char *codegen_digest(void);\nconst char *codegen_digest(void)\n{\n\treturn "%s";\n}\n' \
+	  $$(cat $^ | sha256sum | cut -d' ' -f1) > $(@:.o=.c)
+	$(CC) -std=c17 -c -o $@ $(@:.o=.c)
+
+$(BUILD)/tests/%: tests/%.c tests/tap.h $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
+
+check: all $(TESTS)
+	ATTUNE=$(BUILD)/attune BUILD=$(BUILD) prove -j2 --timer --exec '' $(TESTS) $(wildcard tests/*.t)
+
+deps:
+	scripts/deps
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all lib check deps clean
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

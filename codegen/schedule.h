@@ -1,0 +1,86 @@
+/* schedule.h: how a cascade's streams run on a machine, as a value.
+ *
+ * A schedule is one kernel record a stream, plus what is global. It prints as lines a person can read, pin
+ * and edit, and parses back. Legality is a result with a reason, not an error. The search walks a `space`:
+ * named dimensions with a few choices each; a point is one choice a dimension.
+ */
+#ifndef ATTUNE_CODEGEN_SCHEDULE_H
+#define ATTUNE_CODEGEN_SCHEDULE_H
+
+#include "base/diag.h"
+#include "codegen/kernel.h"
+#include "codegen/machine.h"
+#include "codegen/stream.h"
+#include "codegen/tile.h"
+
+enum sparsity { SPARSITY_BOUNDS, SPARSITY_MASK };
+
+struct contract_schedule {
+	uint8_t rows, lanes; /* register block: rows by vectors */
+	bool pack;           /* operand b is packed into panels by a phase of its own */
+};
+
+enum { MAX_CONTRACTS = 8 };
+struct stream_schedule {
+	int64_t row_tile;    /* coordinates of the tiled row index a task covers */
+	int64_t stream_tile; /* coordinates of the streamed index a tile covers */
+	bool heavy_first;    /* tasks of the tiled row index last to first */
+	bool down;           /* streamed tiles last to first */
+	enum sparsity sparsity;
+	int ncontracts;      /* in the order the stream has them */
+	struct contract_schedule contract[MAX_CONTRACTS];
+};
+
+enum { MAX_STREAMS = 32 };
+struct schedule {
+	enum isa isa;
+	bool fused; /* false: the naive form, every equation a stream of its own */
+	int exp_degree; /* of the polynomial for exp, 3 to 6 */
+	enum dtype compute;
+	int nstreams;
+	struct stream_schedule stream[MAX_STREAMS];
+};
+
+/* What a schedule is for: streams of a cascade whose ranks are bound. `unfused` may be NULL. */
+struct problem {
+	struct arena *arena;
+	struct streams *fused, *unfused;
+	const struct machine *machine;
+};
+
+struct schedule schedule_default(const struct problem *, enum isa);
+void schedule_print(const struct problem *, const struct schedule *, struct text *);
+bool schedule_parse(const struct problem *, const char *source, size_t size, struct schedule *, struct diags *);
+/* NULL when legal, else why not, in `arena`. */
+const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
+
+enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
+struct dimension {
+	const char *name; /* "rows n", "lanes S" */
+	int choices;
+	int64_t value[MAX_CHOICES];
+};
+struct space {
+	const struct problem *problem;
+	enum isa isa;
+	int dimensions;
+	struct dimension dimension[MAX_DIMENSIONS];
+};
+struct point {
+	uint8_t choice[MAX_DIMENSIONS];
+};
+void space_init(struct space *, const struct problem *, enum isa);
+struct schedule space_schedule(const struct space *, const struct point *);
+/* The point nearest to a schedule (the default, a winner of another shape). */
+struct point space_nearest(const struct space *, const struct schedule *);
+
+/* Cascade × schedule. The schedule must be legal. Lives in `arena`. */
+struct tile_program *tile_build(struct arena *, const struct problem *, const struct schedule *);
+
+/* Tile program to C. */
+struct kernel_source emit_c(struct arena *, const struct tile_program *, enum isa, int exp_degree);
+
+/* SHA-256 over the sources of everything that turns a cascade into C: part of every cache key. */
+const char *codegen_digest(void);
+
+#endif

@@ -1,0 +1,58 @@
+/* target.h: what turns C text into callable code. A target is one file and one line in targets[]. */
+#ifndef ATTUNE_TARGETS_TARGET_H
+#define ATTUNE_TARGETS_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/text.h"
+#include "codegen/kernel.h"
+#include "codegen/machine.h"
+
+/* An object: what the cache keeps. For a target without relocatable objects it is the text itself. */
+struct object {
+	void *bytes; /* malloc'ed; give back with object_free */
+	size_t size;
+};
+void object_free(struct object *);
+
+struct module; /* loaded code, private to its target */
+
+struct target_options {
+	enum isa isa;
+	int optimise; /* 1 while searching, 3 for what is kept */
+};
+
+struct target {
+	const char *name;
+	/* NULL when the target works here, else why not and the mend, in `arena`. Loads what it needs. */
+	const char *(*missing)(struct arena *);
+	/* Its version and resolved flags for these options, for cache keys; never a literal "native". */
+	const char *(*version)(struct arena *, const struct target_options *);
+	bool (*supports)(enum isa);
+	/* Text to object. False with diagnostics on errors; a crash of the compiler is an error too. */
+	bool (*compile)(const char *text, const struct target_options *, struct object *, struct text *diagnostics);
+	/* Object to code in this process. NULL with diagnostics. Thread-safe. */
+	struct module *(*load)(const struct object *, const struct target_options *, struct text *diagnostics);
+	void *(*symbol)(struct module *, const char *name);
+	void (*unload)(struct module *);
+};
+
+extern const struct target target_clang, target_tcc;
+extern const struct target *const targets[]; /* NULL-terminated, best first */
+const struct target *target_find(const char *name);
+
+/* This machine by CPUID and sysfs; measured fields 0. */
+void machine_detect(struct machine *);
+/* Probes peak and bandwidth with the calling thread, about 0.2 s. */
+void machine_measure(struct machine *);
+/* One short probe of the f32 FMA peak for an ISA, flop/s by thread CPU time; for interleaving with kernels. */
+double machine_peak_probe(enum isa);
+/* Text that identifies hardware for the cache: vendor, family, model, stepping, OS-enabled ISA, caches,
+ * usable cores. Not hostname, not clocks. */
+const char *machine_key(struct arena *, const struct machine *);
+
+double thread_seconds(void); /* CPU time of this thread */
+double wall_seconds(void);   /* monotonic */
+
+#endif
