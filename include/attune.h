@@ -1,0 +1,343 @@
+/* attune.h: attention kernels derived from their Einsums, tuned on this machine, verified and kept.
+ *
+ *     struct attune_context *context;
+ *     struct attune_program *program;
+ *     struct attune_kernel *kernel;
+ *     struct attune_error error;
+ *     if (attune_context_new(NULL, &context, &error) ||
+ *         attune_program_new(context, &(struct attune_source){.text = text}, &program, &error) ||
+ *         attune_program_infer(program, tensors, n, &error) ||
+ *         attune_compile(program, NULL, &kernel, &error) ||
+ *         attune_call(kernel, tensors, n, NULL, &error))
+ *             fprintf(stderr, "%s\n", error.message);
+ *
+ * Descriptors are structs; one that is all zeroes, or a NULL pointer to one, means the defaults.
+ *
+ * Errors. What can fail returns a status and fills `error`, which may be NULL. An out parameter is set only
+ * on ATTUNE_OK, except where said. The library never prints, never exits and reads no environment variable.
+ *
+ * Ownership. X_new and attune_compile give an object, X_free takes it back (NULL is fine). Free kernels and
+ * programs before their context. Strings inside results belong to the object they came from and live as long
+ * as it; a `char **text` result belongs to the caller, who gives it back to attune_free. What a descriptor
+ * points at is read during the call only.
+ *
+ * Threads. Nothing is shared between contexts: threads with a context each need no locks. A context with its
+ * programs is used by one thread at a time. A compiled kernel may be called by many threads at once, also
+ * while its context is used elsewhere.
+ *
+ * Tensors are DLPack's DLTensor on the CPU. Any strides (in elements; negative ones too), any byte offset
+ * that keeps elements aligned to their size; strides == NULL means dense and row-major. bool is an unsigned
+ * or a DLPack boolean of 8 bits, bf16 is kDLBfloat of 16. Extents are checked in 64 bits.
+ */
+#ifndef ATTUNE_H
+#define ATTUNE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <dlpack/dlpack.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ATTUNE_VERSION "0.1.0"
+
+/* The values are the exit statuses of the command line. */
+enum attune_status {
+	ATTUNE_OK = 0,
+	ATTUNE_PROGRAM = 1, /* the program is at fault; its diagnostics say where */
+	ATTUNE_USAGE = 2,   /* the caller is: an unknown name, a tensor that does not fit, a missing extent */
+	ATTUNE_SYSTEM = 3,  /* memory, files, a compiler, the machine */
+};
+
+struct attune_error {
+	enum attune_status status;
+	char message[1000]; /* one or more lines without a final newline; cut at this length */
+};
+
+/* Text for people or JSON for programs. */
+enum attune_format { ATTUNE_TEXT, ATTUNE_JSON };
+
+void attune_free(char *text);
+
+/* ---- context ---- */
+
+struct attune_context;
+
+struct attune_options {
+	const char *cache;  /* the tuning cache, an SQLite file made when missing; NULL: .cache/attune/tune.db
+	                       in  the home directory that the user database names; "": none */
+	int threads;        /* that a call may use, the caller's included; 0: all usable cores */
+	const char *isa;    /* "avx512", "avx2", "scalar"; NULL: the best this machine allows */
+	const char *target; /* "clang", "tcc"; NULL: the best that is installed */
+	struct pthreadpool
+	        *pool; /* lent for the life of the context, overrides `threads`; NULL: one of its own */
+};
+
+enum attune_status attune_context_new(const struct attune_options *, struct attune_context **,
+                                      struct attune_error *);
+void attune_context_free(struct attune_context *);
+
+/* ---- program ---- */
+
+struct attune_program;
+
+/* A param or an extent by name. */
+struct attune_binding {
+	const char *name;
+	double value;
+};
+
+struct attune_source {
+	const char *text;
+	size_t size;                         /* 0: text ends in a NUL */
+	const char *name;                    /* of the file, for diagnostics; NULL: "program" */
+	const struct attune_binding *params; /* override the defaults of the text */
+	int nparams;
+};
+
+/* Parses and analyses. On ATTUNE_PROGRAM too *program is set, to an object that has diagnostics and nothing
+ * else, to be freed as usual; error.message is then the first of them. */
+enum attune_status attune_program_new(struct attune_context *, const struct attune_source *,
+                                      struct attune_program **, struct attune_error *);
+void attune_program_free(struct attune_program *);
+
+enum attune_severity { ATTUNE_ERROR, ATTUNE_WARNING, ATTUNE_NOTE };
+
+struct attune_diagnostic {
+	enum attune_severity severity;
+	const char *file;
+	int line, column;  /* from 1; 0: no place */
+	size_t begin, end; /* bytes of the text, half open */
+	const char *message;
+	const char *help; /* the likely mend, or NULL */
+	const char *text; /* all of it as lines for a terminal: place, message, source line, caret, help */
+};
+
+/* All diagnostics, errors and warnings, in the order found. */
+const struct attune_diagnostic *attune_program_diagnostics(const struct attune_program *, int *count);
+
+struct attune_rank {
+	const char *name;
+	int64_t extent; /* -1: not bound */
+};
+
+enum attune_role { ATTUNE_IN, ATTUNE_OUT };
+
+/* An argument of the kernel. */
+struct attune_tensor {
+	const char *name;
+	enum attune_role role;
+	const char *type; /* "bf16" */
+	DLDataType dtype;
+	int ndim;
+	const int64_t *shape; /* -1 where a rank is not bound yet */
+	const char *declared; /* "K[B, H / 4, M, D]" */
+};
+
+/* "" until the program has a name of its own. */
+const char *attune_program_name(const struct attune_program *);
+/* SHA-256 of the canonical cascade: what identifies the kernel whatever its shape. */
+const char *attune_program_digest(const struct attune_program *);
+const struct attune_rank *attune_program_ranks(const struct attune_program *, int *count);
+/* Arguments in the order of declaration: the order attune_call takes them in. */
+const struct attune_tensor *attune_program_tensors(const struct attune_program *, int *count);
+
+/* Gives ranks their extents. ATTUNE_USAGE, naming the rank, for one the program does not have, one bound to
+ * another extent already, or a value that is no whole number from 0 to 2^31 - 1. */
+enum attune_status attune_program_bind(struct attune_program *, const struct attune_binding *, int count,
+                                       struct attune_error *);
+/* The same from the shapes of arguments, in the order of declaration; NULL for one that is not at hand. On
+ * disagreement the message names both tensors, or the tensor and the rank. Checks rank counts and types. */
+enum attune_status attune_program_infer(struct attune_program *, const DLTensor *const *tensors, int count,
+                                        struct attune_error *);
+
+/* ---- what the compiler did ---- */
+
+/* The canonical cascade, passes as written and after each rewrite, rewrites with reasons, what is fused; and,
+ * once all ranks are bound, flops, bytes, intensity and the roofline bound of this machine. */
+enum attune_status attune_explain(struct attune_program *, enum attune_format, char **text,
+                                  struct attune_error *);
+
+enum attune_stage {
+	ATTUNE_STAGE_CASCADE,
+	ATTUNE_STAGE_STREAMS,
+	ATTUNE_STAGE_SCHEDULE,
+	ATTUNE_STAGE_TILE,
+	ATTUNE_STAGE_C,
+};
+
+/* Any stage as text that parses back. From SCHEDULE on all ranks must be bound. `schedule`: text as printed
+ * by this function, NULL for the cached winner or the default. An illegal one is ATTUNE_USAGE with the
+ * reason. */
+enum attune_status attune_emit(struct attune_program *, enum attune_stage, const char *schedule, char **text,
+                               struct attune_error *);
+
+/* The definition: runs the cascade in float64, straight loops. Tensors as for attune_call, except that an
+ * output may also be float64 to receive the values unrounded. */
+enum attune_status attune_oracle(struct attune_program *, const DLTensor *const *tensors, int count,
+                                 struct attune_error *);
+
+/* ---- compiled kernels ---- */
+
+struct attune_kernel;
+
+struct attune_compile_options {
+	const char *schedule; /* text; NULL: the cache's winner for this machine and shape, else its schedule
+	                         for the nearest shape, else the default of the machine model */
+	bool wait;  /* return only when the final code is ready: never answer with the quick scalar form */
+	bool naive; /* every equation a kernel of its own, for comparison; `schedule` must be NULL */
+};
+
+/* For the shape the program is bound to. The kernel keeps nothing of the program. */
+enum attune_status attune_compile(struct attune_program *, const struct attune_compile_options *,
+                                  struct attune_kernel **, struct attune_error *);
+void attune_kernel_free(struct attune_kernel *);
+
+/* Runs the kernel and returns when it is done. `tensors`: all arguments in the order of declaration, of the
+ * types and extents compiled for; outputs are written in full and must overlap neither inputs nor each other
+ * (that is the caller's to ensure: it is not checked). `workspace`: attune_kernel_workspace bytes, aligned to
+ * 64, not shared with a concurrent call; NULL: kept inside the kernel, where only the first call, or one more
+ * at a time than ever before, allocates. */
+enum attune_status attune_call(struct attune_kernel *, const DLTensor *const *tensors, int count,
+                               void *workspace, struct attune_error *);
+size_t attune_kernel_workspace(const struct attune_kernel *);
+
+struct attune_kernel_info {
+	const char *source;   /* what answered: "tuned", "nearest", "default", "given", "naive" */
+	const char *schedule; /* text */
+	const char *digest;   /* SHA-256 of the generated source, launch geometry included */
+	const char *isa, *target;
+	bool ready; /* false while the quick scalar form answers and the final code is being compiled */
+	double compile_seconds; /* from the call of attune_compile to the first code that could answer */
+};
+void attune_kernel_describe(const struct attune_kernel *, struct attune_kernel_info *);
+/* Waits until the final code is in place. ATTUNE_SYSTEM with the compiler's words if it could not be made:
+ * the quick form then keeps answering. */
+enum attune_status attune_kernel_wait(struct attune_kernel *, struct attune_error *);
+
+/* ---- tuning ---- */
+
+struct attune_progress {
+	double seconds, budget;
+	int evaluated, rejected; /* candidates so far; rejected: of those, the ones that failed */
+	double best, control;    /* seconds of a run: best so far, default schedule */
+	const char *activity;    /* "measuring", "racing", … */
+};
+
+struct attune_tune_options {
+	double seconds;       /* budget; 0: 60 */
+	int evaluations;      /* most candidates; 0: no limit but the budget */
+	uint64_t seed;        /* 0: 1 */
+	const char *strategy; /* "genetic", "random", …; NULL: the best that is built in */
+	void (*progress)(void *user,
+	                 const struct attune_progress *); /* from the calling thread; may be NULL */
+	void *user;
+	const volatile sig_atomic_t
+	        *cancel; /* when it becomes nonzero the best so far is kept and returned */
+};
+
+/* Why candidates were rejected. */
+struct attune_rejection {
+	const char *reason; /* "compile error", "wrong", "crash", "timeout", … */
+	int count;
+};
+
+struct attune_tune_result {
+	double best, control;  /* seconds of a run of winner and default, interleaved */
+	double ratio;          /* control / best; 1 when the default won */
+	double peak;           /* share of the FMA peak measured in the same run */
+	int evaluated, reused; /* reused: taken from earlier runs */
+	bool complete;         /* false when the budget or a cancel ended the search */
+	char *schedule;        /* of the winner; both are given to the caller, for attune_tune_result_free */
+	struct attune_rejection *rejection;
+	int nrejections;
+};
+
+/* Searches schedules for the bound shape on this machine, verifies every candidate, keeps all trials and the
+ * winner in the context's cache. A run that was stopped resumes when called again. */
+enum attune_status attune_tune(struct attune_program *, const struct attune_tune_options *,
+                               struct attune_tune_result *, struct attune_error *);
+void attune_tune_result_free(struct attune_tune_result *);
+
+struct attune_bench_options {
+	int rounds; /* interleaved; 0: 11 */
+};
+struct attune_bench_row {
+	const char *name; /* "tuned", "default", "naive" */
+	double seconds;   /* a run: the mean of the two lowest */
+	double flops;     /* useful multiply-adds counted twice, by seconds */
+	double peak;      /* share of the FMA peak of the threads used, probed between the rounds */
+};
+struct attune_bench_result {
+	struct attune_bench_row row[3];
+	int rows; /* "tuned" is absent where nothing is cached */
+	int threads;
+	double peak_flops; /* of one thread */
+};
+enum attune_status attune_bench(struct attune_program *, const struct attune_bench_options *,
+                                struct attune_bench_result *, struct attune_error *);
+
+/* ---- ahead of time ---- */
+
+struct attune_build_options {
+	const char *directory; /* made when missing; its parent must exist */
+	const char *name;      /* of files and function; NULL: the program's */
+	const char *schedule;  /* as for attune_compile */
+};
+
+/* Writes NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json: the kernel for the bound shape as
+ * plain C that needs neither attune nor a header of the system, compiled by clang, for the context's ISA.
+ * Existing files of these names are replaced, each at once. */
+enum attune_status attune_build(struct attune_program *, const struct attune_build_options *,
+                                struct attune_error *);
+
+/* ---- cache and device ---- */
+
+struct attune_cache_entry {
+	const char *kernel; /* its name, and the digest of its cascade */
+	const char *digest;
+	const char *shape; /* "B=1 H=8 …" */
+	const char *isa;
+	double seconds, ratio; /* of the winner; to the default */
+	bool complete;
+	const char *schedule; /* text */
+	const char *when;     /* UTC, ISO 8601 */
+	int trials;
+};
+/* Calls `each` for every winner whose kernel name or digest begins with `prefix` (NULL: all). */
+enum attune_status attune_cache_list(struct attune_context *, const char *prefix,
+                                     void (*each)(void *user, const struct attune_cache_entry *), void *user,
+                                     struct attune_error *);
+/* Verifies the file and every stored artifact; what does not check is put in quarantine. */
+struct attune_cache_report {
+	int winners, trials, artifacts, quarantined;
+	bool sound; /* the file passes SQLite's own check */
+};
+enum attune_status attune_cache_check(struct attune_context *, struct attune_cache_report *,
+                                      struct attune_error *);
+/* The file in use; NULL: none. */
+const char *attune_cache_path(const struct attune_context *);
+
+struct attune_device_info {
+	const char *model, *isa;
+	int cores;
+	int64_t l1, l2, l3; /* bytes of data cache a core can use */
+	double peak_flops;  /* f32 fused multiply-add of one core, flop/s */
+	double bandwidth;   /* DRAM read of one core, bytes/s */
+	const char *key;    /* what identifies this hardware in the cache */
+	struct {
+		const char *name, *missing; /* missing: NULL, or why the target does not work and the mend */
+	} target[8];
+	int targets;
+};
+/* Measures peak and bandwidth, about 0.2 s, the first time. */
+enum attune_status attune_device(struct attune_context *, struct attune_device_info *, struct attune_error *);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
