@@ -10,6 +10,7 @@
 #include "base/diag.h"
 #include "codegen/kernel.h"
 #include "codegen/machine.h"
+#include "codegen/plan.h"
 #include "codegen/stream.h"
 #include "codegen/tile.h"
 
@@ -20,10 +21,10 @@ struct contract_schedule {
 	bool pack;           /* operand b is packed into panels by a phase of its own */
 };
 
-enum { MAX_CONTRACTS = 8 };
 struct stream_schedule {
-	int64_t row_tile;    /* coordinates of the tiled row index a task covers */
-	int64_t stream_tile; /* coordinates of the streamed index a tile covers */
+	int64_t row_tile;    /* coordinates of the tiled row index a task covers; a multiple of the register
+	                        blocks' rows */
+	int64_t stream_tile; /* coordinates of the walked index a tile covers; a multiple of the panels */
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
 	enum sparsity sparsity;
@@ -41,22 +42,41 @@ struct schedule {
 	struct stream_schedule stream[MAX_STREAMS];
 };
 
-/* What a schedule is for: streams of a cascade whose ranks are bound. `unfused` may be NULL. */
+/* What a schedule is for: the two forms of a cascade whose ranks are bound, and how each maps on tiles. */
 struct problem {
-	struct arena *arena;
 	struct streams *fused, *unfused;
+	struct stream_plan *fused_plan, *unfused_plan; /* one a stream */
 	const struct machine *machine;
 };
+/* Derives all of it; `cascade` and `machine` are kept. NULL, with diagnostics, when a rank is not bound or
+ * a limit is passed. */
+struct problem *problem_new(struct arena *, const struct cascade *, const struct machine *, struct diags *);
 
+/* What an untuned kernel runs: tiles from the machine model. */
 struct schedule schedule_default(const struct problem *, enum isa);
+/* The unfused form, every equation materialised: what a cascade costs without the algebra. */
+struct schedule schedule_naive(const struct problem *, enum isa);
 void schedule_print(const struct problem *, const struct schedule *, struct text *);
 bool schedule_parse(const struct problem *, const char *source, size_t size, struct schedule *, struct diags *);
 /* NULL when legal, else why not, in `arena`. */
 const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
 
 enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
+enum field {
+	FIELD_FUSE,
+	FIELD_EXP,
+	FIELD_ROW_BLOCKS, /* row_tile ÷ rows of the first register block */
+	FIELD_STREAM_TILE,
+	FIELD_HEAVY_FIRST,
+	FIELD_DOWN,
+	FIELD_SPARSITY,
+	FIELD_BLOCK, /* register block: 16 · rows + lanes */
+	FIELD_PACK,
+};
 struct dimension {
-	const char *name; /* "rows n", "lanes S" */
+	const char *name; /* "tile m", "block S" */
+	enum field field;
+	int stream, contract;
 	int choices;
 	int64_t value[MAX_CHOICES];
 };
@@ -69,7 +89,7 @@ struct space {
 struct point {
 	uint8_t choice[MAX_DIMENSIONS];
 };
-void space_init(struct space *, const struct problem *, enum isa);
+void space_init(struct arena *, struct space *, const struct problem *, enum isa);
 struct schedule space_schedule(const struct space *, const struct point *);
 /* The point nearest to a schedule (the default, a winner of another shape). */
 struct point space_nearest(const struct space *, const struct schedule *);

@@ -1,0 +1,316 @@
+#include "codegen/plan.h"
+
+bool equation_has_index(const struct equation *q, uint32_t index)
+{
+	for (int i = 0; i < q->nindex; i++)
+		if (q->index[i] == index)
+			return true;
+	return false;
+}
+
+bool equation_reduces(const struct equation *q, uint32_t index)
+{
+	for (int i = 0; i < q->nreduced; i++)
+		if (q->reduced[i] == index)
+			return true;
+	return false;
+}
+
+static bool mentions(const struct cascade *c, struct expr e, uint32_t index)
+{
+	return expr_mentions(&c->pool, e, OP_INDEX, index);
+}
+
+static bool in_row(const struct stream *s, uint32_t index)
+{
+	for (uint32_t i = 0; i < s->row.n; i++)
+		if (s->row.v[i] == index)
+			return true;
+	return false;
+}
+
+/* Is tensor t computed inside this stream's tiles? */
+static bool is_local(const struct streams *all, const struct stream *s, uint32_t t)
+{
+	for (uint32_t i = 0; i < s->local.n; i++)
+		if (all->cascade->equation.v[s->local.v[i]].tensor == t)
+			return true;
+	return false;
+}
+
+static bool reads_local(const struct streams *all, const struct stream *s, struct expr e)
+{
+	const struct expr_pool *p = &all->cascade->pool;
+	for (uint32_t t = 0; t < all->cascade->tensor.n; t++)
+		if (is_local(all, s, t) && expr_mentions(p, e, OP_READ, t))
+			return true;
+	for (uint32_t i = 0; i < s->carry.n; i++)
+		if (expr_mentions(p, e, OP_READ, all->cascade->equation.v[s->carry.v[i].equation].tensor))
+			return true;
+	return false;
+}
+
+bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation)
+{
+	const struct cascade *c = all->cascade;
+	uint32_t t = c->equation.v[equation].tensor;
+	if (c->tensor.v[t].role == ROLE_OUT)
+		return true;
+	for (uint32_t i = stream + 1; i < all->stream.n; i++) {
+		const struct stream *s = &all->stream.v[i];
+		if (is_local(all, s, t))
+			continue;
+		for (uint32_t k = 0; k < s->local.n + s->carry.n + s->after.n; k++) {
+			uint32_t q = k < s->local.n ? s->local.v[k]
+			             : k < s->local.n + s->carry.n
+			                     ? s->carry.v[k - s->local.n].equation
+			                     : s->after.v[k - s->local.n - s->carry.n];
+			const struct equation *e = &c->equation.v[q];
+			if (expr_mentions(&c->pool, e->body, OP_READ, t) ||
+			    (e->where.id && expr_mentions(&c->pool, e->where, OP_READ, t)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The factors of a product, signs and quotients included, gathered on two sides. */
+struct split {
+	struct cascade *c;
+	uint32_t rows, lanes;
+	struct expr a, b;
+	bool fails;
+};
+
+static void split_product(struct split *s, struct expr e, bool inverse)
+{
+	const struct expr_node *n = expr_at(&s->c->pool, e);
+	enum op op = (enum op)n->op;
+	if (op == OP_MUL || (op == OP_DIV && !inverse)) {
+		struct expr x = expr_operand(&s->c->pool, e, 0), y = expr_operand(&s->c->pool, e, 1);
+		split_product(s, x, inverse);
+		split_product(s, y, op == OP_DIV);
+		return;
+	}
+	if (op == OP_NEG) {
+		s->a = expr1(&s->c->pool, OP_NEG, s->a);
+		split_product(s, expr_operand(&s->c->pool, e, 0), inverse);
+		return;
+	}
+	bool row = mentions(s->c, e, s->rows), lane = mentions(s->c, e, s->lanes);
+	if (row && lane) {
+		s->fails = true;
+		return;
+	}
+	struct expr *side = lane ? &s->b : &s->a;
+	*side = expr2(&s->c->pool, inverse ? OP_DIV : OP_MUL, *side, e);
+}
+
+/* Does b reach the task's coordinates only through whole coordinates of its reads, so that packing can walk
+ * those coordinates on their own? */
+static bool packable(struct cascade *c, struct expr e, uint32_t lanes, uint32_t reduced)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	if (n->op == OP_INDEX)
+		return n->symbol == lanes || n->symbol == reduced;
+	for (int i = 0; i < n->count; i++) {
+		struct expr x = expr_operand(&c->pool, e, i);
+		bool inner = mentions(c, x, lanes) || mentions(c, x, reduced);
+		if (n->op == OP_READ && !inner && !expr_mentions(&c->pool, x, OP_READ, ANY_SYMBOL))
+			continue;
+		if (!packable(c, x, lanes, reduced))
+			return false;
+	}
+	return true;
+}
+
+static bool direct(struct cascade *c, struct expr b, uint32_t lanes, uint32_t reduced)
+{
+	const struct expr_node *n = expr_at(&c->pool, b);
+	if (n->op != OP_READ || n->count < 2)
+		return false;
+	for (int i = 0; i < n->count; i++) {
+		struct expr x = expr_operand(&c->pool, b, i);
+		const struct expr_node *xn = expr_at(&c->pool, x);
+		if (i >= n->count - 2) {
+			if (xn->op != OP_INDEX || xn->symbol != (i == n->count - 1 ? lanes : reduced))
+				return false;
+		} else if (mentions(c, x, lanes) || mentions(c, x, reduced) ||
+		           expr_mentions(&c->pool, x, OP_READ, ANY_SYMBOL)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation, uint32_t rows,
+                        uint32_t lanes, struct plan_contract *out)
+{
+	struct cascade *c = all->cascade;
+	const struct equation *q = &c->equation.v[equation];
+	if (q->reduce != REDUCE_SUM || q->nreduced != 1 || rows == NO_INDEX || lanes == NO_INDEX ||
+	    !equation_has_index(q, rows) || !equation_has_index(q, lanes))
+		return false;
+	struct split s = {.c = c, .rows = rows, .lanes = lanes, .a = expr_number(&c->pool, 1), .b = expr_number(&c->pool, 1)};
+	split_product(&s, q->body, false);
+	uint32_t reduced = q->reduced[0];
+	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
+		return false;
+	*out = (struct plan_contract){
+		.equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
+	if (!reads_local(all, stream, s.b)) {
+		out->direct = direct(c, s.b, lanes, reduced);
+		out->packable = packable(c, s.b, lanes, reduced);
+	}
+	return true;
+}
+
+/* How many reads inside the stream's tiles mention `walked` and also this row index: the fewer, the more a
+ * tile of that index reuses what it has read. */
+static int shared_reads(const struct cascade *c, const struct stream *s, uint32_t walked, uint32_t row)
+{
+	const struct expr_pool *p = &c->pool;
+	int count = 0;
+	for (uint32_t id = 1; id < p->node.n; id++) {
+		struct expr e = {id};
+		if (p->node.v[id].op != OP_READ || !mentions(c, e, walked) || !mentions(c, e, row) ||
+		    c->tensor.v[p->node.v[id].symbol].role != ROLE_IN)
+			continue;
+		for (uint32_t i = 0; i < s->local.n + s->carry.n; i++) {
+			const struct equation *q =
+				&c->equation.v[i < s->local.n ? s->local.v[i] : s->carry.v[i - s->local.n].equation];
+			const struct expr_node *n = &p->node.v[id];
+			if (expr_mentions(p, q->body, OP_READ, n->symbol)) {
+				count++;
+				break;
+			}
+		}
+	}
+	return count;
+}
+
+static int64_t extent_of(const struct cascade *c, uint32_t index)
+{
+	int64_t n = 1;
+	return cascade_extent(c, c->index.v[index].extent, &n) ? n : 1;
+}
+
+static uint32_t choose_rows(const struct cascade *c, const struct stream *s, uint32_t walked, uint32_t wide)
+{
+	uint32_t best = NO_INDEX;
+	int best_shared = 0;
+	for (uint32_t i = 0; i < s->row.n; i++) {
+		uint32_t r = s->row.v[i];
+		if (r == wide || r == walked)
+			continue;
+		int shared = walked == NO_INDEX ? 0 : shared_reads(c, s, walked, r);
+		if (best == NO_INDEX || shared < best_shared ||
+		    (shared == best_shared && extent_of(c, r) >= extent_of(c, best))) {
+			best = r;
+			best_shared = shared;
+		}
+	}
+	return best;
+}
+
+static void add_task(struct stream_plan *p, uint32_t index)
+{
+	for (int i = 0; i < p->ntasks; i++)
+		if (p->task[i] == index)
+			return;
+	if (p->ntasks < 2 * MAX_RANKS)
+		p->task[p->ntasks++] = index;
+}
+
+/* A stream of one equation without an index of its own for the lanes: the last index of the left-hand side
+ * that lets its product split. */
+static uint32_t lanes_from_row(const struct streams *all, const struct stream *s, uint32_t equation)
+{
+	const struct equation *q = &all->cascade->equation.v[equation];
+	for (int i = q->nindex - 1; i > 0; i--) {
+		uint32_t rows = choose_rows(all->cascade, s, s->index, q->index[i]);
+		struct plan_contract k;
+		if (contraction(all, s, equation, rows, q->index[i], &k))
+			return q->index[i];
+	}
+	return NO_INDEX;
+}
+
+static void plan_reduction(const struct streams *all, uint32_t stream, struct stream_plan *p)
+{
+	struct cascade *c = all->cascade;
+	const struct stream *s = &all->stream.v[stream];
+	p->walked = s->index;
+	for (uint32_t i = 0; i < s->carry.n; i++) {
+		const struct equation *q = &c->equation.v[s->carry.v[i].equation];
+		for (int j = 0; j < q->nindex; j++)
+			if (!in_row(s, q->index[j]))
+				p->wide = q->index[j];
+	}
+	if (p->wide == NO_INDEX && s->carry.n == 1 && !s->local.n)
+		p->wide = lanes_from_row(all, s, s->carry.v[0].equation);
+	p->rows = choose_rows(c, s, p->walked, p->wide);
+	for (uint32_t i = 0; i < s->row.n; i++)
+		if (s->row.v[i] != p->wide)
+			add_task(p, s->row.v[i]);
+	for (uint32_t i = 0; i < s->carry.n; i++) {
+		const struct equation *q = &c->equation.v[s->carry.v[i].equation];
+		for (int j = 0; j < q->nindex; j++)
+			if (q->index[j] != p->wide)
+				add_task(p, q->index[j]);
+	}
+	/* A local that is stored may have indices of its own, too. */
+	for (uint32_t i = 0; i < s->local.n; i++) {
+		const struct equation *q = &c->equation.v[s->local.v[i]];
+		if (!stream_stores(all, stream, s->local.v[i]))
+			continue;
+		p->whole = true;
+		for (int j = 0; j < q->nindex; j++)
+			if (q->index[j] != p->wide && q->index[j] != p->walked)
+				add_task(p, q->index[j]);
+	}
+}
+
+static void plan_map(const struct streams *all, const struct stream *s, struct stream_plan *p)
+{
+	const struct cascade *c = all->cascade;
+	if (!s->after.n)
+		return;
+	const struct equation *q = &c->equation.v[s->after.v[0]];
+	for (uint32_t i = 1; i < s->after.n; i++) {
+		const struct equation *other = &c->equation.v[s->after.v[i]];
+		if (other->nindex > q->nindex)
+			q = other;
+	}
+	p->whole = true;
+	if (!q->nindex)
+		return;
+	p->walked = q->index[q->nindex - 1];
+	if (q->nindex > 1)
+		p->rows = q->index[q->nindex - 2];
+	for (int j = 0; j + 1 < q->nindex; j++)
+		add_task(p, q->index[j]);
+}
+
+struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
+{
+	struct stream_plan *plans = arena_new_array(arena, all->stream.n + 1, struct stream_plan);
+	for (uint32_t i = 0; i < all->stream.n; i++) {
+		const struct stream *s = &all->stream.v[i];
+		struct stream_plan *p = &plans[i];
+		*p = (struct stream_plan){.stream = s, .walked = NO_INDEX, .rows = NO_INDEX, .wide = NO_INDEX};
+		if (s->index == NO_INDEX) {
+			plan_map(all, s, p);
+			continue;
+		}
+		plan_reduction(all, i, p);
+		for (uint32_t k = 0; k < s->local.n && p->ncontracts < MAX_CONTRACTS; k++)
+			if (contraction(all, s, s->local.v[k], p->rows, p->walked, &p->contract[p->ncontracts]))
+				p->ncontracts++;
+		for (uint32_t k = 0; k < s->carry.n && p->ncontracts < MAX_CONTRACTS; k++)
+			if (contraction(all, s, s->carry.v[k].equation, p->rows, p->wide,
+			                &p->contract[p->ncontracts]))
+				p->ncontracts++;
+	}
+	return plans;
+}

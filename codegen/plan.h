@@ -1,0 +1,45 @@
+/* plan.h: how one stream maps onto tiles, before any size is chosen.
+ *
+ * Between streams (pure algebra) and schedule (numbers): which row index is tiled, which index runs in the
+ * inner loop, and which reductions are contractions, that is, a sum of a product that splits into a factor
+ * over (rows, reduced) and a factor over (reduced, lanes). Schedules name these contractions; the tile
+ * builder lowers them; what does not split is lowered as a plain reduction.
+ */
+#ifndef ATTUNE_CODEGEN_PLAN_H
+#define ATTUNE_CODEGEN_PLAN_H
+
+#include "codegen/stream.h"
+
+enum { MAX_CONTRACTS = 8 };
+
+struct plan_contract {
+	uint32_t equation;              /* of the streams' cascade */
+	uint32_t rows, lanes, reduced;  /* index variables; rows is the stream's tiled row index */
+	struct expr a, b;               /* the two factors, over the cascade's pool; Σ over reduced of a · b */
+	bool direct;   /* b is one READ that ends in [reduced, lanes]: usable where it stands */
+	bool packable; /* b depends on the rows' coordinates only through whole coordinates of its reads */
+};
+
+struct stream_plan {
+	const struct stream *stream;
+	uint32_t walked;     /* the streamed index; for a pure map the last index of what it computes; or NO_INDEX */
+	uint32_t rows;       /* the tiled row index, or NO_INDEX */
+	uint32_t wide;       /* index of carries beyond the row, in the lanes of their contractions; or NO_INDEX */
+	int ntasks;
+	uint32_t task[2 * MAX_RANKS]; /* all task coordinates in order, `rows` included */
+	int ncontracts;
+	struct plan_contract contract[MAX_CONTRACTS];
+	bool whole;          /* every coordinate must be visited: the stream stores a local */
+};
+
+/* One plan a stream, in `arena`. */
+struct stream_plan *plan_streams(struct arena *, const struct streams *);
+
+/* Does stream i keep this equation's tensor in memory: an output, or read by a later stream that does not
+ * compute it again? */
+bool stream_stores(const struct streams *, uint32_t stream, uint32_t equation);
+
+bool equation_has_index(const struct equation *, uint32_t index);
+bool equation_reduces(const struct equation *, uint32_t index);
+
+#endif

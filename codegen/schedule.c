@@ -1,0 +1,241 @@
+/* The problem a schedule is for, the schedule a machine gets untuned, and what is legal. */
+#include "codegen/schedule.h"
+
+const struct isa_info isa_info[ISAS] = {
+	[ISA_SCALAR] = {"scalar", 1, 16, "x86-64-v2"},
+	[ISA_AVX2] = {"avx2", 8, 16, "x86-64-v3"},
+	[ISA_AVX512] = {"avx512", 16, 32, "x86-64-v4"},
+};
+
+enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
+
+struct problem *problem_new(struct arena *arena, const struct cascade *c, const struct machine *machine,
+                            struct diags *diags)
+{
+	if (!cascade_check_bound(c, diags))
+		return NULL;
+	struct problem *p = arena_new(arena, struct problem);
+	p->machine = machine;
+	p->fused = streams_derive(arena, c, &(struct stream_options){0});
+	p->unfused = streams_derive(arena, c, &(struct stream_options){.unfused = true});
+	if (p->fused->stream.n > MAX_STREAMS || p->unfused->stream.n > MAX_STREAMS) {
+		diag_error(diags, (struct span){0}, "the cascade needs more than %d streams", MAX_STREAMS);
+		return NULL;
+	}
+	p->fused_plan = plan_streams(arena, p->fused);
+	p->unfused_plan = plan_streams(arena, p->unfused);
+	return p;
+}
+
+static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
+{
+	return s->fused ? p->fused : p->unfused;
+}
+
+static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s)
+{
+	return s->fused ? p->fused_plan : p->unfused_plan;
+}
+
+static int64_t index_extent(const struct streams *all, uint32_t index)
+{
+	int64_t n = 1;
+	if (index != NO_INDEX)
+		cascade_extent(all->cascade, all->cascade->index.v[index].extent, &n);
+	return n;
+}
+
+static int64_t round_up(int64_t n, int64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static int64_t at_least_one(int64_t n)
+{
+	return n < 1 ? 1 : n;
+}
+
+static bool registers_fit(enum isa isa, int rows, int lanes)
+{
+	return rows * lanes + lanes + 1 <= isa_info[isa].registers;
+}
+
+/* May operand b be read where it stands: no conversion, and vectors that end where the rank ends? */
+static bool may_be_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
+                          int lanes)
+{
+	if (!k->direct)
+		return false;
+	const struct tensor *t = &all->cascade->tensor.v[expr_at(&all->cascade->pool, k->b)->symbol];
+	return t->dtype == s->compute && index_extent(all, k->lanes) % (lanes * isa_info[s->isa].lanes) == 0;
+}
+
+static bool may_pack(const struct plan_contract *k)
+{
+	return k->packable;
+}
+
+/* The largest register block of at most 6 by 4 that fits the registers and the extents; its rows divide
+ * `within` unless that is 0. */
+static struct contract_schedule default_block(const struct streams *all, const struct plan_contract *k,
+                                              const struct schedule *s, int within)
+{
+	int64_t vectors = round_up(at_least_one(index_extent(all, k->lanes)), isa_info[s->isa].lanes) / isa_info[s->isa].lanes;
+	int64_t rows = at_least_one(index_extent(all, k->rows));
+	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = s->isa == ISA_AVX512 ? 4 : 2;
+	struct contract_schedule b = {0};
+	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
+	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
+	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
+		b.rows--;
+	b.pack = may_pack(k) && !may_be_direct(all, k, s, b.lanes);
+	return b;
+}
+
+static enum dtype compute_type(const struct cascade *c)
+{
+	for (uint32_t i = 0; i < c->tensor.n; i++)
+		if (c->tensor.v[i].dtype == DTYPE_F64)
+			return DTYPE_F64;
+	return DTYPE_F32;
+}
+
+/* The rows a register block covers, which the row tile is a multiple of. */
+static int block_rows(const struct stream_schedule *s)
+{
+	return s->ncontracts ? s->contract[0].rows : 1;
+}
+
+/* The panel a tile of the walked index is a multiple of: the widest register block with it in the lanes. */
+static int64_t panel_width(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
+{
+	int64_t width = isa_info[isa].lanes;
+	for (int i = 0; i < s->ncontracts; i++)
+		if (p->contract[i].lanes == p->walked && s->contract[i].lanes * isa_info[isa].lanes > width)
+			width = s->contract[i].lanes * isa_info[isa].lanes;
+	return width;
+}
+
+static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = &plan_of(problem, s)[i];
+	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS, .ncontracts = p->ncontracts};
+	int64_t row_bytes = 0; /* of one walked coordinate's operands */
+	for (int k = 0; k < p->ncontracts; k++) {
+		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0);
+		const struct plan_contract *c = &p->contract[k];
+		row_bytes += 4 * index_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
+	}
+	int64_t panel = panel_width(p, &d, s->isa), walked = at_least_one(index_extent(all, p->walked));
+	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
+	d.stream_tile = 512;
+	while (d.stream_tile > 128 && d.stream_tile * row_bytes > l2 / 2)
+		d.stream_tile /= 2;
+	if (d.stream_tile > walked)
+		d.stream_tile = walked;
+	d.stream_tile = round_up(d.stream_tile, panel);
+	int rows = block_rows(&d);
+	int64_t most = p->ncontracts ? 48 : 8;
+	d.row_tile = round_up(at_least_one(index_extent(all, p->rows)), rows);
+	if (d.row_tile > most / rows * rows)
+		d.row_tile = at_least_one(most / rows) * rows;
+	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
+	return d;
+}
+
+static struct schedule default_form(const struct problem *p, enum isa isa, bool fused)
+{
+	struct schedule s = {.isa = isa, .fused = fused, .exp_degree = 5, .compute = compute_type(p->fused->cascade)};
+	if (s.compute == DTYPE_F64)
+		s.isa = ISA_SCALAR;
+	s.nstreams = (int)streams_of(p, &s)->stream.n;
+	for (int i = 0; i < s.nstreams; i++)
+		s.stream[i] = default_stream(p, &s, i);
+	return s;
+}
+
+struct schedule schedule_default(const struct problem *p, enum isa isa)
+{
+	return default_form(p, isa, true);
+}
+
+struct schedule schedule_naive(const struct problem *p, enum isa isa)
+{
+	return default_form(p, isa, false);
+}
+
+static const char *illegal_contract(struct arena *arena, const struct problem *problem, const struct schedule *s,
+                                    int i, int k)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = &plan_of(problem, s)[i];
+	const struct stream_schedule *d = &s->stream[i];
+	const struct contract_schedule *b = &d->contract[k];
+	const char *name = all->cascade->tensor.v[all->cascade->equation.v[p->contract[k].equation].tensor].name;
+	if (b->rows < 1 || b->lanes < 1)
+		return arena_printf(arena, "contract %s: a register block has at least one row and one vector", name);
+	if (!registers_fit(s->isa, b->rows, b->lanes))
+		return arena_printf(arena, "contract %s: rows %d × %d vectors needs %d registers, %s has %d", name,
+		                    b->rows, b->lanes, b->rows * b->lanes + b->lanes + 1, isa_info[s->isa].name,
+		                    isa_info[s->isa].registers);
+	if (block_rows(d) % b->rows)
+		return arena_printf(arena, "contract %s: rows %d do not divide the block of %d rows", name, b->rows,
+		                    block_rows(d));
+	if (b->pack && !may_pack(&p->contract[k]))
+		return arena_printf(arena, "contract %s: its second operand depends on the task's coordinates and "
+		                           "cannot be packed beforehand", name);
+	if (p->contract[k].lanes == p->walked &&
+	    d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
+		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
+		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);
+	return NULL;
+}
+
+static const char *illegal_stream(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = &plan_of(problem, s)[i];
+	const struct stream_schedule *d = &s->stream[i];
+	if (d->ncontracts != p->ncontracts)
+		return arena_printf(arena, "stream %d has %d contractions, the schedule speaks of %d", i,
+		                    p->ncontracts, d->ncontracts);
+	if (d->row_tile < 1 || d->stream_tile < 1)
+		return arena_printf(arena, "stream %d: a tile has at least one coordinate", i);
+	if (d->row_tile % block_rows(d))
+		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %d", i,
+		                    (long long)d->row_tile, block_rows(d));
+	if (d->stream_tile % isa_info[s->isa].lanes)
+		return arena_printf(arena, "stream %d: a tile of %lld is no multiple of the %d lanes of a vector", i,
+		                    (long long)d->stream_tile, isa_info[s->isa].lanes);
+	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
+		return arena_printf(arena, "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
+	int64_t bytes = d->row_tile * d->stream_tile * 4;
+	if (bytes > WORK_LIMIT_TILES || d->row_tile * index_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
+		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i, WORK_LIMIT_TILES >> 20);
+	for (int k = 0; k < d->ncontracts; k++) {
+		const char *why = illegal_contract(arena, problem, s, i, k);
+		if (why)
+			return why;
+	}
+	return NULL;
+}
+
+const char *schedule_illegal(struct arena *arena, const struct problem *p, const struct schedule *s)
+{
+	if (s->exp_degree < 3 || s->exp_degree > 6)
+		return "exp: the polynomial's degree is 3 to 6";
+	if (s->compute != DTYPE_F32 && s->compute != DTYPE_F64)
+		return "compute: f32 or f64";
+	if (s->compute == DTYPE_F64 && s->isa != ISA_SCALAR)
+		return "compute f64 has a scalar form only";
+	if (s->nstreams != (int)streams_of(p, s)->stream.n)
+		return arena_printf(arena, "the cascade has %d streams, the schedule speaks of %d",
+		                    (int)streams_of(p, s)->stream.n, s->nstreams);
+	for (int i = 0; i < s->nstreams; i++) {
+		const char *why = illegal_stream(arena, p, s, i);
+		if (why)
+			return why;
+	}
+	return NULL;
+}
