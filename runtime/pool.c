@@ -1,0 +1,76 @@
+#include "runtime/pool.h"
+
+#include <pthreadpool.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct pool {
+	pthreadpool_t threads; /* NULL for one thread */
+	int n;
+};
+
+struct job {
+	at_phase *phase;
+	const struct at_args *args;
+	long tasks, chunk;
+	void *const *scratch;
+	/* Alone in its cache line: every worker writes it. */
+	_Alignas(64) atomic_long next;
+};
+
+struct pool *pool_new(int threads)
+{
+	struct pool *p = malloc(sizeof *p);
+	if (!p)
+		return NULL;
+	*p = (struct pool){.n = threads < 1 ? 1 : threads};
+	if (p->n > 1 && !(p->threads = pthreadpool_create((size_t)p->n))) {
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+void pool_free(struct pool *p)
+{
+	if (!p)
+		return;
+	if (p->threads)
+		pthreadpool_destroy(p->threads);
+	free(p);
+}
+
+int pool_threads(const struct pool *p)
+{
+	return p ? p->n : 1;
+}
+
+/* The library gives every index to exactly one thread, so an index can own a scratch; the balance is ours. */
+static void work(void *context, size_t worker)
+{
+	struct job *job = context;
+	for (;;) {
+		long begin = atomic_fetch_add_explicit(&job->next, job->chunk, memory_order_relaxed);
+		if (begin >= job->tasks)
+			return;
+		long end = job->tasks - begin < job->chunk ? job->tasks : begin + job->chunk;
+		job->phase(job->args, begin, end, job->scratch[worker]);
+	}
+}
+
+void pool_run(struct pool *p, at_phase *phase, const struct at_args *args, long tasks, void *const *scratch)
+{
+	if (!p || !p->threads || tasks <= 1) {
+		if (tasks > 0)
+			phase(args, 0, tasks, scratch[0]);
+		return;
+	}
+	/* Light tasks come in great numbers: 64 turns a worker keep the balance, and the counter cheap. */
+	enum { TURNS = 64 };
+	long workers = tasks < p->n ? tasks : p->n;
+	struct job job = {
+		.phase = phase, .args = args, .tasks = tasks, .chunk = tasks / (workers * TURNS), .scratch = scratch};
+	if (job.chunk < 1)
+		job.chunk = 1;
+	pthreadpool_parallelize_1d(p->threads, work, &job, (size_t)workers, 0);
+}
