@@ -55,24 +55,17 @@ static int64_t at_least_one(int64_t n)
 	return n < 1 ? 1 : n;
 }
 
-static bool registers_fit(enum isa isa, int rows, int lanes)
+bool registers_fit(enum isa isa, int rows, int lanes)
 {
 	return rows * lanes + lanes + 1 <= isa_info[isa].registers;
 }
 
-/* May operand b be read where it stands: no conversion, and vectors that end where the rank ends? */
-static bool may_be_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
-                          int lanes)
+bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s, int lanes)
 {
 	if (!k->direct)
 		return false;
 	const struct tensor *t = &all->cascade->tensor.v[expr_at(&all->cascade->pool, k->b)->symbol];
 	return t->dtype == s->compute && index_extent(all, k->lanes) % (lanes * isa_info[s->isa].lanes) == 0;
-}
-
-static bool may_pack(const struct plan_contract *k)
-{
-	return k->packable;
 }
 
 /* The largest register block of at most 6 by 4 that fits the registers and the extents; its rows divide
@@ -88,7 +81,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
-	b.pack = may_pack(k) && !may_be_direct(all, k, s, b.lanes);
+	b.pack = k->packable && !schedule_direct(all, k, s, b.lanes);
 	return b;
 }
 
@@ -182,7 +175,7 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	if (block_rows(d) % b->rows)
 		return arena_printf(arena, "contract %s: rows %d do not divide the block of %d rows", name, b->rows,
 		                    block_rows(d));
-	if (b->pack && !may_pack(&p->contract[k]))
+	if (b->pack && !p->contract[k].packable)
 		return arena_printf(arena, "contract %s: its second operand depends on the task's coordinates and "
 		                           "cannot be packed beforehand", name);
 	if (p->contract[k].lanes == p->walked &&

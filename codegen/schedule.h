@@ -61,6 +61,13 @@ bool schedule_parse(const struct problem *, const char *source, size_t size, str
 /* NULL when legal, else why not, in `arena`. */
 const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
 
+/* May a contraction's operand b be read where it stands: no conversion, and vectors of this register block
+ * that end where the rank ends? */
+bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *, int lanes);
+/* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
+ * predicate that separated fast from spilled blocks. */
+bool registers_fit(enum isa, int rows, int lanes);
+
 enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
 enum field {
 	FIELD_FUSE,

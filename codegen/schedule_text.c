@@ -1,0 +1,231 @@
+/* A schedule as lines, and back. The text names the indices and tensors of the cascade it is for, so that a
+ * person sees what a number means and a schedule of another cascade is refused with a reason. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/schedule.h"
+
+static const char *index_name(const struct streams *all, uint32_t index)
+{
+	return index == NO_INDEX ? "-" : all->cascade->index.v[index].name;
+}
+
+static const char *contract_name(const struct streams *all, const struct plan_contract *k)
+{
+	return all->cascade->tensor.v[all->cascade->equation.v[k->equation].tensor].name;
+}
+
+static void print_stream(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
+                         struct text *t)
+{
+	text_printf(t, "stream %s for", index_name(all, p->walked));
+	for (int i = 0; i < p->ntasks; i++)
+		text_printf(t, " %s", index_name(all, p->task[i]));
+	text_add(t, "\n");
+	if (p->rows != NO_INDEX)
+		text_printf(t, "  rows %s:%lld%s\n", index_name(all, p->rows), (long long)d->row_tile,
+		            d->heavy_first ? " heavy first" : "");
+	if (p->walked != NO_INDEX)
+		text_printf(t, "  tile %s:%lld %s\n", index_name(all, p->walked), (long long)d->stream_tile,
+		            d->down ? "down" : "up");
+	text_printf(t, "  sparsity %s\n", d->sparsity == SPARSITY_BOUNDS ? "bounds" : "mask");
+	for (int k = 0; k < p->ncontracts; k++)
+		text_printf(t, "  contract %s rows %s:%d lanes %s:%d%s\n", contract_name(all, &p->contract[k]),
+		            index_name(all, p->contract[k].rows), d->contract[k].rows,
+		            index_name(all, p->contract[k].lanes), d->contract[k].lanes,
+		            d->contract[k].pack ? " pack" : "");
+}
+
+void schedule_print(const struct problem *p, const struct schedule *s, struct text *t)
+{
+	text_printf(t, "isa %s\ncompute %s\nexp poly%d\nfuse %s\n", isa_info[s->isa].name,
+	            dtype_info[s->compute].spelling, s->exp_degree, s->fused ? "all" : "none");
+	for (int i = 0; i < s->nstreams; i++)
+		print_stream(s->fused ? p->fused : p->unfused, s->fused ? &p->fused_plan[i] : &p->unfused_plan[i],
+		             &s->stream[i], t);
+}
+
+/* Words of the current line, with their places in the source. */
+enum { MAX_WORDS = 24 };
+struct reader {
+	const char *source;
+	size_t size, at;
+	struct diags *diags;
+	struct span word[MAX_WORDS];
+	int words;
+};
+
+static bool next_line(struct reader *r)
+{
+	while (r->at < r->size) {
+		r->words = 0;
+		while (r->at < r->size && r->source[r->at] != '\n') {
+			char c = r->source[r->at];
+			if (c == '#') {
+				while (r->at < r->size && r->source[r->at] != '\n')
+					r->at++;
+				break;
+			}
+			if (strchr(" \t\r", c)) {
+				r->at++;
+				continue;
+			}
+			size_t begin = r->at;
+			while (r->at < r->size && !strchr(" \t\r\n#", r->source[r->at]))
+				r->at++;
+			if (r->words < MAX_WORDS)
+				r->word[r->words++] = (struct span){(uint32_t)begin, (uint32_t)r->at};
+		}
+		r->at++;
+		if (r->words)
+			return true;
+	}
+	return false;
+}
+
+static bool is(const struct reader *r, int i, const char *what)
+{
+	size_t n = strlen(what);
+	return i < r->words && r->word[i].end - r->word[i].begin == n &&
+	       !memcmp(r->source + r->word[i].begin, what, n);
+}
+
+static struct span place(const struct reader *r, int i)
+{
+	return i < r->words ? r->word[i] : r->words ? r->word[r->words - 1] : (struct span){0};
+}
+
+static bool expect(struct reader *r, int i, const char *what)
+{
+	return is(r, i, what) || diag_error(r->diags, place(r, i), "expected '%s' here", what);
+}
+
+/* NAME:NUMBER, with the name given. */
+static bool read_size(struct reader *r, int i, const char *name, int64_t most, int64_t *out)
+{
+	size_t n = strlen(name);
+	if (i < r->words) {
+		const char *s = r->source + r->word[i].begin;
+		size_t len = r->word[i].end - r->word[i].begin;
+		char digits[24];
+		if (len > n + 1 && len - n <= sizeof digits && !memcmp(s, name, n) && s[n] == ':') {
+			memcpy(digits, s + n + 1, len - n - 1);
+			digits[len - n - 1] = 0;
+			char *end;
+			long long v = strtoll(digits, &end, 10);
+			if (!*end && v >= 1 && v <= most) {
+				*out = v;
+				return true;
+			}
+		}
+	}
+	return diag_error(r->diags, place(r, i), "expected '%s:' and a number from 1 to %lld here", name, (long long)most);
+}
+
+static bool read_globals(struct reader *r, struct schedule *s)
+{
+	if (is(r, 0, "isa")) {
+		for (int i = 0; i < ISAS; i++)
+			if (is(r, 1, isa_info[i].name)) {
+				s->isa = (enum isa)i;
+				return true;
+			}
+		return diag_error(r->diags, place(r, 1), "unknown instruction set; known: scalar avx2 avx512");
+	}
+	if (is(r, 0, "compute")) {
+		s->compute = is(r, 1, "f64") ? DTYPE_F64 : DTYPE_F32;
+		return is(r, 1, "f64") || is(r, 1, "f32") || diag_error(r->diags, place(r, 1), "compute is f32 or f64");
+	}
+	if (is(r, 0, "exp")) {
+		for (int d = 3; d <= 6; d++) {
+			char name[8];
+			snprintf(name, sizeof name, "poly%d", d);
+			if (is(r, 1, name)) {
+				s->exp_degree = d;
+				return true;
+			}
+		}
+		return diag_error(r->diags, place(r, 1), "exp is poly3, poly4, poly5 or poly6");
+	}
+	if (is(r, 0, "fuse")) {
+		s->fused = is(r, 1, "all");
+		return is(r, 1, "all") || is(r, 1, "none") || diag_error(r->diags, place(r, 1), "fuse is all or none");
+	}
+	return diag_error(r->diags, place(r, 0), "expected isa, compute, exp, fuse or stream here");
+}
+
+static bool read_stream_line(struct reader *r, const struct streams *all, const struct stream_plan *p,
+                             struct stream_schedule *d)
+{
+	if (is(r, 0, "rows") && p->rows != NO_INDEX) {
+		d->heavy_first = r->words > 2;
+		return read_size(r, 1, index_name(all, p->rows), EXTENT_LIMIT, &d->row_tile) &&
+		       (r->words <= 2 || (expect(r, 2, "heavy") && expect(r, 3, "first")));
+	}
+	if (is(r, 0, "tile") && p->walked != NO_INDEX) {
+		d->down = is(r, 2, "down");
+		return read_size(r, 1, index_name(all, p->walked), EXTENT_LIMIT, &d->stream_tile) &&
+		       (d->down || expect(r, 2, "up"));
+	}
+	if (is(r, 0, "sparsity")) {
+		d->sparsity = is(r, 1, "mask") ? SPARSITY_MASK : SPARSITY_BOUNDS;
+		return is(r, 1, "mask") || is(r, 1, "bounds") ||
+		       diag_error(r->diags, place(r, 1), "sparsity is bounds or mask");
+	}
+	if (is(r, 0, "contract")) {
+		for (int k = 0; k < p->ncontracts; k++) {
+			if (!is(r, 1, contract_name(all, &p->contract[k])))
+				continue;
+			int64_t rows, lanes;
+			if (!expect(r, 2, "rows") || !read_size(r, 3, index_name(all, p->contract[k].rows), 64, &rows) ||
+			    !expect(r, 4, "lanes") || !read_size(r, 5, index_name(all, p->contract[k].lanes), 64, &lanes))
+				return false;
+			d->contract[k] = (struct contract_schedule){(uint8_t)rows, (uint8_t)lanes, r->words > 6};
+			return r->words <= 6 || expect(r, 6, "pack");
+		}
+		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
+	}
+	return diag_error(r->diags, place(r, 0), "expected rows, tile, sparsity, contract or the next stream here");
+}
+
+bool schedule_parse(const struct problem *problem, const char *source, size_t size, struct schedule *s,
+                    struct diags *diags)
+{
+	struct reader r = {.source = source, .size = size, .diags = diags};
+	uint32_t errors = diags->errors;
+	*s = schedule_default(problem, problem->machine->isa);
+	int stream = -1;
+	while (next_line(&r)) {
+		if (is(&r, 0, "stream")) {
+			if (stream < 0) { /* the globals are known: start from that form's defaults */
+				struct schedule form = s->fused ? schedule_default(problem, s->isa)
+				                                : schedule_naive(problem, s->isa);
+				form.isa = s->isa;
+				form.exp_degree = s->exp_degree;
+				form.compute = s->compute;
+				*s = form;
+			}
+			if (++stream >= s->nstreams) {
+				diag_error(diags, place(&r, 0), "this cascade has %d streams only", s->nstreams);
+				break;
+			}
+			const struct streams *all = s->fused ? problem->fused : problem->unfused;
+			const struct stream_plan *p =
+				s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream];
+			if (!is(&r, 1, index_name(all, p->walked)))
+				diag_error(diags, place(&r, 1), "stream %d of this cascade walks '%s'", stream + 1,
+				           index_name(all, p->walked));
+		} else if (stream < 0) {
+			read_globals(&r, s);
+		} else {
+			read_stream_line(&r, s->fused ? problem->fused : problem->unfused,
+			                 s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream],
+			                 &s->stream[stream]);
+		}
+	}
+	if (stream >= 0 && stream + 1 < s->nstreams)
+		diag_error(diags, (struct span){0}, "the cascade has %d streams, the schedule ends after %d", s->nstreams,
+		           stream + 1);
+	return diags->errors == errors;
+}

@@ -1,0 +1,216 @@
+/* The search space of one problem: dimensions, their choices, and the way between points and schedules. */
+#include "codegen/schedule.h"
+
+#include <math.h>
+
+static const int64_t stream_tiles[] = {64, 128, 192, 256, 384, 512, 768, 1024, 2048};
+static const int64_t row_blocks[] = {1, 2, 4, 8, 16, 32};
+/* Register blocks as 16 · rows + lanes; those that do not fit an ISA's registers are left out. */
+static const int64_t blocks[] = {
+	16 * 6 + 4, 16 * 5 + 4, 16 * 4 + 4, 16 * 8 + 3, 16 * 12 + 2, 16 * 10 + 2, 16 * 8 + 2, 16 * 6 + 2,
+	16 * 4 + 6, 16 * 3 + 4, 16 * 4 + 2, 16 * 2 + 4, 16 * 1 + 8, 16 * 1 + 4, 16 * 2 + 1, 16 * 1 + 1,
+};
+#define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
+
+static const struct stream_plan *plans(const struct space *s)
+{
+	return s->problem->fused_plan;
+}
+
+static int64_t extent(const struct space *s, uint32_t index)
+{
+	const struct cascade *c = s->problem->fused->cascade;
+	int64_t n = 1;
+	if (index != NO_INDEX)
+		cascade_extent(c, c->index.v[index].extent, &n);
+	return n < 1 ? 1 : n;
+}
+
+static struct dimension *add(struct space *s, enum field field, int stream, int contract, const char *name)
+{
+	if (s->dimensions == MAX_DIMENSIONS)
+		return NULL;
+	struct dimension *d = &s->dimension[s->dimensions++];
+	*d = (struct dimension){.name = name, .field = field, .stream = stream, .contract = contract};
+	return d;
+}
+
+static void choice(struct dimension *d, int64_t value)
+{
+	for (int i = 0; d && i < d->choices; i++)
+		if (d->value[i] == value)
+			return;
+	if (d && d->choices < MAX_CHOICES)
+		d->value[d->choices++] = value;
+}
+
+static void two(struct dimension *d)
+{
+	choice(d, 0);
+	choice(d, 1);
+}
+
+static const char *tensor_name(const struct space *s, const struct plan_contract *k)
+{
+	const struct cascade *c = s->problem->fused->cascade;
+	return c->tensor.v[c->equation.v[k->equation].tensor].name;
+}
+
+static void add_contract(struct arena *arena, struct space *s, int stream, int k)
+{
+	const struct plan_contract *c = &plans(s)[stream].contract[k];
+	const int width = isa_info[s->isa].lanes;
+	struct dimension *d = add(s, FIELD_BLOCK, stream, k, arena_printf(arena, "block %s", tensor_name(s, c)));
+	for (int i = 0; i < COUNT(blocks); i++) {
+		int rows = (int)(blocks[i] / 16), lanes = (int)(blocks[i] % 16);
+		bool wasteful = (lanes - 1) * width >= extent(s, c->lanes) || rows - 1 >= extent(s, c->rows);
+		if (registers_fit(s->isa, rows, lanes) && (!wasteful || (rows == 1 && lanes == 1)))
+			choice(d, blocks[i]);
+	}
+	if (c->packable)
+		two(add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
+}
+
+static void add_stream(struct arena *arena, struct space *s, int i)
+{
+	const struct stream_plan *p = &plans(s)[i];
+	const struct cascade *c = s->problem->fused->cascade;
+	if (p->rows != NO_INDEX) {
+		const char *rows = c->index.v[p->rows].name;
+		struct dimension *d = add(s, FIELD_ROW_BLOCKS, i, 0, arena_printf(arena, "blocks %s", rows));
+		for (int k = 0; k < COUNT(row_blocks); k++)
+			if (row_blocks[k] <= extent(s, p->rows))
+				choice(d, row_blocks[k]);
+		if (p->stream->present.id)
+			two(add(s, FIELD_HEAVY_FIRST, i, 0, arena_printf(arena, "heavy first %s", rows)));
+	}
+	if (p->walked != NO_INDEX) {
+		const char *walked = c->index.v[p->walked].name;
+		struct dimension *d = add(s, FIELD_STREAM_TILE, i, 0, arena_printf(arena, "tile %s", walked));
+		for (int k = 0; k < COUNT(stream_tiles); k++)
+			if (!k || stream_tiles[k - 1] < extent(s, p->walked))
+				choice(d, stream_tiles[k]);
+		if (p->stream->present.id) {
+			two(add(s, FIELD_DOWN, i, 0, arena_printf(arena, "down %s", walked)));
+			if (!p->whole)
+				two(add(s, FIELD_SPARSITY, i, 0, arena_printf(arena, "mask %s", walked)));
+		}
+	}
+	for (int k = 0; k < p->ncontracts; k++)
+		add_contract(arena, s, i, k);
+}
+
+void space_init(struct arena *arena, struct space *s, const struct problem *problem, enum isa isa)
+{
+	*s = (struct space){.problem = problem, .isa = isa};
+	if (problem->unfused->stream.n != problem->fused->stream.n)
+		two(add(s, FIELD_FUSE, 0, 0, "fuse"));
+	struct dimension *d = add(s, FIELD_EXP, 0, 0, "exp");
+	choice(d, 5);
+	choice(d, 6);
+	for (int i = 0; i < (int)problem->fused->stream.n; i++)
+		add_stream(arena, s, i);
+}
+
+static int64_t round_up(int64_t n, int64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* A later contraction's rows must divide the block of the first: the largest that does and fits. */
+static uint8_t rows_within(enum isa isa, int rows, int block, int lanes)
+{
+	if (rows > block)
+		rows = block;
+	while (rows > 1 && (block % rows || !registers_fit(isa, rows, lanes)))
+		rows--;
+	return (uint8_t)rows;
+}
+
+struct schedule space_schedule(const struct space *s, const struct point *at)
+{
+	struct schedule out = schedule_default(s->problem, s->isa);
+	int64_t blocks_of[MAX_STREAMS] = {0}, tile_of[MAX_STREAMS] = {0};
+	for (int i = 0; i < s->dimensions; i++) {
+		const struct dimension *d = &s->dimension[i];
+		int64_t v = d->value[at->choice[i] % d->choices];
+		struct stream_schedule *t = &out.stream[d->stream];
+		switch (d->field) {
+		case FIELD_FUSE:
+			if (!v)
+				return schedule_naive(s->problem, s->isa);
+			break;
+		case FIELD_EXP: out.exp_degree = (int)v; break;
+		case FIELD_ROW_BLOCKS: blocks_of[d->stream] = v; break;
+		case FIELD_STREAM_TILE: tile_of[d->stream] = v; break;
+		case FIELD_HEAVY_FIRST: t->heavy_first = v != 0; break;
+		case FIELD_DOWN: t->down = v != 0; break;
+		case FIELD_SPARSITY: t->sparsity = v ? SPARSITY_MASK : SPARSITY_BOUNDS; break;
+		case FIELD_BLOCK:
+			t->contract[d->contract].rows = (uint8_t)(v / 16);
+			t->contract[d->contract].lanes = (uint8_t)(v % 16);
+			break;
+		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
+		}
+	}
+	for (int i = 0; i < out.nstreams; i++) {
+		struct stream_schedule *t = &out.stream[i];
+		const struct stream_plan *p = &plans(s)[i];
+		int64_t panel = isa_info[s->isa].lanes;
+		for (int k = 0; k < t->ncontracts; k++) {
+			struct contract_schedule *b = &t->contract[k];
+			if (k)
+				b->rows = rows_within(s->isa, b->rows, t->contract[0].rows, b->lanes);
+			int64_t width = b->lanes * isa_info[s->isa].lanes;
+			if (p->contract[k].lanes == p->walked && panel % width)
+				panel = width > panel && width % panel == 0 ? width : panel * width;
+		}
+		if (tile_of[i]) {
+			int64_t most = round_up(extent(s, p->walked), panel);
+			int64_t tile = tile_of[i] < panel ? panel : tile_of[i] / panel * panel;
+			t->stream_tile = tile > most ? most : tile;
+		}
+		int rows = t->ncontracts ? t->contract[0].rows : 1;
+		if (blocks_of[i])
+			t->row_tile = blocks_of[i] * rows;
+		else
+			t->row_tile = round_up(t->row_tile, rows);
+	}
+	return out;
+}
+
+static int64_t value_in(const struct dimension *d, const struct schedule *s)
+{
+	const struct stream_schedule *t = &s->stream[d->stream];
+	int rows = t->ncontracts ? t->contract[0].rows : 1;
+	switch (d->field) {
+	case FIELD_FUSE: return s->fused;
+	case FIELD_EXP: return s->exp_degree;
+	case FIELD_ROW_BLOCKS: return t->row_tile / (rows ? rows : 1);
+	case FIELD_STREAM_TILE: return t->stream_tile;
+	case FIELD_HEAVY_FIRST: return t->heavy_first;
+	case FIELD_DOWN: return t->down;
+	case FIELD_SPARSITY: return t->sparsity == SPARSITY_MASK;
+	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
+	case FIELD_PACK: return t->contract[d->contract].pack;
+	}
+	return 0;
+}
+
+struct point space_nearest(const struct space *s, const struct schedule *schedule)
+{
+	struct point at = {{0}};
+	for (int i = 0; i < s->dimensions; i++) {
+		const struct dimension *d = &s->dimension[i];
+		int64_t want = value_in(d, schedule);
+		double best = INFINITY;
+		for (int k = 0; k < d->choices; k++) {
+			double far = fabs(log((double)d->value[k] + 1) - log((double)want + 1));
+			if (far < best) {
+				best = far;
+				at.choice[i] = (uint8_t)k;
+			}
+		}
+	}
+	return at;
+}
