@@ -97,6 +97,8 @@ struct expr_node {
 	uint16_t count; /* operands */
 	uint32_t symbol;
 	uint32_t first; /* operands are at pool->operand.v[first …] */
+	uint64_t ops;     /* bit i: operation i occurs in this expression */
+	uint64_t symbols; /* a filter of the (operation, symbol) pairs that occur; see expr_mentions */
 	double number;
 };
 
@@ -133,6 +135,10 @@ struct expr expr3(struct expr_pool *, enum op, struct expr, struct expr, struct 
 
 bool expr_is_number(const struct expr_pool *, struct expr, double *value);
 
+/* The distinct nodes of an expression in ascending order, so operands before users, and e last: a loop over
+ * them visits a deep or shared expression without recursion. The list is in the pool's arena. */
+uint32_t expr_nodes(const struct expr_pool *, struct expr e, struct expr **list);
+
 /* Bottom-up rewriting, each distinct node once: `visit` is given a node whose operands are already
  * rewritten and returns what stands in its place (itself for "no change"). */
 typedef struct expr expr_visit(struct expr_pool *, struct expr, void *context);
@@ -140,6 +146,10 @@ struct expr expr_rewrite(struct expr_pool *, struct expr, expr_visit *, void *co
 /* Replaces index variable `from` by an expression. */
 struct expr expr_substitute(struct expr_pool *, struct expr, uint32_t from, struct expr to);
 
+static inline uint64_t expr_symbol_bit(enum op op, uint32_t symbol)
+{
+	return (uint64_t)1 << (((uint32_t)op * 7 + symbol) & 63);
+}
 /* Is there a node with this operation (and symbol, unless ANY_SYMBOL) in e? */
 #define ANY_SYMBOL UINT32_MAX
 bool expr_mentions(const struct expr_pool *, struct expr, enum op, uint32_t symbol);
@@ -149,6 +159,10 @@ struct expr_names {
 	const char *(*name)(const void *owner, enum op, uint32_t symbol);
 	const void *owner;
 };
+/* Does '/' between these mean floor division (IDIV)? Between ints, where the dividend mentions an index or
+ * reads a tensor; '//' always does. Parser and printer agree by asking here. */
+bool expr_slash_floors(const struct expr_pool *, struct expr dividend, struct expr divisor);
+
 /* The language's own syntax with the fewest parentheses that read back to the same id. */
 void expr_print(const struct expr_pool *, struct expr, const struct expr_names *, struct text *);
 

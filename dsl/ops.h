@@ -18,7 +18,7 @@ OP(DIV,      "/",        2, REAL,  "??",  "(%0 / %1)",         x / y)
 OP(NEG,      "-",        1, ARITH, "-",   "(-%0)",             -x)
 OP(IDIV,     "//",       2, INT,   "??",  "$idiv(%0, %1)",     floor(x / y))          /* floor; written '/' on indices */
 OP(MOD,      "%",        2, INT,   "??",  "$mod(%0, %1)",      x - y * floor(x / y))  /* sign of y */
-OP(XOR,      "xor",      2, INT,   "??",  "(%0 ^ %1)",         (double)((int64_t)x ^ (int64_t)y))
+OP(XOR,      "xor",      2, INT,   "??",  "(%0 ^ %1)",         (double)(double_to_int64(x) ^ double_to_int64(y)))
 OP(MIN,      "min",      2, ARITH, "++",  "$min(%0, %1)",      x < y ? x : x != x ? x : y)
 OP(MAX,      "max",      2, ARITH, "++",  "$max(%0, %1)",      x > y ? x : x != x ? x : y)
 OP(ABS,      "abs",      1, ARITH, "?",   "$abs(%0)",          fabs(x))
