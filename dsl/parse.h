@@ -17,7 +17,8 @@ enum { SOURCE_LIMIT = 1 << 20, NESTING_LIMIT = 200 };
 struct cascade *cascade_parse(struct arena *, const char *source, size_t size, const struct param *,
                               int nparams, struct diags *);
 
-/* For stages that write expressions in the same syntax: how names are resolved there. Each returns
+/* For stages that write expressions in the same syntax: how names are resolved there. `name` is given a bare
+ * name, `read` a name with coordinates; low(i) and high(i) take a name that resolves to an INDEX. Each returns
  * NO_EXPR after appending a diagnostic. */
 struct lexer;
 struct expr_scope {
@@ -27,5 +28,11 @@ struct expr_scope {
 	struct expr (*read)(void *owner, const char *name, int n, const struct expr *index, struct span);
 	void *owner;
 };
+/* The longest expression at the next token, every operation of ops.h and special form included; what
+ * expr_print printed reads back to the same id. NO_EXPR after appending a diagnostic; then the position is
+ * somewhere on that line (lexer_skip_line). */
+struct expr expr_parse(struct lexer *, const struct expr_scope *);
+/* … that does not take an `else`, which then is the caller's. */
+struct expr expr_parse_without_else(struct lexer *, const struct expr_scope *);
 
 #endif

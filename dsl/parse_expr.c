@@ -1,4 +1,4 @@
-/* Expressions: precedence climbing into a tree, and straight to expr for other stages' texts.
+/* Expressions: precedence climbing into a tree.
  *
  *     expression := or ['else' expression]
  *     or := and {'or' and};  and := not {'and' not};  not := 'not' not | comparison
@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "dsl/ast.h"
-#include "dsl/dtype.h"
 #include "dsl/parse.h"
 
 enum level { LEVEL_OR, LEVEL_AND, LEVEL_NOT, LEVEL_COMPARISON, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_UNARY };
@@ -307,4 +306,3 @@ struct ast *ast_expression(struct lexer *l)
 	l->depth--;
 	return otherwise ? operation(l, AST_ELSE, OP_ELSE, join(x, otherwise), x, otherwise) : NULL;
 }
-
