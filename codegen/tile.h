@@ -5,20 +5,33 @@
  * contract, map, reduce, move (load, store) and structure (for, if, narrow).
  *
  * Ranges. Every index variable has a current range of coordinates, always inside its extent. A task sets it
- * to one step (or one coordinate), FOR walks it in steps, NARROW shrinks it, an index that nothing has set
- * ranges over its whole extent. LOW(i) and HIGH(i) in expressions are the ends of the current range.
+ * to one step, FOR walks it in steps, NARROW shrinks it, an index that nothing has set ranges over its whole
+ * extent. LOW(i) and HIGH(i) in expressions are the ends of the current range. A FOR walks the part of
+ * [low, high) inside the current range, from its first coordinate; each step's range ends with the step or
+ * with that part. An index is *single* where its range is one coordinate by construction: extent 1, a task
+ * or FOR of step 1. Bounds and conditions are over numbers, LOW, HIGH, INDEX of single indices, and VALUEs
+ * without ranks; everything else has a coordinate for each index of its value (or target), of the reduced
+ * index, and of single indices, and may mention no other INDEX.
  *
- * Values. A tile value has a name, a type and ranks: index variables with a capacity each. It holds the
- * coordinates from the base of each rank's range where the value was first assigned; inside a narrower
- * range the same name is the part of it in that range. Assigning again replaces that part. Elements of a
- * tile outside the current range are undefined. A value lives in one task.
+ * Values. A tile value has a name, a type and ranks: index variables with a capacity each. Its first
+ * assignment in a block defines it, till the end of that block: it holds the current range of each rank, and
+ * that range's base is where it begins. Inside a narrower range the same name is the part of it in that
+ * range; assigning again replaces that part. An operand's ranks are among the coordinates at hand: the value's
+ * own, the reduced index, single indices. A value lives in one task.
  *
  * Tensors. Arguments of the kernel, and work tensors in memory that phases share: materialised
  * intermediates and packed operands. A packed tensor stores its last two ranks as panels:
- * [panel][contracted][width] with zeroes past the extents; the program addresses it as if it were dense.
+ * [panel][contracted][width] with zeroes past the extents (storing the last panel fills them); the program
+ * addresses it as if it were dense. A tensor is either only read in a phase or only stored in it. The target
+ * of a STORE has a coordinate for every task index of more than one step, so that tasks do not meet. Where a
+ * contraction reads a packed tensor, or one is stored, the current range of the index in its lanes begins at
+ * a multiple of the panel.
  *
- * Types. Values are F32 (F64 where the schedule computes in F64) or I32 for integers; loads convert from, and
- * stores to, the tensor's type.
+ * Types. Values are F32 (F64 where the schedule computes in F64) or I32 for integers and truth (0 or 1); loads
+ * convert from, and stores to, the tensor's type. A VALUE of an I32 value is an int. A tensor that a
+ * contraction reads has the type of computation.
+ *
+ * Names of indices, tensors and values are distinct.
  *
  * It must not know: vector widths beyond the panel width and block counts the schedule chose, instructions,
  * pointers, softmax, attention. Every statement means an Einsum on its tiles, so tile_run interprets it and
@@ -31,13 +44,13 @@
 
 enum tile_kind {
 	TILE_FOR,      /* for i by step from low to high (exclusive): body */
-	TILE_NARROW,   /* range of i becomes [low, high) ∩ current, low rounded down and high up to `step`
-	                  coordinates from the base of the enclosing FOR; an empty range skips the rest of
-	                  the block */
+	TILE_NARROW,   /* range of i becomes [low, high) ∩ current, where low is rounded down and high up to whole
+	                  steps from the current range's low end; an empty range skips the rest of the block,
+	                  where the range is back as it was */
 	TILE_IF,       /* if condition: body, else: other */
 	TILE_LOAD,     /* value = expression of READs, numbers, indices; 0 outside extents and, in padding, 0 */
 	TILE_MAP,      /* value = expression of VALUEs, numbers, indices, LOW, HIGH; no READ */
-	TILE_REDUCE,   /* value = reduce over `index` of expression (as MAP) */
+	TILE_REDUCE,   /* value = reduce over `index` of expression (as MAP); a fold: neither MEAN nor ARGMAX */
 	TILE_CONTRACT, /* value[rows, lanes] = (value · scale +) Σ over `index` of a[rows, index] · b[index, lanes] */
 	TILE_STORE,    /* tensor[coordinates] = expression (as MAP), over the current ranges */
 };
@@ -55,12 +68,13 @@ struct tile_statement {
 	struct expr low, high;  /* FOR, NARROW */
 	struct expr expression; /* LOAD, MAP, REDUCE, STORE; IF: the condition; CONTRACT: NO_EXPR */
 	enum reduction reduce;  /* REDUCE */
-	struct expr target;     /* STORE: READ of the tensor at plain index variables */
+	struct expr target;     /* STORE: READ of the tensor at plain distinct index variables */
 	/* CONTRACT */
-	struct expr a;    /* VALUE with ranks rows and index */
-	struct expr b;    /* VALUE with ranks index and lanes, or READ of a tensor whose last two coordinates are
-	                     the plain variables index and lanes (either order when packed) */
-	uint32_t rows, lanes;    /* index variables; rows may be NO_INDEX: one row */
+	struct expr a;    /* VALUE with ranks rows and index (and single ones) */
+	struct expr b;    /* VALUE with ranks index and lanes (and single ones), or READ of a tensor whose last two
+	                     coordinates are the plain variables index and lanes (either order when packed);
+	                     its other coordinates are over single indices */
+	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */
 	uint8_t block_rows, block_lanes; /* register block: rows by vectors */
 	bool accumulate;         /* keep what value holds, times scale */
 	struct expr scale;       /* with accumulate: expression (as MAP) over rows; NO_EXPR: 1 */
@@ -123,12 +137,14 @@ void tile_print(const struct tile_program *, struct text *);
 struct tile_program *tile_parse(struct arena *, const char *source, size_t size, struct diags *);
 
 /* Proves what the comment above states: ranges set before use, ranks of operands, capacities large enough
- * for every range, READ only in LOAD and CONTRACT, types, panels. False, with a reason, when not. */
+ * for every range, READ only in LOAD and CONTRACT, types, panels. False, with a reason that names the phase
+ * and the statement, when not. */
 bool tile_check(const struct tile_program *, struct text *reason);
 
-/* The interpreter: the meaning of a tile program. `tensor[i]` is the dense row-major float64 content of
- * tensor i; work tensors are allocated by the call. Values are rounded to their types after every statement
- * when `rounded`. Undefined elements are NaN. */
+/* The interpreter: the meaning of a checked tile program. `tensor[i]` is the dense row-major float64 content
+ * of tensor i; outputs and work tensors, which are allocated by the call, begin as NaN. Values and stored
+ * elements are rounded to their types after every statement when `rounded`. False, with a reason, when the
+ * program asks for what is not there. */
 bool tile_run(struct arena *, const struct tile_program *, double **tensor, bool rounded, struct text *reason);
 
 /* Floating-point work and bytes moved to and from tensors by one run, counted on the program. */
