@@ -207,7 +207,8 @@ enum attune_status attune_call(struct attune_kernel *, const DLTensor *const *te
 size_t attune_kernel_workspace(const struct attune_kernel *);
 
 struct attune_kernel_info {
-	const char *source;   /* what answered: "tuned", "nearest", "default", "given", "naive" */
+	const char *source;   /* what answered: "exact" (tuned for this very shape), "nearest", "arch",
+	                         "default",   "given", "naive" */
 	const char *schedule; /* text */
 	const char *digest;   /* SHA-256 of the generated source, launch geometry included */
 	const char *isa, *target;
@@ -222,17 +223,19 @@ enum attune_status attune_kernel_wait(struct attune_kernel *, struct attune_erro
 /* ---- tuning ---- */
 
 struct attune_progress {
-	double seconds, budget;
-	int evaluated, rejected; /* candidates so far; rejected: of those, the ones that failed */
-	double best, control;    /* seconds of a run: best so far, default schedule */
-	const char *activity;    /* "measuring", "racing", … */
+	const char *activity;   /* "reference", "measuring", "racing", "publishing" */
+	double elapsed, budget; /* seconds */
+	int evaluated, reused,
+	        rejected;     /* candidates measured now; taken from earlier runs; failed, of both */
+	double best, control; /* seconds of a run: best so far, default schedule; 0: not known yet */
+	double ratio;         /* control by best, as measured interleaved */
 };
 
 struct attune_tune_options {
 	double seconds;       /* budget; 0: 60 */
 	int evaluations;      /* most candidates; 0: no limit but the budget */
 	uint64_t seed;        /* 0: 1 */
-	const char *strategy; /* "genetic", "random", …; NULL: the best that is built in */
+	const char *strategy; /* "genetic", "random", "exhaustive"; NULL: the best that is built in */
 	void (*progress)(void *user,
 	                 const struct attune_progress *); /* from the calling thread; may be NULL */
 	void *user;
@@ -242,23 +245,32 @@ struct attune_tune_options {
 
 /* Why candidates were rejected. */
 struct attune_rejection {
-	const char *reason; /* "compile error", "wrong", "crash", "timeout", … */
+	const char *reason; /* "compile_error", "wrong", "crash", "timeout", … */
 	int count;
+	const char *example; /* of the first one, or NULL */
 };
 
 struct attune_tune_result {
-	double best, control;  /* seconds of a run of winner and default, interleaved */
-	double ratio;          /* control / best; 1 when the default won */
-	double peak;           /* share of the FMA peak measured in the same run */
-	int evaluated, reused; /* reused: taken from earlier runs */
-	bool complete;         /* false when the budget or a cancel ended the search */
-	char *schedule;        /* of the winner; both are given to the caller, for attune_tune_result_free */
-	struct attune_rejection *rejection;
-	int nrejections;
+	double best, control; /* seconds of a run of winner and default, interleaved */
+	double ratio;         /* control by best; 1 when nothing beat the default */
+	double peak;  /* share of the FMA peak of the threads used, probed in the same run; 0: not known */
+	double flops; /* of one run: useful multiply-adds counted twice */
+	double error; /* largest normalised error of the winner against the oracle */
+	double noise; /* how far two series of the default differed, as a share */
+	int evaluated, reused;
+	bool complete;        /* false when a limit or a cancel ended the search */
+	bool kept;            /* trials, winner and code are in the cache */
+	const char *note;     /* what a person should know besides, or NULL */
+	const char *schedule; /* of the winner, as text */
+	struct attune_rejection rejection[8];
+	int rejections;
+	void *memory; /* holds the strings; attune_tune_result_free gives it back */
 };
 
 /* Searches schedules for the bound shape on this machine, verifies every candidate, keeps all trials and the
- * winner in the context's cache. A run that was stopped resumes when called again. */
+ * winner in the context's cache. A run that was stopped resumes when called again. Candidates run in forked
+ * children: while this runs no other thread of the process may compile, be it in attune_compile or for a
+ * kernel that is not ready yet. */
 enum attune_status attune_tune(struct attune_program *, const struct attune_tune_options *,
                                struct attune_tune_result *, struct attune_error *);
 void attune_tune_result_free(struct attune_tune_result *);
@@ -298,15 +310,14 @@ enum attune_status attune_build(struct attune_program *, const struct attune_bui
 /* ---- cache and device ---- */
 
 struct attune_cache_entry {
-	const char *kernel; /* its name, and the digest of its cascade */
-	const char *digest;
-	const char *shape; /* "B=1 H=8 …" */
-	const char *isa;
-	double seconds, ratio; /* of the winner; to the default */
-	bool complete;
+	const char *kernel, *digest; /* its name, and the digest of its canonical cascade */
+	const char *shape;           /* "B=1 H=8 …" */
+	const char *isa, *toolchain;
 	const char *schedule; /* text */
 	const char *when;     /* UTC, ISO 8601 */
-	int trials;
+	int threads, trials;
+	double seconds, ratio, error; /* of the winner: a run; the default's by it; against the oracle */
+	bool complete;
 };
 /* Calls `each` for every winner whose kernel name or digest begins with `prefix` (NULL: all). */
 enum attune_status attune_cache_list(struct attune_context *, const char *prefix,
@@ -315,12 +326,16 @@ enum attune_status attune_cache_list(struct attune_context *, const char *prefix
 /* Verifies the file and every stored artifact; what does not check is put in quarantine. */
 struct attune_cache_report {
 	int winners, trials, artifacts, quarantined;
-	bool sound; /* the file passes SQLite's own check */
+	bool sound;        /* SQLite's checks pass and every winner has its trial */
+	char finding[200]; /* the first thing that was wrong, else "" */
 };
 enum attune_status attune_cache_check(struct attune_context *, struct attune_cache_report *,
                                       struct attune_error *);
 /* The file in use; NULL: none. */
 const char *attune_cache_path(const struct attune_context *);
+/* What a person should hear of the cache: a damaged file renamed aside, a disk that is full. Each is given
+ * once; NULL: nothing new. The text lives until the next call on the context. */
+const char *attune_cache_said(struct attune_context *);
 
 struct attune_device_info {
 	const char *model, *isa;
