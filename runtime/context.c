@@ -1,0 +1,194 @@
+/* context.c: what a user of the library sets once. */
+#include "runtime/internal.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum isa isa_find(const char *name)
+{
+	enum isa i = 0;
+	while (i < ISAS && strcmp(isa_info[i].name, name))
+		i++;
+	return i;
+}
+
+/* .cache/attune/tune.db in the home directory of the user database; NULL when the user has none. */
+static const char *default_cache(struct arena *a)
+{
+	struct passwd entry, *found = NULL;
+	size_t size = 16 << 10;
+	char *buffer = arena_alloc(a, size);
+	if (getpwuid_r(getuid(), &entry, buffer, size, &found) || !found || !found->pw_dir || !*found->pw_dir)
+		return NULL;
+	return arena_printf(a, "%s/.cache/attune/tune.db", found->pw_dir);
+}
+
+struct context_job {
+	struct attune_context *context;
+	const struct attune_options *options;
+};
+
+static enum attune_status fill(void *data, struct arena *scratch, struct attune_error *error)
+{
+	const struct context_job *job = data;
+	struct attune_context *c = job->context;
+	const struct attune_options *o = job->options;
+	c->arena.out_of_memory = scratch->out_of_memory;
+	machine_detect(&c->machine);
+	c->isa = c->machine.isa;
+	c->isa_given = o->isa != NULL;
+	if (o->isa && (c->isa = isa_find(o->isa)) == ISAS)
+		return runtime_fail(error, ATTUNE_USAGE,
+		                    "there is no ISA '%s'; there are scalar, avx2 and avx512", o->isa);
+	if (o->target) {
+		struct text names;
+		text_init(&names, scratch);
+		for (int i = 0; targets[i]; i++)
+			text_printf(&names, "%s%s", i ? ", " : "", targets[i]->name);
+		c->target = target_find(o->target);
+		if (!c->target)
+			return runtime_fail(error, ATTUNE_USAGE, "there is no target '%s'; there are: %s",
+			                    o->target, names.s);
+		const char *missing = c->target->missing(scratch);
+		if (missing)
+			return runtime_fail(error, ATTUNE_SYSTEM, "target %s: %s", c->target->name, missing);
+	}
+	if (o->threads < 0 || o->threads > MAX_THREADS)
+		return runtime_fail(error, ATTUNE_USAGE, "the number of threads is from 1 to %d, not %d",
+		                    MAX_THREADS, o->threads);
+	c->cache_path = !o->cache   ? default_cache(&c->arena)
+	                : *o->cache ? arena_strdup(&c->arena, o->cache)
+	                            : NULL;
+	c->threads = o->threads ? o->threads : c->machine.cores;
+	return ATTUNE_OK;
+}
+
+enum attune_status attune_context_new(const struct attune_options *options, struct attune_context **out,
+                                      struct attune_error *error)
+{
+	struct attune_context *c = calloc(1, sizeof *c);
+	if (!c)
+		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
+	arena_init(&c->arena);
+	struct attune_options none = {0};
+	enum attune_status status =
+	        runtime_try(fill, &(struct context_job){c, options ? options : &none}, error);
+	if (status)
+		attune_context_free(c);
+	else
+		*out = c;
+	return status;
+}
+
+void attune_context_free(struct attune_context *c)
+{
+	if (!c)
+		return;
+	pool_free(c->pool);
+	if (c->cache)
+		cache_close(c->cache);
+	arena_free(&c->arena);
+	free(c);
+}
+
+void context_measure(struct attune_context *c)
+{
+	if (c->machine.peak_flops <= 0)
+		machine_measure(&c->machine);
+}
+
+struct pool *context_pool(struct attune_context *c)
+{
+	if (!c->pool && c->threads > 1)
+		c->pool = pool_new(c->threads);
+	return c->pool;
+}
+
+struct cache *context_cache(struct attune_context *c)
+{
+	if (!c->cache)
+		c->cache = cache_open(c->cache_path);
+	return c->cache;
+}
+
+static enum attune_status pick_target(struct attune_context *c, struct arena *arena,
+                                      struct attune_error *error)
+{
+	struct text why;
+	text_init(&why, arena);
+	for (int i = 0; targets[i]; i++) {
+		const char *missing = targets[i]->missing(arena);
+		if (!missing && (!c->isa_given || targets[i]->supports(c->isa))) {
+			c->target = targets[i];
+			return ATTUNE_OK;
+		}
+		text_printf(&why, "\n%s: %s", targets[i]->name,
+		            missing ? missing : "does not support this ISA");
+	}
+	return runtime_fail(error, ATTUNE_SYSTEM, "no compiler works here for %s:%s", isa_info[c->isa].name,
+	                    why.s);
+}
+
+enum attune_status context_place(struct attune_context *c, struct arena *arena, struct tune_place *place,
+                                 struct attune_error *error)
+{
+	enum attune_status status;
+	if (!c->target && (status = pick_target(c, arena, error)))
+		return status;
+	while (c->isa > ISA_SCALAR && !c->isa_given && !c->target->supports(c->isa))
+		c->isa--;
+	if (!c->target->supports(c->isa))
+		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", c->target->name,
+		                    isa_info[c->isa].name);
+	*place = (struct tune_place){&c->machine, c->target, c->isa, c->threads};
+	return ATTUNE_OK;
+}
+
+const char *attune_cache_path(const struct attune_context *c)
+{
+	return c->cache_path;
+}
+
+const char *attune_cache_said(struct attune_context *c)
+{
+	return c->cache ? cache_said(c->cache) : NULL;
+}
+
+struct device_job {
+	struct attune_context *context;
+	struct attune_device_info *info;
+};
+
+static enum attune_status describe_device(void *data, struct arena *scratch, struct attune_error *error)
+{
+	(void)error;
+	const struct device_job *job = data;
+	struct attune_context *c = job->context;
+	c->arena.out_of_memory = scratch->out_of_memory;
+	context_measure(c);
+	struct attune_device_info d = {
+	        .model = c->machine.model_name,
+	        .isa = isa_info[c->machine.isa].name,
+	        .cores = c->machine.cores,
+	        .l1 = c->machine.l1,
+	        .l2 = c->machine.l2,
+	        .l3 = c->machine.l3,
+	        .peak_flops = c->machine.peak_flops,
+	        .bandwidth = c->machine.bandwidth,
+	        .key = machine_key(&c->arena, &c->machine),
+	};
+	for (int i = 0; targets[i] && d.targets < (int)(sizeof d.target / sizeof *d.target); i++) {
+		d.target[d.targets].name = targets[i]->name;
+		d.target[d.targets++].missing = targets[i]->missing(&c->arena);
+	}
+	*job->info = d;
+	return ATTUNE_OK;
+}
+
+enum attune_status attune_device(struct attune_context *c, struct attune_device_info *info,
+                                 struct attune_error *error)
+{
+	return runtime_try(describe_device, &(struct device_job){c, info}, error);
+}
