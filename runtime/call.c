@@ -1,0 +1,64 @@
+/* call.c: running a compiled kernel. Nothing here allocates once a workspace is at hand. */
+#include "runtime/kernel.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+void *area_new(size_t size)
+{
+	enum { PAGE = 4096 };
+	const size_t HUGE = (size_t)2 << 20;
+	size_t align = size >= HUGE ? HUGE : PAGE;
+	size_t rounded = (size + align - 1) / align * align;
+	void *p = rounded < size ? NULL : aligned_alloc(align, rounded ? rounded : align);
+	if (p && align == HUGE)
+		madvise(p, rounded, MADV_HUGEPAGE); /* a wish: without it the kernel is slower, not wrong */
+	return p;
+}
+
+/* An idle workspace of the kernel, or a new one. */
+static void *take_area(struct attune_kernel *k)
+{
+	for (int i = 0; i < AREAS; i++) {
+		if (!atomic_load_explicit(&k->area[i], memory_order_relaxed))
+			continue;
+		void *p = atomic_exchange(&k->area[i], NULL);
+		if (p)
+			return p;
+	}
+	return area_new(k->workspace);
+}
+
+static void give_area(struct attune_kernel *k, void *p)
+{
+	for (int i = 0; i < AREAS; i++) {
+		void *none = NULL;
+		if (atomic_compare_exchange_strong(&k->area[i], &none, p))
+			return;
+	}
+	free(p);
+}
+
+enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *tensors, int count,
+                               void *workspace, struct attune_error *error)
+{
+	enum attune_status status = tensors_counted(k->name, count, k->ntensors, error);
+	if (status)
+		return status;
+	struct view view[MAX_ARGUMENTS];
+	for (int i = 0; i < count; i++) {
+		status = tensor_view(&k->tensor[i], k->dtype[i], k->dtype[i], tensors[i], &view[i], error);
+		if (status)
+			return status;
+	}
+	if ((uintptr_t)workspace % 64)
+		return runtime_fail(error, ATTUNE_USAGE, "the workspace is not aligned to 64 bytes");
+	void *area = workspace ? workspace : take_area(k);
+	if (!area)
+		return runtime_fail(error, ATTUNE_SYSTEM, "no memory for a workspace of %zu bytes",
+		                    k->workspace);
+	code_run(atomic_load_explicit(&k->code, memory_order_acquire), k->pool, view, count, area);
+	if (!workspace)
+		give_area(k, area);
+	return ATTUNE_OK;
+}
