@@ -79,7 +79,8 @@ struct tune_options {
 	 * compiled. `evaluation` counts candidates from 0, the control. */
 	const char *(*plant)(void *owner, struct arena *, int evaluation, const char *schedule,
 	                     const struct kernel_source *);
-	void *owner; /* of progress and plant */
+	void (*record)(void *owner, const char *line); /* a line of the landscape (replay.h); may be NULL */
+	void *owner; /* of progress, plant and record */
 };
 
 struct tune_result {
