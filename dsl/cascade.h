@@ -12,6 +12,10 @@
  * is itself present (over nothing: its identity), so the `where` of an equation with a reduction
  * restricts the range. An equation without a reduction is absent where its body is. An absent element
  * of an output is stored as `otherwise` (0 if none).
+ *
+ * Three operations are present with an absent operand, where it does not matter: select(c, x, y) needs c and
+ * the one chosen; `false and x` is false, `true or x` is true, either way round. A gather whose coordinate
+ * (itself an element read) is outside the extent is absent like any read, so -1 in a table means "none".
  */
 #ifndef ATTUNE_DSL_CASCADE_H
 #define ATTUNE_DSL_CASCADE_H
@@ -104,6 +108,9 @@ bool cascade_check_bound(const struct cascade *, struct diags *);
  * variables: its own where, bounds of shifted reads, and the presence of every local it reads, with
  * coordinates substituted. NO_EXPR: always. Reads of input tensors in predicates stay as READ. */
 struct expr cascade_presence(struct cascade *, uint32_t equation);
+
+/* Is coordinate r of a READ inside its tensor for all values of its index variables? Sound, not complete. */
+bool cascade_inside(const struct cascade *, struct expr read, int r);
 
 /* The names of a cascade's own ranks, indices and tensors, for expr_print. */
 struct expr_names cascade_names(const struct cascade *);

@@ -35,7 +35,7 @@ double op_value(enum op op, double x, double y, double z)
 #include "dsl/ops.h"
 #undef OP
 	}
-	assert(!"an operation of ops.h");
+	assert(op > OP_OLD && op < OPS);
 	return NAN;
 }
 
@@ -56,7 +56,7 @@ double reduction_value(enum reduction r, double a, double x)
 #include "dsl/reductions.h"
 #undef REDUCTION
 	}
-	assert(!"a reduction");
+	assert(r > REDUCE_NONE && r < REDUCTIONS);
 	return NAN;
 }
 
@@ -318,7 +318,7 @@ static struct expr fold(struct expr_pool *p, enum op op, uint32_t symbol, int n,
 	case OP_AND:
 	case OP_OR: {
 		/* An absent operand matters only where the other one does not decide. */
-		double decides = op == OP_OR;
+		bool decides = op == OP_OR;
 		if (is(p, a, decides) || is(p, b, decides))
 			return expr_number(p, decides);
 		if ((is(p, b, !decides) && keep_a) || (expr_same(a, b) && keep_a))

@@ -142,7 +142,7 @@ static void print_node(struct printer *p, struct item item)
 		break;
 	case OP_NOT:
 		text_add(p->out, "not ");
-		push(p, expr_operand(p->pool, item.e, 0), LEVEL_PRIMARY, item.compact);
+		push(p, expr_operand(p->pool, item.e, 0), LEVEL_NOT, item.compact);
 		break;
 	default:
 		if (level < LEVEL_PRIMARY) {

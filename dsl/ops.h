@@ -46,8 +46,8 @@ OP(LT,       "<",        2, BOOL,  "-+",  "(%0 < %1)",         x < y)   /* '>' a
 OP(LE,       "<=",       2, BOOL,  "-+",  "(%0 <= %1)",        x <= y)
 OP(EQ,       "==",       2, BOOL,  "??",  "(%0 == %1)",        x == y)
 OP(NE,       "!=",       2, BOOL,  "??",  "(%0 != %1)",        x != y)
-OP(AND,      "and",      2, BOOL,  "++",  "(%0 & %1)",         x && y)
-OP(OR,       "or",       2, BOOL,  "++",  "(%0 | %1)",         x || y)
-OP(NOT,      "not",      1, BOOL,  "-",   "$not(%0)",          !x)
-OP(SELECT,   "select",   3, LAST,  "???", "$select(%0, %1, %2)", x ? y : z)
+OP(AND,      "and",      2, BOOL,  "++",  "(%0 & %1)",         x != 0 && y != 0)
+OP(OR,       "or",       2, BOOL,  "++",  "(%0 | %1)",         x != 0 || y != 0)
+OP(NOT,      "not",      1, BOOL,  "-",   "$not(%0)",          x == 0)
+OP(SELECT,   "select",   3, LAST,  "???", "$select(%0, %1, %2)", x != 0 ? y : z)
 /* clang-format on */

@@ -104,7 +104,7 @@ static void printing(void)
 	       "m <= n and n - m < 64");
 	prints(expr2(p, OP_AND, expr2(p, OP_OR, expr2(p, OP_LE, I(m), I(n)), expr2(p, OP_EQ, I(m), num(0))),
 	             expr1(p, OP_NOT, expr2(p, OP_EQ, I(m), num(3)))),
-	       "(m <= n or m == 0) and not (m == 3)");
+	       "(m <= n or m == 0) and not m == 3");
 	prints(expr2(p, OP_ELSE, q, num(0)), "(X[n-1] else 0)");
 	prints(expr_make(p, OP_CAST, DTYPE_I8, 1, &(struct expr){expr2(p, OP_DIV, a, b).id}), "i8(X[n] / X[m])");
 	prints(expr2(p, OP_MAX, a, num(-INFINITY)), "X[n]");

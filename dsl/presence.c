@@ -1,0 +1,354 @@
+/* When an element is there: presence (see cascade.h) as a predicate over index variables.
+ *
+ * For each node of an expression, operands first, three predicates: when it is present, and for a bool when
+ * it is present and true, or present and false; NO_EXPR is "always". Conditions that hold for every
+ * coordinate are left out. What makes a predicate's own reads safe stands before it, so that evaluating from
+ * the left never needs an element that is not there.
+ */
+#include <string.h>
+
+#include "dsl/cascade.h"
+#include "dsl/dtype.h"
+
+/* What is known of an int expression over all values of its index variables. */
+struct interval {
+	bool known; /* low and high are; needs the extents it depends on to be bound */
+	int64_t low, high;
+};
+
+enum { DEPTH_LIMIT = 64 };
+
+static struct interval exactly(int64_t v)
+{
+	return (struct interval){true, v, v};
+}
+
+static struct interval corners(enum op op, struct interval a, struct interval b)
+{
+	const int64_t x[4] = {a.low, a.low, a.high, a.high}, y[4] = {b.low, b.high, b.low, b.high};
+	struct interval r = {true, INT64_MAX, INT64_MIN};
+	for (int i = 0; i < 4; i++) {
+		int64_t v;
+		if (op == OP_ADD ? __builtin_add_overflow(x[i], y[i], &v)
+		                 : op == OP_SUB ? __builtin_sub_overflow(x[i], y[i], &v)
+		                                : __builtin_mul_overflow(x[i], y[i], &v))
+			return (struct interval){0};
+		r.low = v < r.low ? v : r.low;
+		r.high = v > r.high ? v : r.high;
+	}
+	return r;
+}
+
+static int64_t floor_div(int64_t x, int64_t y)
+{
+	return x / y - (x % y < 0);
+}
+
+static struct interval interval(const struct cascade *c, struct expr e, int depth)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	struct interval a, b;
+	int64_t v;
+	if (depth > DEPTH_LIMIT || n->kind != KIND_INT)
+		return (struct interval){0};
+	if (cascade_extent(c, e, &v))
+		return exactly(v);
+	if (n->op == OP_INDEX && cascade_extent(c, c->index.v[n->symbol].extent, &v))
+		return (struct interval){true, 0, v > 0 ? v - 1 : 0};
+	if (n->op == OP_READ || n->count < 1 || n->count > 2)
+		return (struct interval){0};
+	a = interval(c, expr_operand(&c->pool, e, 0), depth + 1);
+	b = n->count == 2 ? interval(c, expr_operand(&c->pool, e, 1), depth + 1) : exactly(0);
+	if (n->op == OP_MOD && b.known && b.low == b.high && b.low > 0)
+		return a.known && a.low >= 0 && a.high < b.low ? a : (struct interval){true, 0, b.low - 1};
+	if (!a.known || !b.known)
+		return (struct interval){0};
+	switch (n->op) {
+	case OP_ADD:
+	case OP_SUB:
+	case OP_MUL: return corners((enum op)n->op, a, b);
+	case OP_NEG: return corners(OP_SUB, exactly(0), a);
+	case OP_IDIV:
+		if (b.low != b.high || b.low <= 0)
+			return (struct interval){0};
+		return (struct interval){true, floor_div(a.low, b.low), floor_div(a.high, b.low)};
+	case OP_MIN:
+		return (struct interval){true, a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
+	case OP_MAX:
+		return (struct interval){true, a.low > b.low ? a.low : b.low, a.high > b.high ? a.high : b.high};
+	default: return (struct interval){0};
+	}
+}
+
+/* Without extents: is it an index, an extent, or made of such by what keeps the sign? */
+static bool non_negative(const struct cascade *c, struct expr e, int depth)
+{
+	const struct expr_pool *p = &c->pool;
+	const struct expr_node *n = expr_at(p, e);
+	if (depth > DEPTH_LIMIT)
+		return false;
+	switch (n->op) {
+	case OP_CONST: return n->number >= 0;
+	case OP_INDEX:
+	case OP_EXTENT:
+	case OP_ABS: return true;
+	case OP_MOD: return non_negative(c, expr_operand(p, e, 1), depth + 1);
+	case OP_ADD:
+	case OP_MUL:
+	case OP_IDIV:
+	case OP_MIN:
+		return non_negative(c, expr_operand(p, e, 0), depth + 1) &&
+		       non_negative(c, expr_operand(p, e, 1), depth + 1);
+	case OP_MAX:
+		return non_negative(c, expr_operand(p, e, 0), depth + 1) ||
+		       non_negative(c, expr_operand(p, e, 1), depth + 1);
+	default: return false;
+	}
+}
+
+/* Without extents: n < N, n / G < N / G, x % G < G, n - x < N for x not negative. */
+static bool below(const struct cascade *c, struct expr e, struct expr extent)
+{
+	const struct expr_pool *p = &c->pool;
+	const struct expr_node *n = expr_at(p, e), *x = expr_at(p, extent);
+	struct expr whole = extent;
+	if (n->op == OP_MOD)
+		return expr_same(expr_operand(p, e, 1), extent) && non_negative(c, extent, 0);
+	if (n->op == OP_SUB)
+		return non_negative(c, expr_operand(p, e, 1), 0) && below(c, expr_operand(p, e, 0), extent);
+	if (n->op == OP_IDIV) {
+		if ((x->op != OP_IDIV && x->op != OP_DIV) ||
+		    !expr_same(expr_operand(p, e, 1), expr_operand(p, extent, 1)))
+			return false;
+		whole = expr_operand(p, extent, 0);
+		n = expr_at(p, expr_operand(p, e, 0));
+	}
+	return n->op == OP_INDEX && expr_same(c->index.v[n->symbol].extent, whole);
+}
+
+static bool inside_low(const struct cascade *c, struct expr e)
+{
+	struct interval i = interval(c, e, 0);
+	return (i.known && i.low >= 0) || non_negative(c, e, 0);
+}
+
+static bool inside_high(const struct cascade *c, struct expr e, struct expr extent)
+{
+	int64_t v;
+	struct interval i = interval(c, e, 0);
+	return (i.known && cascade_extent(c, extent, &v) && i.high < v) || below(c, e, extent);
+}
+
+bool cascade_inside(const struct cascade *c, struct expr read, int r)
+{
+	struct expr e = expr_operand(&c->pool, read, r);
+	return inside_low(c, e) && inside_high(c, e, c->tensor.v[expr_at(&c->pool, read)->symbol].extent[r]);
+}
+
+/* Predicates, where NO_EXPR is true. */
+
+static bool among(const struct expr_pool *p, struct expr all, struct expr e)
+{
+	enum { NEAR = 64 }; /* a repeated condition is a near one; the rest may repeat */
+	for (int i = 0; i < NEAR && expr_at(p, all)->op == OP_AND; i++) {
+		if (expr_same(expr_operand(p, all, 1), e))
+			return true;
+		all = expr_operand(p, all, 0);
+	}
+	return expr_same(all, e);
+}
+
+/* a and b, each condition of b that a does not have yet; left-nested. */
+static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
+{
+	if (!a.id || !b.id)
+		return a.id ? a : b;
+	VEC(struct expr) conditions = {0};
+	for (; expr_at(p, b)->op == OP_AND; b = expr_operand(p, b, 0))
+		vec_push(p->arena, &conditions, expr_operand(p, b, 1));
+	vec_push(p->arena, &conditions, b);
+	while (conditions.n) {
+		struct expr e = conditions.v[--conditions.n];
+		if (!among(p, a, e))
+			a = expr2(p, OP_AND, a, e);
+	}
+	return a;
+}
+
+static struct expr either(struct expr_pool *p, struct expr a, struct expr b)
+{
+	if (!a.id || !b.id)
+		return NO_EXPR;
+	return expr_same(a, b) ? a : expr2(p, OP_OR, a, b);
+}
+
+/* low <= x + c as low - c <= x, for constants, and so on. */
+static struct expr compare(struct expr_pool *p, enum op op, struct expr a, struct expr b)
+{
+	for (int side = 0; side < 2; side++) {
+		struct expr sum = side ? a : b, other = side ? b : a;
+		const struct expr_node *n = expr_at(p, sum);
+		if ((n->op != OP_ADD && n->op != OP_SUB) || !expr_is_number(p, expr_operand(p, sum, 1), NULL) ||
+		    (side ? false : expr_at(p, other)->op != OP_CONST))
+			continue;
+		struct expr x = expr_operand(p, sum, 0);
+		other = expr2(p, n->op == OP_ADD ? OP_SUB : OP_ADD, other, expr_operand(p, sum, 1));
+		return side ? expr2(p, op, x, other) : expr2(p, op, other, x);
+	}
+	return expr2(p, op, a, b);
+}
+
+struct node_presence {
+	struct expr present, is_true, is_false;
+};
+
+struct context {
+	struct cascade *cascade;
+	struct expr *of; /* an equation: when its body is present, where earlier equations are known */
+};
+
+struct replacement {
+	const struct equation *equation;
+	struct expr to[MAX_RANKS];
+};
+
+static struct expr replace(struct expr_pool *p, struct expr e, void *context)
+{
+	const struct replacement *r = context;
+	if (expr_at(p, e)->op == OP_INDEX)
+		for (int i = 0; i < r->equation->nindex; i++)
+			if (r->equation->index[i] == expr_at(p, e)->symbol)
+				return r->to[i];
+	return e;
+}
+
+/* Its coordinates inside the extents, then its element there. */
+static struct expr read_presence(struct context *x, struct expr e)
+{
+	struct cascade *c = x->cascade;
+	struct expr_pool *p = &c->pool;
+	struct expr all = NO_EXPR;
+	const struct tensor *t = &c->tensor.v[expr_at(p, e)->symbol];
+	for (int r = 0; r < t->nranks; r++) {
+		struct expr at = expr_operand(p, e, r);
+		if (!inside_low(c, at))
+			all = both(p, all, compare(p, OP_LE, expr_number(p, 0), at));
+		if (!inside_high(c, at, t->extent[r]))
+			all = both(p, all, compare(p, OP_LT, at, t->extent[r]));
+	}
+	if (t->equation == NO_EQUATION || c->equation.v[t->equation].reduce || !x->of[t->equation].id)
+		return all;
+	struct replacement to = {.equation = &c->equation.v[t->equation]};
+	for (int r = 0; r < t->nranks; r++)
+		to.to[r] = expr_operand(p, e, r);
+	return both(p, all, expr_rewrite(p, x->of[t->equation], replace, &to));
+}
+
+/* When it is present, and true (or false); of no use for a real. */
+static struct expr holds(struct expr_pool *p, struct expr present, struct expr e, bool wanted)
+{
+	double v;
+	if (expr_at(p, e)->kind == KIND_REAL)
+		return NO_EXPR;
+	if (expr_is_number(p, e, &v) && (v != 0) == wanted)
+		return present;
+	return both(p, present, wanted ? e : expr1(p, OP_NOT, e));
+}
+
+static struct node_presence presence_node(struct context *x, struct expr e, const struct node_presence *o)
+{
+	struct expr_pool *p = &x->cascade->pool;
+	enum op op = (enum op)expr_at(p, e)->op;
+	int count = expr_at(p, e)->count;
+	struct node_presence r = {0};
+	bool strict = true; /* an operand can be absent, all are needed */
+	for (int i = 0; i < count; i++)
+		strict &= !o[i].present.id;
+	strict = strict || (op != OP_AND && op != OP_OR && op != OP_NOT && op != OP_SELECT && op != OP_ELSE);
+	if (strict || op == OP_NOT) {
+		for (int i = 0; i < count; i++)
+			r.present = both(p, r.present, o[i].present);
+		if (op == OP_READ)
+			r.present = both(p, r.present, read_presence(x, e));
+		r.is_true = op == OP_NOT ? o[0].is_false : holds(p, r.present, e, true);
+		r.is_false = op == OP_NOT ? o[0].is_true : holds(p, r.present, e, false);
+		return r;
+	}
+	if (op == OP_AND || op == OP_OR) {
+		bool and = op == OP_AND;
+		r.is_true = and ? both(p, o[0].is_true, o[1].is_true) : either(p, o[0].is_true, o[1].is_true);
+		r.is_false = and ? either(p, o[0].is_false, o[1].is_false) : both(p, o[0].is_false, o[1].is_false);
+		r.present = either(p, r.is_true, r.is_false);
+		return r;
+	}
+	if (op == OP_ELSE)
+		r.present = either(p, o[0].present, o[1].present);
+	else if (o[1].present.id || o[2].present.id)
+		r.present = either(p, both(p, o[0].is_true, o[1].present), both(p, o[0].is_false, o[2].present));
+	else
+		r.present = o[0].present;
+	r.is_true = holds(p, r.present, e, true);
+	r.is_false = holds(p, r.present, e, false);
+	return r;
+}
+
+static struct node_presence presence_of(struct context *x, struct expr e)
+{
+	struct expr_pool *p = &x->cascade->pool;
+	struct expr *node;
+	uint32_t n = expr_nodes(p, e, &node);
+	struct node_presence *v = arena_new_array(p->arena, n, struct node_presence);
+	for (uint32_t i = 0; i < n; i++) {
+		struct node_presence operand[16];
+		for (int k = 0; k < expr_at(p, node[i])->count; k++) {
+			uint32_t low = 0, high = i, id = expr_operand(p, node[i], k).id;
+			while (low + 1 < high) {
+				uint32_t middle = low + (high - low) / 2;
+				if (node[middle].id <= id)
+					low = middle;
+				else
+					high = middle;
+			}
+			operand[k] = v[low];
+		}
+		v[i] = presence_node(x, node[i], operand);
+	}
+	return v[n - 1];
+}
+
+/* A comparison that every coordinate satisfies. */
+static struct expr drop_certain(struct expr_pool *p, struct expr e, void *context)
+{
+	const struct cascade *c = context;
+	const struct expr_node *n = expr_at(p, e);
+	if (n->op != OP_LT && n->op != OP_LE)
+		return e;
+	struct expr a = expr_operand(p, e, 0), b = expr_operand(p, e, 1);
+	if (expr_mentions(p, e, OP_READ, ANY_SYMBOL) || expr_at(p, a)->kind != KIND_INT ||
+	    expr_at(p, b)->kind != KIND_INT)
+		return e;
+	struct interval x = interval(c, a, 0), y = interval(c, b, 0);
+	bool certain = x.known && y.known && (n->op == OP_LT ? x.high < y.low : x.high <= y.low);
+	certain |= n->op == OP_LT && below(c, a, b);
+	certain |= n->op == OP_LE && expr_is_number(p, a, NULL) && expr_at(p, a)->number <= 0 && non_negative(c, b, 0);
+	return certain ? expr_number(p, 1) : e;
+}
+
+static struct expr equation_presence(struct context *x, const struct equation *q)
+{
+	struct expr_pool *p = &x->cascade->pool;
+	struct expr where = q->where.id ? presence_of(x, q->where).is_true : NO_EXPR;
+	struct expr all = both(p, where, presence_of(x, q->body).present);
+	all = expr_rewrite(p, all, drop_certain, x->cascade);
+	double v;
+	return all.id && expr_is_number(p, all, &v) && v != 0 ? NO_EXPR : all;
+}
+
+struct expr cascade_presence(struct cascade *c, uint32_t equation)
+{
+	struct context x = {c, arena_new_array(c->arena, c->equation.n, struct expr)};
+	for (uint32_t q = 0; q <= equation; q++)
+		if (q == equation || !c->equation.v[q].reduce)
+			x.of[q] = equation_presence(&x, &c->equation.v[q]);
+	return x.of[equation];
+}
