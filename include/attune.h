@@ -303,8 +303,9 @@ struct attune_build_options {
 
 /* Writes NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json: the kernel for the bound shape as
  * plain C that needs neither attune nor a header of the system, compiled by clang, for the context's ISA.
- * Existing files of these names are replaced, each at once. */
-enum attune_status attune_build(struct attune_program *, const struct attune_build_options *,
+ * Existing files of these names are replaced, each at once. `manifest`: its JSON text for the caller, or
+ * NULL. */
+enum attune_status attune_build(struct attune_program *, const struct attune_build_options *, char **manifest,
                                 struct attune_error *);
 
 /* ---- cache and device ---- */

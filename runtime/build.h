@@ -1,0 +1,25 @@
+/* build.h: the texts that `attune build` writes, apart from the writing. */
+#ifndef ATTUNE_RUNTIME_BUILD_H
+#define ATTUNE_RUNTIME_BUILD_H
+
+#include "runtime/internal.h"
+
+struct build {
+	const char *name;   /* of files and function */
+	const char *kernel; /* the program's */
+	const char *shape, *origin;
+	enum isa isa;
+	const struct attune_tensor *tensor;
+	int ntensors;
+	const struct kernel_source *source;
+	long long work_bytes, scratch_bytes; /* multiples of 64 */
+};
+
+void build_sizes(struct build *);
+/* The kernel's own text, and after it the functions that build_header declares. */
+void build_source(const struct build *, struct text *);
+void build_header(const struct build *, struct text *);
+/* An archive of one object, with the index of symbols that linkers ask for. */
+void build_archive(const struct build *, const void *object, size_t size, struct text *);
+
+#endif
