@@ -181,6 +181,9 @@ enum attune_status attune_emit(struct attune_program *, enum attune_stage, const
 enum attune_status attune_oracle(struct attune_program *, const DLTensor *const *tensors, int count,
                                  struct attune_error *);
 
+/* Copies a tensor into one of the same shape and any type: rounds to nearest even and saturates. */
+enum attune_status attune_convert(const DLTensor *from, const DLTensor *to, struct attune_error *);
+
 /* ---- compiled kernels ---- */
 
 struct attune_kernel;
@@ -274,6 +277,19 @@ struct attune_tune_result {
 enum attune_status attune_tune(struct attune_program *, const struct attune_tune_options *,
                                struct attune_tune_result *, struct attune_error *);
 void attune_tune_result_free(struct attune_tune_result *);
+
+/* Strategies judged on a recorded landscape, without touching a clock. `text`: JSON lines as attune_tune
+ * records them. fraction[i]: the optimum by the best that was found after i + 1 evaluations; 0 while all were
+ * rejected. */
+struct attune_replay_options {
+	const char *strategy; /* NULL: the best that is built in */
+	uint64_t seed;        /* 0: 1 */
+	int first;            /* stratified points before the strategy proposes; 0: 16 */
+};
+enum attune_status attune_replay(const char *text, size_t size, const struct attune_replay_options *,
+                                 int evaluations, double *fraction, struct attune_error *);
+/* The names of the strategies that are built in, the default first; NULL past the last. */
+const char *attune_strategy(int i);
 
 struct attune_bench_options {
 	int rounds; /* interleaved; 0: 11 */

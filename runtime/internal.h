@@ -77,6 +77,10 @@ struct variant {
 enum attune_status program_variant(const struct attune_program *, struct arena *, const char *schedule,
                                    bool naive, struct variant *, struct attune_error *);
 
+struct strategy;
+/* NULL names the default. */
+enum attune_status strategy_named(const char *name, struct arena *, const struct strategy **, struct attune_error *);
+
 /* ---- tensors ---- */
 
 enum dtype dtype_of(DLDataType); /* DTYPES: none of ours */
@@ -90,6 +94,11 @@ struct view {
  * `or_as`, which is as good. */
 enum attune_status tensor_view(const struct attune_tensor *, enum dtype as, enum dtype or_as,
                                const DLTensor *, struct view *, struct attune_error *);
+/* Elements of a tensor whose extents were checked. */
+int64_t tensor_count(const DLTensor *);
+/* The elements in row-major order as doubles, and back, rounded. Bytes given for a declared bool become 0 or 1. */
+void tensor_to_doubles(const DLTensor *, const struct view *, double *);
+void tensor_from_doubles(const DLTensor *, const struct view *, const double *, enum dtype declared);
 enum attune_status tensors_counted(const char *kernel, int have, int want, struct attune_error *);
 
 /* ---- code ---- */

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include "dsl/dtype.h"
 #include "dsl/oracle.h"
 
 struct oracle_job {
@@ -11,51 +10,6 @@ struct oracle_job {
 	const DLTensor *const *tensor;
 	int count;
 };
-
-/* Walks a strided tensor in row-major order; `position` is the coordinate, all zero at first. */
-static bool next_element(int64_t *position, const DLTensor *d, const struct view *v, int64_t *offset)
-{
-	for (int k = d->ndim - 1; k >= 0; k--) {
-		*offset += v->stride[k];
-		if (++position[k] < d->shape[k])
-			return true;
-		*offset -= v->stride[k] * d->shape[k];
-		position[k] = 0;
-	}
-	return false;
-}
-
-static int64_t element_count(const DLTensor *d)
-{
-	int64_t n = 1;
-	for (int k = 0; k < d->ndim; k++)
-		n *= d->shape[k];
-	return n;
-}
-
-static void take(const DLTensor *d, const struct view *v, double *dense)
-{
-	if (!element_count(d))
-		return;
-	enum dtype type = dtype_of(d->dtype);
-	int64_t position[MAX_RANKS] = {0}, offset = 0, i = 0;
-	do
-		dense[i++] = dtype_load(type, v->data, offset);
-	while (next_element(position, d, v, &offset));
-}
-
-static void give(const DLTensor *d, const struct view *v, const struct oracle_tensor *t, enum dtype declared)
-{
-	if (!element_count(d))
-		return;
-	enum dtype type = dtype_of(d->dtype);
-	if (declared == DTYPE_BOOL && type == DTYPE_U8)
-		type = DTYPE_BOOL;
-	int64_t position[MAX_RANKS] = {0}, offset = 0, i = 0;
-	do
-		dtype_store(type, v->data, offset, t->data[i++]);
-	while (next_element(position, d, v, &offset));
-}
 
 static size_t memory_limit(void)
 {
@@ -80,7 +34,7 @@ static enum attune_status run_oracle(void *data, struct arena *arena, struct att
 	size_t limit = memory_limit(), inputs = 0;
 	for (int i = 0; i < p->ntensors; i++)
 		if (p->tensor[i].role == ATTUNE_IN)
-			inputs += (size_t)element_count(job->tensor[i]) * sizeof(double);
+			inputs += (size_t)tensor_count(job->tensor[i]) * sizeof(double);
 	if (inputs > limit)
 		return runtime_fail(error, ATTUNE_SYSTEM,
 		                    "the oracle would need %zu bytes for the inputs alone", inputs);
@@ -89,9 +43,9 @@ static enum attune_status run_oracle(void *data, struct arena *arena, struct att
 		if (p->tensor[i].role != ATTUNE_IN)
 			continue;
 		struct oracle_tensor *t = &tensor[p->tensor_id[i]];
-		t->count = element_count(job->tensor[i]);
+		t->count = tensor_count(job->tensor[i]);
 		t->data = arena_new_array(arena, (size_t)t->count, double);
-		take(job->tensor[i], &view[i], t->data);
+		tensor_to_doubles(job->tensor[i], &view[i], t->data);
 	}
 	struct diags diags;
 	diags_init(&diags, arena, p->diags.file, p->diags.source, p->diags.size);
@@ -99,8 +53,8 @@ static enum attune_status run_oracle(void *data, struct arena *arena, struct att
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &diags);
 	for (int i = 0; i < p->ntensors; i++)
 		if (p->tensor[i].role == ATTUNE_OUT)
-			give(job->tensor[i], &view[i], &tensor[p->tensor_id[i]],
-			     c->tensor.v[p->tensor_id[i]].dtype);
+			tensor_from_doubles(job->tensor[i], &view[i], tensor[p->tensor_id[i]].data,
+			                    c->tensor.v[p->tensor_id[i]].dtype);
 	return ATTUNE_OK;
 }
 

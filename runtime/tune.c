@@ -48,19 +48,6 @@ static void report(void *owner, const struct tune_progress *t)
 	job->options.progress(job->options.user, &p);
 }
 
-static enum attune_status find_strategy(const char *name, const struct strategy **found, struct arena *arena,
-                                        struct attune_error *error)
-{
-	*found = name ? strategy_find(name) : NULL;
-	if (!name || *found)
-		return ATTUNE_OK;
-	struct text names;
-	text_init(&names, arena);
-	for (int i = 0; strategies[i]; i++)
-		text_printf(&names, "%s%s", i ? ", " : "", strategies[i]->name);
-	return runtime_fail(error, ATTUNE_USAGE, "there is no strategy '%s'; there are %s", name, names.s);
-}
-
 static void hand_over(const struct tune_job *job, const struct tune_result *t)
 {
 	struct arena *a = job->memory;
@@ -116,7 +103,7 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 	        .progress = job->options.progress ? report : NULL,
 	        .owner = data,
 	};
-	if ((status = find_strategy(job->options.strategy, &o.strategy, arena, error)))
+	if ((status = strategy_named(job->options.strategy, arena, &o.strategy, error)))
 		return status;
 	struct cache *cache = context_cache(p->context);
 	struct tune_result result;
