@@ -73,6 +73,11 @@ void text_number(struct text *t, double x)
 		return;
 	}
 	char s[40];
+	if (x == floor(x) && fabs(x) < 1e15) {
+		snprintf(s, sizeof s, "%.0f", x);
+		text_add(t, x == 0 && signbit(x) ? "-0" : s);
+		return;
+	}
 	for (int digits = 1; digits <= 17; digits++) {
 		snprintf(s, sizeof s, "%.*g", digits, x);
 		if (strtod(s, NULL) == x)

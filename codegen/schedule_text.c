@@ -93,7 +93,7 @@ static bool is(const struct reader *r, int i, const char *what)
 
 static struct span place(const struct reader *r, int i)
 {
-	return i < r->words ? r->word[i] : r->words ? r->word[r->words - 1] : (struct span){0};
+	return i < r->words ? r->word[i] : r->words > 0 ? r->word[r->words - 1] : (struct span){0};
 }
 
 static bool expect(struct reader *r, int i, const char *what)

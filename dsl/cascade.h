@@ -108,6 +108,8 @@ bool cascade_check_bound(const struct cascade *, struct diags *);
  * variables: its own where, bounds of shifted reads, and the presence of every local it reads, with
  * coordinates substituted. NO_EXPR: always. Reads of input tensors in predicates stay as READ. */
 struct expr cascade_presence(struct cascade *, uint32_t equation);
+/* The same of one expression over the cascade's tensors. */
+struct expr cascade_presence_of(struct cascade *, struct expr);
 
 /* Is coordinate r of a READ inside its tensor for all values of its index variables? Sound, not complete. */
 bool cascade_inside(const struct cascade *, struct expr read, int r);

@@ -344,11 +344,25 @@ static struct expr equation_presence(struct context *x, const struct equation *q
 	return all.id && expr_is_number(p, all, &v) && v != 0 ? NO_EXPR : all;
 }
 
+/* Presence of every equation without a reduction before `end`, and of equation `also`. */
+static struct context presence_before(struct cascade *c, uint32_t end, uint32_t also)
+{
+	struct context x = {c, arena_new_array(c->arena, c->equation.n + 1, struct expr)};
+	for (uint32_t q = 0; q < end; q++)
+		if (q == also || !c->equation.v[q].reduce)
+			x.of[q] = equation_presence(&x, &c->equation.v[q]);
+	return x;
+}
+
 struct expr cascade_presence(struct cascade *c, uint32_t equation)
 {
-	struct context x = {c, arena_new_array(c->arena, c->equation.n, struct expr)};
-	for (uint32_t q = 0; q <= equation; q++)
-		if (q == equation || !c->equation.v[q].reduce)
-			x.of[q] = equation_presence(&x, &c->equation.v[q]);
-	return x.of[equation];
+	return presence_before(c, equation + 1, equation).of[equation];
+}
+
+struct expr cascade_presence_of(struct cascade *c, struct expr e)
+{
+	struct context x = presence_before(c, c->equation.n, NO_EQUATION);
+	struct expr present = expr_rewrite(&c->pool, presence_of(&x, e).present, drop_certain, c);
+	double v;
+	return present.id && expr_is_number(&c->pool, present, &v) && v != 0 ? NO_EXPR : present;
 }

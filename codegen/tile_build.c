@@ -1,0 +1,688 @@
+/* Streams × schedule to a tile program: translation of expressions, loads, packing, phases. The body of a
+ * walk is in tile_build_body.c. */
+#include <assert.h>
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+#include "codegen/bounds.h"
+#include "codegen/build.h"
+
+int64_t build_extent(const struct builder *b, uint32_t index)
+{
+	int64_t n = 0;
+	cascade_extent(b->c, b->c->index.v[index].extent, &n);
+	return n;
+}
+
+static int64_t round_up(int64_t n, int64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+static int lanes_of_isa(const struct builder *b)
+{
+	return isa_info[b->schedule->isa].lanes;
+}
+
+static bool name_taken(const struct tile_program *p, const char *name)
+{
+	for (uint32_t i = 0; i < p->value.n; i++)
+		if (!strcmp(p->value.v[i].name, name))
+			return true;
+	for (uint32_t i = 0; i < p->index.n; i++)
+		if (!strcmp(p->index.v[i].name, name))
+			return true;
+	for (uint32_t i = 0; i < p->tensor.n; i++)
+		if (!strcmp(p->tensor.v[i].name, name))
+			return true;
+	return false;
+}
+
+static const char *fresh_name(struct builder *b, const char *stem, bool lower)
+{
+	char *name = arena_strdup(b->arena, stem);
+	for (char *s = name; *s && lower; s++)
+		*s = (char)tolower((unsigned char)*s);
+	const char *try = name;
+	for (int i = 2; name_taken(b->p, try); i++)
+		try = arena_printf(b->arena, "%s_%d", name, i);
+	return try;
+}
+
+/* The last rank is padded to whole panels of the contractions that have it in their lanes. */
+static int64_t padded(const struct builder *b, uint32_t index, int64_t capacity)
+{
+	int64_t unit = lanes_of_isa(b);
+	for (int k = 0; b->plan && k < b->plan->ncontracts; k++)
+		if (b->plan->contract[k].lanes == index) {
+			int64_t width = b->sizes->contract[k].lanes * lanes_of_isa(b);
+			if (width > unit)
+				unit = width;
+		}
+	return round_up(capacity < 1 ? 1 : capacity, unit);
+}
+
+uint32_t build_new_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index, int n,
+                         int64_t rows)
+{
+	struct tile_value v = {.name = fresh_name(b, stem, true), .dtype = dtype, .nranks = (uint8_t)n};
+	for (int i = 0; i < n; i++) {
+		v.index[i] = index[i];
+		int64_t whole = index[i] == b->plan->rows     ? rows
+		                : index[i] == b->plan->walked ? b->sizes->stream_tile
+		                                              : build_extent(b, index[i]);
+		bool row = index[i] == b->plan->rows;
+		v.capacity[i] = i == n - 1 && !(row && n == 1) ? padded(b, index[i], whole) : whole < 1 ? 1 : whole;
+	}
+	vec_push(b->arena, &b->p->value, v);
+	return b->p->value.n - 1;
+}
+
+void build_map(struct builder *b, struct tile_block *code, uint32_t value, struct expr e)
+{
+	vec_push(b->arena, &code->statement,
+	         (struct tile_statement){.kind = TILE_MAP, .value = value, .expression = e});
+}
+
+struct expr build_value(struct builder *b, uint32_t v)
+{
+	enum kind kind = dtype_info[b->p->value.v[v].dtype].integer ? KIND_INT : KIND_REAL;
+	return expr_leaf(b->p->pool, OP_VALUE, kind, v);
+}
+
+uint32_t build_work_tensor(struct builder *b, struct tile_tensor t)
+{
+	t.name = fresh_name(b, t.name, false);
+	t.place = PLACE_WORK;
+	vec_push(b->arena, &b->p->tensor, t);
+	return b->p->tensor.n - 1;
+}
+
+static bool is_task(const struct stream_plan *p, uint32_t index)
+{
+	for (int i = 0; i < p->ntasks; i++)
+		if (p->task[i] == index && index != p->rows)
+			return true;
+	return false;
+}
+
+/* ---- translation ---- */
+
+void build_forget(struct builder *b)
+{
+	b->memos = b->c->pool.node.n;
+	b->memo = arena_new_array(b->arena, b->memos, struct expr);
+}
+
+static struct expr extent_number(struct builder *b, uint32_t rank)
+{
+	return expr_number(b->p->pool, (double)b->c->rank.v[rank].extent);
+}
+
+struct expr build_load_expression(struct builder *b, struct expr e)
+{
+	if (!e.id)
+		return e;
+	const struct expr_node n = *expr_at(&b->c->pool, e);
+	switch (n.op) {
+	case OP_CONST: return expr_number(b->p->pool, n.number);
+	case OP_EXTENT: return extent_number(b, n.symbol);
+	case OP_INDEX:
+	case OP_LOW:
+	case OP_HIGH: return expr_leaf(b->p->pool, (enum op)n.op, KIND_INT, n.symbol);
+	default: break;
+	}
+	struct expr x[MAX_RANKS];
+	for (int i = 0; i < n.count; i++)
+		x[i] = build_load_expression(b, expr_operand(&b->c->pool, e, i));
+	if (n.op == OP_READ)
+		return expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x);
+	return expr_make(b->p->pool, (enum op)n.op, n.symbol, n.count, x);
+}
+
+struct expr build_presence(struct builder *b, uint32_t equation)
+{
+	if (!b->presence_known[equation]) {
+		b->presence_of[equation] = cascade_presence(b->c, equation);
+		b->presence_known[equation] = true;
+	}
+	return b->presence_of[equation];
+}
+
+/* ---- loads ---- */
+
+static bool mentions(const struct builder *b, struct expr e, uint32_t index)
+{
+	return index != NO_INDEX && expr_mentions(&b->c->pool, e, OP_INDEX, index);
+}
+
+static const char *load_stem(const struct builder *b, struct expr e)
+{
+	for (uint32_t t = 0; t < b->c->tensor.n; t++)
+		if (expr_mentions(&b->c->pool, e, OP_READ, t))
+			return b->c->tensor.v[t].name;
+	return "t";
+}
+
+uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
+{
+	bool walks = mentions(b, e, b->plan->walked), rows = mentions(b, e, b->plan->rows);
+	if (lane != NO_INDEX && !mentions(b, e, lane))
+		lane = NO_INDEX;
+	for (int level = 0; level < 3; level++)
+		for (uint32_t i = 0; i < (level == 0 ? b->before.n : level == 1 ? b->step.n : b->inside.n); i++) {
+			const struct loaded *l = level == 0 ? &b->before.v[i] : level == 1 ? &b->step.v[i] : &b->inside.v[i];
+			if (expr_same(l->expression, e) && (l->lane == lane || lane == NO_INDEX))
+				return l->value;
+		}
+	uint32_t index[MAX_RANKS];
+	int n = 0;
+	for (uint32_t i = 0; i < b->c->index.n; i++) /* rows first, the walked index and the lane last */
+		if (i == b->plan->rows && rows && i != lane)
+			index[n++] = i;
+	for (uint32_t i = 0; i < b->c->index.n; i++)
+		if (i != b->plan->rows && i != b->plan->walked && i != lane && !is_task(b->plan, i) && mentions(b, e, i) &&
+		    n < MAX_RANKS)
+			index[n++] = i;
+	if (walks && b->plan->walked != lane)
+		index[n++] = b->plan->walked;
+	if (lane != NO_INDEX)
+		index[n++] = lane;
+	enum kind kind = (enum kind)expr_at(&b->c->pool, e)->kind;
+	uint32_t v = build_new_value(b, load_stem(b, e), kind == KIND_REAL ? b->p->compute : DTYPE_I32, index, n,
+	                             walks && b->block ? b->block : b->sizes->row_tile);
+	struct tile_statement s = {.kind = TILE_LOAD, .value = v, .expression = build_load_expression(b, e)};
+	struct loaded l = {e, lane, v};
+	if (!walks) {
+		vec_push(b->arena, &b->before, l);
+		vec_push(b->arena, &b->task_code->statement, s);
+	} else if (!rows) {
+		vec_push(b->arena, &b->step, l);
+		vec_push(b->arena, &b->step_code->statement, s);
+	} else {
+		vec_push(b->arena, &b->inside, l);
+		vec_push(b->arena, &b->body->statement, s);
+	}
+	return v;
+}
+
+/* ---- packing ---- */
+
+struct pack {
+	struct builder *b;
+	uint32_t lanes, reduced;
+	int n;
+	struct expr outer[MAX_RANKS]; /* coordinates of the original task, over the cascade's pool */
+	uint32_t index[MAX_RANKS];    /* the packing phase's index for each */
+	int64_t extent[MAX_RANKS];
+};
+
+static uint32_t pack_index(struct pack *k, struct expr coordinate, int64_t extent)
+{
+	struct builder *b = k->b;
+	for (int i = 0; i < k->n; i++)
+		if (expr_same(k->outer[i], coordinate))
+			return k->index[i];
+	if (k->n == MAX_RANKS - 2)
+		return NO_INDEX;
+	const struct expr_node *n = expr_at(&b->c->pool, coordinate);
+	uint32_t index;
+	if (n->op == OP_INDEX) {
+		index = n->symbol;
+	} else {
+		const char *stem = "i";
+		for (uint32_t i = 0; i < b->c->index.n; i++)
+			if (mentions(b, coordinate, i))
+				stem = b->c->index.v[i].name;
+		vec_push(b->arena, &b->p->index,
+		         (struct tile_index){fresh_name(b, arena_printf(b->arena, "%s_kv", stem), true), extent});
+		index = b->p->index.n - 1;
+	}
+	k->outer[k->n] = coordinate;
+	k->index[k->n] = index;
+	k->extent[k->n] = extent;
+	return k->index[k->n++];
+}
+
+/* Operand b with the task's coordinates replaced by the packing phase's own. */
+static struct expr pack_expression(struct pack *k, struct expr e)
+{
+	struct builder *b = k->b;
+	const struct expr_node n = *expr_at(&b->c->pool, e);
+	if (!n.count)
+		return build_load_expression(b, e);
+	struct expr x[MAX_RANKS];
+	for (int i = 0; i < n.count; i++) {
+		struct expr a = expr_operand(&b->c->pool, e, i);
+		bool inner = mentions(b, a, k->lanes) || mentions(b, a, k->reduced);
+		double number;
+		int64_t extent = 0;
+		if (n.op == OP_READ && !inner && !expr_is_number(&b->c->pool, a, &number)) {
+			cascade_extent(b->c, b->c->tensor.v[n.symbol].extent[i], &extent);
+			x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, pack_index(k, a, extent));
+		} else {
+			x[i] = pack_expression(k, a);
+		}
+	}
+	if (n.op == OP_READ)
+		return expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x);
+	return expr_make(b->p->pool, (enum op)n.op, n.symbol, n.count, x);
+}
+
+static struct expr pack_operand(struct builder *b, int contract)
+{
+	const struct plan_contract *c = &b->plan->contract[contract];
+	struct pack k = {.b = b, .lanes = c->lanes, .reduced = c->reduced};
+	struct expr e = pack_expression(&k, c->b);
+	int64_t width = b->sizes->contract[contract].lanes * lanes_of_isa(b);
+	uint32_t walked = b->plan->walked, other = c->lanes == walked ? c->reduced : c->lanes;
+
+	struct tile_tensor t = {.name = arena_printf(b->arena, "%s_packed", load_stem(b, c->b)),
+	                        .dtype = b->p->compute,
+	                        .panel = width};
+	struct expr coordinate[MAX_RANKS], here[MAX_RANKS];
+	struct tile_phase phase = {.name = arena_printf(b->arena, "pack_%s", load_stem(b, c->b))};
+	for (int i = 0; i < k.n; i++) {
+		t.extent[i] = k.extent[i];
+		coordinate[i] = build_load_expression(b, k.outer[i]);
+		here[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, k.index[i]);
+		vec_push(b->arena, &phase.task, (struct tile_task){.index = k.index[i], .step = 1});
+	}
+	t.nranks = (uint8_t)(k.n + 2);
+	t.lanes = (uint8_t)k.n;
+	t.extent[k.n] = build_extent(b, c->lanes);
+	t.extent[k.n + 1] = build_extent(b, c->reduced);
+	coordinate[k.n] = here[k.n] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, c->lanes);
+	coordinate[k.n + 1] = here[k.n + 1] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, c->reduced);
+	uint32_t tensor = build_work_tensor(b, t);
+
+	int64_t step = c->lanes == walked ? width : 128;
+	vec_push(b->arena, &phase.task, (struct tile_task){.index = walked, .step = step});
+	struct tile_value v = {.name = fresh_name(b, load_stem(b, c->b), true), .dtype = b->p->compute, .nranks = 2,
+	                       .index = {walked, other}, .capacity = {step, padded(b, other, build_extent(b, other))}};
+	vec_push(b->arena, &b->p->value, v);
+	uint32_t value = b->p->value.n - 1;
+	vec_push(b->arena, &phase.body.statement,
+	         (struct tile_statement){.kind = TILE_LOAD, .value = value, .expression = e});
+	vec_push(b->arena, &phase.body.statement,
+	         (struct tile_statement){.kind = TILE_STORE, .expression = build_value(b, value),
+	                                 .target = expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, here)});
+	vec_push(b->arena, &b->p->phase, phase);
+	return expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, coordinate);
+}
+
+void build_packs(struct builder *b)
+{
+	b->packed = arena_new_array(b->arena, MAX_CONTRACTS, struct expr);
+	for (int i = 0; i < b->plan->ncontracts; i++)
+		if (b->sizes->contract[i].pack)
+			b->packed[i] = pack_operand(b, i);
+}
+
+/* ---- a stream's phase ---- */
+
+struct expr build_masked(struct builder *b, struct expr presence, struct expr x, double absent)
+{
+	if (!b->partial || !presence.id)
+		return x;
+	return expr3(b->p->pool, OP_SELECT, build_translate(b, presence), x, expr_number(b->p->pool, absent));
+}
+
+static void append(struct builder *b, struct tile_block *to, const struct tile_block *from)
+{
+	for (uint32_t i = 0; i < from->statement.n; i++)
+		vec_push(b->arena, &to->statement, from->statement.v[i]);
+}
+
+/* Stores T[index] = e, once: a task coordinate that the tensor lacks stores from its first one only. */
+static void store(struct builder *b, struct tile_block *code, const struct equation *q, struct expr e)
+{
+	struct expr x[MAX_RANKS], once = expr_number(b->p->pool, 1);
+	for (int i = 0; i < q->nindex; i++)
+		x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, q->index[i]);
+	struct tile_statement s = {
+		.kind = TILE_STORE, .expression = e,
+		.target = expr_read(b->p->pool, (enum kind)expr_at(b->p->pool, e)->kind, b->tensor[q->tensor], q->nindex, x)};
+	bool guarded = false;
+	for (int i = 0; i <= b->plan->ntasks; i++) {
+		uint32_t index = i < b->plan->ntasks ? b->plan->task[i] : b->in_body ? b->plan->walked : NO_INDEX;
+		if (index == NO_INDEX || equation_has_index(q, index))
+			continue;
+		struct expr first = expr2(b->p->pool, OP_EQ, expr_leaf(b->p->pool, OP_LOW, KIND_INT, index),
+		                          expr_number(b->p->pool, 0));
+		once = guarded ? expr2(b->p->pool, OP_AND, once, first) : first;
+		guarded = true;
+	}
+	if (!guarded) {
+		vec_push(b->arena, &code->statement, s);
+		return;
+	}
+	struct tile_statement when = {.kind = TILE_IF, .expression = once};
+	vec_push(b->arena, &when.body.statement, s);
+	vec_push(b->arena, &code->statement, when);
+}
+
+/* A finished or pointwise equation: kept as a value when others read it here, stored when memory wants it. */
+static void build_pointwise(struct builder *b, struct tile_block *code, uint32_t equation, bool read_here)
+{
+	const struct equation *q = &b->c->equation.v[equation];
+	struct expr presence = build_presence(b, equation), e = build_translate(b, q->body);
+	struct expr absent = q->otherwise.id ? build_translate(b, q->otherwise) : expr_number(b->p->pool, 0);
+	if (read_here) {
+		uint32_t index[MAX_RANKS];
+		int n = 0;
+		for (int i = 0; i < q->nindex; i++)
+			if (!is_task(b->plan, q->index[i]))
+				index[n++] = q->index[i];
+		uint32_t v = build_new_value(b, b->c->tensor.v[q->tensor].name, b->p->compute, index, n, b->sizes->row_tile);
+		build_map(b, code, v, e);
+		b->running[q->tensor] = b->fresh[q->tensor] = v;
+		e = build_value(b, v);
+	}
+	if (!stream_stores(b->all, b->number, equation))
+		return;
+	if (presence.id)
+		e = expr3(b->p->pool, OP_SELECT, build_translate(b, presence), e, absent);
+	store(b, code, q, e);
+}
+
+static bool read_by_later_after(const struct builder *b, uint32_t from)
+{
+	uint32_t t = b->c->equation.v[b->stream->after.v[from]].tensor;
+	for (uint32_t i = from + 1; i < b->stream->after.n; i++)
+		if (expr_mentions(&b->c->pool, b->c->equation.v[b->stream->after.v[i]].body, OP_READ, t))
+			return true;
+	return false;
+}
+
+static void build_after(struct builder *b, struct tile_block *code)
+{
+	b->partial = true;
+	build_forget(b);
+	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
+		uint32_t equation = b->stream->carry.v[i].equation;
+		const struct equation *q = &b->c->equation.v[equation];
+		if (stream_stores(b->all, b->number, equation))
+			store(b, code, q, build_translate(b, cascade_read(b->c, q->tensor, q->index, q->nindex)));
+	}
+	for (uint32_t i = 0; i < b->stream->after.n; i++)
+		build_pointwise(b, code, b->stream->after.v[i], read_by_later_after(b, i));
+}
+
+/* Which cascade indices are ranges for the bounds: the tiled rows and the walked one. */
+static int ranged(const struct builder *b, uint32_t *index)
+{
+	int n = 0;
+	if (b->plan->rows != NO_INDEX)
+		index[n++] = b->plan->rows;
+	if (b->plan->walked != NO_INDEX)
+		index[n++] = b->plan->walked;
+	return n;
+}
+
+static int64_t panel_of(const struct builder *b)
+{
+	int64_t width = lanes_of_isa(b);
+	for (int i = 0; i < b->plan->ncontracts; i++)
+		if (b->plan->contract[i].lanes == b->plan->walked && b->sizes->contract[i].lanes * lanes_of_isa(b) > width)
+			width = b->sizes->contract[i].lanes * lanes_of_isa(b);
+	return width;
+}
+
+static struct expr clip(struct builder *b, struct expr e, bool high)
+{
+	int64_t extent = build_extent(b, b->plan->walked);
+	struct expr_pool *p = b->p->pool;
+	if (!e.id)
+		return expr_number(p, high ? (double)extent : 0);
+	e = build_translate(b, e);
+	return high ? expr2(p, OP_MIN, expr_number(p, (double)extent), e) : expr2(p, OP_MAX, expr_number(p, 0), e);
+}
+
+/* Everything that must hold for a tile to run without its predicates. */
+static struct expr full_condition(struct builder *b)
+{
+	uint32_t index[2];
+	int n = ranged(b, index);
+	struct expr all = expr_number(&b->c->pool, 1);
+	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
+		struct expr presence = build_presence(b, b->stream->carry.v[i].equation);
+		all = expr2(&b->c->pool, OP_AND, all, bounds_full(b->c, presence, index, n));
+	}
+	for (uint32_t i = 0; i < b->stream->local.n; i++)
+		if (stream_stores(b->all, b->number, b->stream->local.v[i])) {
+			struct expr presence = build_presence(b, b->stream->local.v[i]);
+			all = expr2(&b->c->pool, OP_AND, all, bounds_full(b->c, presence, index, n));
+		}
+	return all;
+}
+
+static struct tile_block body_of_class(struct builder *b, bool partial, const struct range *r)
+{
+	struct tile_block code = {0};
+	struct expr_pool *p = b->p->pool;
+	b->body = &code;
+	b->partial = partial;
+	b->inside.n = 0;
+	build_forget(b);
+	if (partial && b->sizes->sparsity == SPARSITY_BOUNDS && (r->low.id || r->high.id)) {
+		struct tile_statement narrow = {.kind = TILE_NARROW, .index = b->plan->walked, .step = panel_of(b)};
+		narrow.low = r->low.id ? clip(b, r->low, false) : expr_number(p, 0);
+		narrow.high = clip(b, r->high, true);
+		vec_push(b->arena, &code.statement, narrow);
+	}
+	build_body(b);
+	for (uint32_t i = 0; i < b->stream->local.n; i++)
+		if (stream_stores(b->all, b->number, b->stream->local.v[i])) {
+			const struct equation *q = &b->c->equation.v[b->stream->local.v[i]];
+			struct expr e = build_translate(b, cascade_read(b->c, q->tensor, q->index, q->nindex));
+			double absent = 0;
+			if (q->otherwise.id)
+				expr_is_number(&b->c->pool, q->otherwise, &absent);
+			store(b, &code, q, build_masked(b, build_presence(b, b->stream->local.v[i]), e, absent));
+		}
+	b->body = NULL;
+	return code;
+}
+
+/* for walked: step loads; for rows: full or partial body */
+static struct tile_statement build_walk(struct builder *b)
+{
+	struct expr_pool *p = b->p->pool;
+	uint32_t index[2];
+	int n = ranged(b, index);
+	struct range r = {NO_EXPR, NO_EXPR};
+	if (b->stream->present.id && b->sizes->sparsity == SPARSITY_BOUNDS)
+		r = bounds_of(b->c, b->stream->present, b->plan->walked, index, n);
+	struct expr full = full_condition(b);
+	double known = -1;
+	expr_is_number(&b->c->pool, full, &known);
+	if (b->sizes->sparsity == SPARSITY_MASK && known != 1)
+		known = 0;
+
+	struct tile_block inner = {0}, step_code = {0};
+	b->step_code = &step_code;
+	b->in_body = true;
+	if (known == 1 || known == 0) {
+		inner = body_of_class(b, known == 0, &r);
+	} else {
+		struct tile_statement when = {.kind = TILE_IF, .expression = build_translate(b, full)};
+		when.body = body_of_class(b, false, &r);
+		when.other = body_of_class(b, true, &r);
+		vec_push(b->arena, &inner.statement, when);
+	}
+	b->in_body = false;
+	struct tile_statement walk = {.kind = TILE_FOR, .index = b->plan->walked, .step = b->sizes->stream_tile,
+	                              .down = b->sizes->down, .low = clip(b, r.low, false), .high = clip(b, r.high, true)};
+	if (r.low.id) { /* tiles start on a panel */
+		struct expr panel = expr_number(p, (double)panel_of(b));
+		walk.low = expr2(p, OP_MUL, expr2(p, OP_IDIV, walk.low, panel), panel);
+	}
+	append(b, &walk.body, &step_code);
+	if (b->block) {
+		uint32_t rows = b->plan->rows;
+		struct tile_statement blocks = {.kind = TILE_FOR, .index = rows, .step = b->block,
+		                                .low = expr_leaf(p, OP_LOW, KIND_INT, rows),
+		                                .high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, rows), expr_number(p, 1)),
+		                                .body = inner};
+		vec_push(b->arena, &walk.body.statement, blocks);
+	} else {
+		append(b, &walk.body, &inner);
+	}
+	return walk;
+}
+
+/* A pure map: no walk carries anything; every coordinate is computed and stored. */
+static void build_pure(struct builder *b, struct tile_block *code)
+{
+	struct tile_block body = {0}, step_code = {0};
+	b->body = &body;
+	b->step_code = &step_code;
+	b->in_body = b->plan->walked != NO_INDEX;
+	b->partial = true;
+	build_forget(b);
+	for (uint32_t i = 0; i < b->stream->after.n; i++)
+		build_pointwise(b, &body, b->stream->after.v[i], read_by_later_after(b, i));
+	if (!b->in_body) {
+		append(b, code, &body);
+		return;
+	}
+	struct tile_statement walk = {.kind = TILE_FOR, .index = b->plan->walked, .step = b->sizes->stream_tile,
+	                              .low = expr_number(b->p->pool, 0),
+	                              .high = expr_number(b->p->pool, (double)build_extent(b, b->plan->walked))};
+	append(b, &walk.body, &step_code);
+	append(b, &walk.body, &body);
+	vec_push(b->arena, &code->statement, walk);
+	b->in_body = false;
+}
+
+static void initialise_carries(struct builder *b, struct tile_block *code)
+{
+	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
+		const struct equation *q = &b->c->equation.v[b->stream->carry.v[i].equation];
+		uint32_t index[MAX_RANKS];
+		int n = 0;
+		for (int k = 0; k < q->nindex; k++)
+			if (!is_task(b->plan, q->index[k]))
+				index[n++] = q->index[k];
+		for (int k = 0; k + 1 < n; k++) /* the lanes last */
+			if (index[k] == b->plan->wide) {
+				index[k] = index[n - 1];
+				index[n - 1] = b->plan->wide;
+			}
+		const char *name = b->c->tensor.v[q->tensor].name;
+		uint32_t v = build_new_value(b, name, b->p->compute, index, n, b->sizes->row_tile);
+		b->running[q->tensor] = v;
+		build_map(b, code, v, expr_number(b->p->pool, reduction_info[q->reduce].identity));
+		if (q->reduce == REDUCE_MEAN || q->reduce == REDUCE_ARGMAX) {
+			v = build_new_value(b, arena_printf(b->arena, "%s_%s", name, q->reduce == REDUCE_MEAN ? "count" : "best"),
+			                    b->p->compute, index, n, b->sizes->row_tile);
+			b->count[q->tensor] = v;
+			build_map(b, code, v, expr_number(b->p->pool, q->reduce == REDUCE_MEAN ? 0 : -INFINITY));
+		}
+	}
+}
+
+static uint32_t *no_values(struct builder *b)
+{
+	uint32_t *v = arena_new_array(b->arena, b->c->tensor.n + 1, uint32_t);
+	memset(v, 0xff, (b->c->tensor.n + 1) * sizeof *v);
+	return v;
+}
+
+static void build_stream(struct builder *b, uint32_t number)
+{
+	b->number = number;
+	b->stream = &b->all->stream.v[number];
+	b->plan = b->schedule->fused ? &b->problem->fused_plan[number] : &b->problem->unfused_plan[number];
+	b->sizes = &b->schedule->stream[number];
+	b->running = no_values(b);
+	b->fresh = no_values(b);
+	b->count = no_values(b);
+	b->before.n = b->step.n = b->inside.n = 0;
+	int rows = b->plan->ncontracts ? b->sizes->contract[0].rows : 0;
+	b->block = rows && rows < b->sizes->row_tile ? rows : 0;
+	build_forget(b);
+	build_packs(b);
+	b->storage.n = 0;
+
+	struct tile_phase phase = {.name = arena_printf(b->arena, "stream%u", number + 1)};
+	for (int i = 0; i < b->plan->ntasks; i++) {
+		uint32_t index = b->plan->task[i];
+		bool tiled = index == b->plan->rows;
+		vec_push(b->arena, &phase.task,
+		         (struct tile_task){.index = index, .step = tiled ? b->sizes->row_tile : 1,
+		                            .down = tiled && b->sizes->heavy_first});
+	}
+	struct tile_block loads = {0}, code = {0};
+	b->task_code = &loads;
+	if (b->stream->index == NO_INDEX) {
+		build_pure(b, &code);
+	} else {
+		initialise_carries(b, &code);
+		vec_push(b->arena, &code.statement, build_walk(b));
+		build_after(b, &code);
+	}
+	append(b, &phase.body, &loads);
+	append(b, &phase.body, &code);
+	vec_push(b->arena, &b->p->phase, phase);
+}
+
+static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)
+{
+	const struct tensor *from = &b->c->tensor.v[t];
+	struct tile_tensor to = {.name = from->name, .place = place, .role = from->role, .nranks = from->nranks};
+	to.dtype = place == PLACE_ARGUMENT || dtype_info[from->dtype].integer ? from->dtype : b->p->compute;
+	for (int i = 0; i < from->nranks; i++)
+		cascade_extent(b->c, from->extent[i], &to.extent[i]);
+	if (place == PLACE_WORK) {
+		b->tensor[t] = build_work_tensor(b, to);
+		return;
+	}
+	vec_push(b->arena, &b->p->tensor, to);
+	b->tensor[t] = b->p->tensor.n - 1;
+}
+
+struct tile_program *tile_build(struct arena *arena, const struct problem *problem, const struct schedule *schedule)
+{
+	struct builder b = {.arena = arena, .problem = problem, .schedule = schedule};
+	b.all = schedule->fused ? problem->fused : problem->unfused;
+	b.c = cascade_clone(arena, b.all->cascade); /* translation makes new expressions */
+	struct streams own = *b.all;
+	own.cascade = b.c;
+	b.all = &own;
+	b.p = arena_new(arena, struct tile_program);
+	b.p->arena = arena;
+	b.p->pool = arena_new(arena, struct expr_pool);
+	expr_pool_init(b.p->pool, arena);
+	b.p->name = b.c->name;
+	b.p->compute = schedule->compute;
+	struct text t;
+	text_init(&t, arena);
+	schedule_print(problem, schedule, &t);
+	b.p->schedule = t.s;
+	b.tensor = no_values(&b);
+	b.presence_of = arena_new_array(arena, b.c->equation.n + 1, struct expr);
+	b.presence_known = arena_new_array(arena, b.c->equation.n + 1, bool);
+	for (uint32_t i = 0; i < b.c->index.n; i++)
+		vec_push(arena, &b.p->index, (struct tile_index){b.c->index.v[i].name, build_extent(&b, i)});
+	for (uint32_t i = 0; i < b.c->tensor.n; i++)
+		if (b.c->tensor.v[i].role != ROLE_LOCAL)
+			declare_tensor(&b, i, PLACE_ARGUMENT);
+	for (uint32_t i = 0; i < b.all->stream.n; i++) {
+		const struct stream *s = &b.all->stream.v[i];
+		for (uint32_t k = 0; k < s->local.n + s->carry.n + s->after.n; k++) {
+			uint32_t q = k < s->local.n ? s->local.v[k]
+			             : k < s->local.n + s->carry.n
+			                     ? s->carry.v[k - s->local.n].equation
+			                     : s->after.v[k - s->local.n - s->carry.n];
+			uint32_t tensor = b.c->equation.v[q].tensor;
+			if (b.tensor[tensor] == NO_VALUE && stream_stores(b.all, i, q))
+				declare_tensor(&b, tensor, PLACE_WORK);
+		}
+	}
+	for (uint32_t i = 0; i < b.all->stream.n; i++)
+		build_stream(&b, i);
+	return b.p;
+}
