@@ -107,9 +107,10 @@ struct tile_task {
 	int64_t step;
 	bool down; /* last first */
 };
+enum { MAX_TASKS = 2 * MAX_RANKS };
 struct tile_phase {
 	const char *name;
-	VEC(struct tile_task) task; /* outermost first; the last varies fastest */
+	VEC(struct tile_task) task; /* at most MAX_TASKS, outermost first; the last varies fastest */
 	struct tile_block body;
 };
 
@@ -135,6 +136,8 @@ struct expr_names tile_names(const struct tile_program *);
 /* print(parse(print(p))) == print(p). tile_parse gives NULL with diagnostics on a bad text. */
 void tile_print(const struct tile_program *, struct text *);
 struct tile_program *tile_parse(struct arena *, const char *source, size_t size, struct diags *);
+/* A statement's own line, without its blocks. */
+void tile_statement_print(const struct tile_program *, const struct tile_statement *, struct text *);
 
 /* Proves what the comment above states: ranges set before use, ranks of operands, capacities large enough
  * for every range, READ only in LOAD and CONTRACT, types, panels. False, with a reason that names the phase
@@ -147,7 +150,7 @@ bool tile_check(const struct tile_program *, struct text *reason);
  * program asks for what is not there. */
 bool tile_run(struct arena *, const struct tile_program *, double **tensor, bool rounded, struct text *reason);
 
-/* Floating-point work and bytes moved to and from tensors by one run, counted on the program. */
+/* Floating-point work and bytes moved to and from tensors by one run, counted on a checked program. */
 struct tile_cost {
 	double contract_flops, map_flops, exps, bytes;
 };

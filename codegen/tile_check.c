@@ -1,0 +1,553 @@
+/* tile_check.c: proves of a tile program what tile.h says of every tile program, one statement at a time and
+ * without data: what is known of each index is an upper bound of its range's length, whether it is single,
+ * and a divisor of its range's low end. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "codegen/tile.h"
+
+struct state {
+	int64_t most; /* coordinates */
+	bool single, pinned; /* pinned: a condition has fixed its low end to one number */
+	int64_t divisor; /* of LOW; 0: LOW is 0 */
+};
+
+struct check {
+	const struct tile_program *p;
+	struct text *reason;
+	const struct tile_phase *phase;
+	struct state *state; /* one an index */
+	bool *hand;          /* one an index: the statement has a coordinate for it */
+	bool *live;          /* one a value */
+	VEC(uint32_t) defined; /* live ones, in order */
+	bool *stored;        /* one a tensor: in an earlier phase */
+	bool *stores, *reads; /* in this phase */
+	struct arena *arena;
+};
+
+__attribute__((format(printf, 3, 4))) static bool fail(struct check *c, const struct tile_statement *s,
+                                                       const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	if (c->phase)
+		text_printf(c->reason, "phase %s: ", c->phase->name);
+	text_add(c->reason, arena_vprintf(c->reason->arena, format, ap));
+	va_end(ap);
+	if (s) {
+		text_add(c->reason, ": ");
+		tile_statement_print(c->p, s, c->reason);
+	}
+	return false;
+}
+
+static const char *index_name(const struct check *c, uint32_t i)
+{
+	return c->p->index.v[i].name;
+}
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+	while (b) {
+		int64_t r = a % b;
+		a = b;
+		b = r;
+	}
+	return a < 0 ? -a : a;
+}
+
+/* A number that divides the expression's value; 0 when the value is 0. */
+static int64_t divisor(const struct check *c, struct expr e)
+{
+	const struct expr_pool *p = c->p->pool;
+	const struct expr_node *n = expr_at(p, e);
+	int64_t x, y;
+	double by;
+	switch (n->op) {
+	case OP_CONST:
+		return n->kind == KIND_INT && n->number > -1e15 && n->number < 1e15 ? gcd((int64_t)n->number, 0) : 1;
+	case OP_LOW:
+	case OP_INDEX: return c->state[n->symbol].divisor;
+	case OP_NEG: return divisor(c, expr_operand(p, e, 0));
+	case OP_ADD:
+	case OP_SUB:
+	case OP_MIN:
+	case OP_MAX: return gcd(divisor(c, expr_operand(p, e, 0)), divisor(c, expr_operand(p, e, 1)));
+	case OP_SELECT: return gcd(divisor(c, expr_operand(p, e, 1)), divisor(c, expr_operand(p, e, 2)));
+	case OP_MUL:
+		x = divisor(c, expr_operand(p, e, 0));
+		y = divisor(c, expr_operand(p, e, 1));
+		return __builtin_mul_overflow(x, y, &x) ? 1 : x;
+	case OP_IDIV:
+		x = divisor(c, expr_operand(p, e, 0));
+		if (!expr_is_number(p, expr_operand(p, e, 1), &by) || by < 1)
+			return 1;
+		return x % (int64_t)by == 0 ? x / (int64_t)by : 1;
+	default: return 1;
+	}
+}
+
+/* ---- expressions ---- */
+
+enum allow { ALLOW_READ = 1, ALLOW_VALUE = 2 };
+
+static bool at_hand(const struct check *c, uint32_t index)
+{
+	return c->hand[index] || c->state[index].single;
+}
+
+static bool check_read(struct check *c, const struct tile_statement *s, uint32_t tensor)
+{
+	const struct tile_tensor *t = &c->p->tensor.v[tensor];
+	if (c->stores[tensor])
+		return fail(c, s, "%s is read in the phase that stores it", t->name);
+	if ((t->place == PLACE_WORK || t->role == ROLE_OUT) && !c->stored[tensor])
+		return fail(c, s, "%s is read before a phase has stored it", t->name);
+	c->reads[tensor] = true;
+	return true;
+}
+
+static bool check_value(struct check *c, const struct tile_statement *s, uint32_t value)
+{
+	const struct tile_value *v = &c->p->value.v[value];
+	if (!c->live[value])
+		return fail(c, s, "%s is used before it is assigned", v->name);
+	for (int k = 0; k < v->nranks; k++)
+		if (!at_hand(c, v->index[k]))
+			return fail(c, s, "%s has rank %s, which has no coordinate here", v->name,
+			            index_name(c, v->index[k]));
+	return true;
+}
+
+static bool check_node(struct check *c, const struct tile_statement *s, struct expr e, unsigned allow)
+{
+	const struct tile_program *p = c->p;
+	const struct expr_node *n = expr_at(p->pool, e);
+	switch (n->op) {
+	case OP_INDEX:
+	case OP_LOW:
+	case OP_HIGH:
+		if (n->symbol >= p->index.n)
+			return fail(c, s, "there is no index %u", n->symbol);
+		if (n->op == OP_INDEX && !at_hand(c, n->symbol))
+			return fail(c, s, "index %s has no coordinate here", index_name(c, n->symbol));
+		return true;
+	case OP_VALUE:
+		if (n->symbol >= p->value.n)
+			return fail(c, s, "there is no value %u", n->symbol);
+		if (!(allow & ALLOW_VALUE))
+			return fail(c, s, "a load reads tensors, not the value %s", p->value.v[n->symbol].name);
+		return check_value(c, s, n->symbol);
+	case OP_READ:
+		if (n->symbol >= p->tensor.n || n->count != p->tensor.v[n->symbol].nranks)
+			return fail(c, s, "a read of no tensor, or with other than its ranks");
+		if (!(allow & ALLOW_READ))
+			return fail(c, s, "%s is read outside load and contract", p->tensor.v[n->symbol].name);
+		return check_read(c, s, n->symbol);
+	case OP_NONE:
+	case OP_EXTENT:
+	case OP_ELSE:
+	case OP_OLD: return fail(c, s, "'%s' has no meaning in a tile program",
+		                         n->op == OP_ELSE ? "else" : n->op == OP_OLD ? "old" : "an extent");
+	default: return true;
+	}
+}
+
+static bool check_expression(struct check *c, const struct tile_statement *s, struct expr e, unsigned allow)
+{
+	struct expr *list;
+	if (!e.id)
+		return fail(c, s, "an expression is missing");
+	uint32_t n = expr_nodes(c->p->pool, e, &list);
+	for (uint32_t i = 0; i < n; i++)
+		if (!check_node(c, s, list[i], allow))
+			return false;
+	return true;
+}
+
+static void take_hand(struct check *c, int n, const uint32_t *index)
+{
+	memset(c->hand, 0, c->p->index.n * sizeof *c->hand);
+	for (int k = 0; k < n; k++)
+		c->hand[index[k]] = true;
+}
+
+/* Bounds and conditions: values without ranks, single indices. */
+static bool check_scalar(struct check *c, const struct tile_statement *s, struct expr e)
+{
+	struct expr *list;
+	take_hand(c, 0, NULL);
+	if (!check_expression(c, s, e, ALLOW_VALUE))
+		return false;
+	uint32_t n = expr_nodes(c->p->pool, e, &list);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *node = expr_at(c->p->pool, list[i]);
+		if (node->op == OP_VALUE && c->p->value.v[node->symbol].nranks)
+			return fail(c, s, "%s has ranks and stands in a bound or condition",
+			            c->p->value.v[node->symbol].name);
+	}
+	return true;
+}
+
+static bool check_kind(struct check *c, const struct tile_statement *s, enum dtype t, struct expr e)
+{
+	return !dtype_info[t].integer || expr_at(c->p->pool, e)->kind != KIND_REAL ||
+	       fail(c, s, "a real is assigned to what holds integers");
+}
+
+/* ---- statements ---- */
+
+/* The value is assigned: defined, if it is not yet. */
+static bool assign(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_value *v = &c->p->value.v[s->value];
+	if (c->live[s->value])
+		return true;
+	for (int k = 0; k < v->nranks; k++)
+		if (v->capacity[k] < c->state[v->index[k]].most)
+			return fail(c, s, "%s has room for %lld of rank %s, whose range has up to %lld", v->name,
+			            (long long)v->capacity[k], index_name(c, v->index[k]),
+			            (long long)c->state[v->index[k]].most);
+	c->live[s->value] = true;
+	vec_push(c->arena, &c->defined, s->value);
+	return true;
+}
+
+static bool has_rank(const struct tile_value *v, uint32_t index)
+{
+	for (int k = 0; k < v->nranks; k++)
+		if (v->index[k] == index)
+			return true;
+	return false;
+}
+
+static bool check_reduce(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_value *v = &c->p->value.v[s->value];
+	if (s->index >= c->p->index.n || s->reduce <= REDUCE_NONE || s->reduce >= REDUCTIONS)
+		return fail(c, s, "no such index or reduction");
+	if (s->reduce == REDUCE_MEAN || s->reduce == REDUCE_ARGMAX)
+		return fail(c, s, "%s is no fold", reduction_info[s->reduce].spelling);
+	if (has_rank(v, s->index))
+		return fail(c, s, "%s keeps rank %s, which is reduced", v->name, index_name(c, s->index));
+	take_hand(c, v->nranks, v->index);
+	c->hand[s->index] = true;
+	return check_expression(c, s, s->expression, ALLOW_VALUE) && check_kind(c, s, v->dtype, s->expression) &&
+	       assign(c, s);
+}
+
+/* A tile of a contraction: its last rank, another one (unless UINT32_MAX), the rest single. */
+static bool check_tile(struct check *c, const struct tile_statement *s, uint32_t value, uint32_t other,
+                       uint32_t last)
+{
+	const struct tile_value *v = &c->p->value.v[value];
+	if (v->dtype != c->p->compute)
+		return fail(c, s, "%s is %s, where computation is in %s", v->name, dtype_info[v->dtype].spelling,
+		            dtype_info[c->p->compute].spelling);
+	if (!v->nranks || v->index[v->nranks - 1] != last)
+		return fail(c, s, "the last rank of %s is not %s", v->name, index_name(c, last));
+	if (other != UINT32_MAX && !has_rank(v, other))
+		return fail(c, s, "%s does not have rank %s", v->name, index_name(c, other));
+	for (int k = 0; k < v->nranks; k++)
+		if (v->index[k] != last && v->index[k] != other && !c->state[v->index[k]].single)
+			return fail(c, s, "%s has rank %s, which is neither contracted nor kept nor single", v->name,
+			            index_name(c, v->index[k]));
+	return true;
+}
+
+static bool is_index(const struct check *c, struct expr e, uint32_t index)
+{
+	const struct expr_node *n = expr_at(c->p->pool, e);
+	return n->op == OP_INDEX && n->symbol == index;
+}
+
+static bool check_panel(struct check *c, const struct tile_statement *s, uint32_t tensor, uint32_t index)
+{
+	const struct tile_tensor *t = &c->p->tensor.v[tensor];
+	int64_t d = c->state[index].divisor;
+	return !t->panel || d % t->panel == 0 ||
+	       fail(c, s, "the range of %s may begin inside a panel of %lld of %s", index_name(c, index),
+	            (long long)t->panel, t->name);
+}
+
+/* Operand b out of a tensor. */
+static bool check_operand(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_program *p = c->p;
+	const struct expr_node *n = expr_at(p->pool, s->b);
+	const struct tile_tensor *t = n->symbol < p->tensor.n ? &p->tensor.v[n->symbol] : NULL;
+	if (!t || n->count != t->nranks || t->nranks < 2)
+		return fail(c, s, "operand b is no tensor of two ranks or more");
+	if (t->dtype != p->compute)
+		return fail(c, s, "%s is %s, where computation is in %s", t->name, dtype_info[t->dtype].spelling,
+		            dtype_info[p->compute].spelling);
+	int lanes = t->panel ? t->lanes : t->nranks - 1, other = 2 * t->nranks - 3 - lanes;
+	if (!is_index(c, expr_operand(p->pool, s->b, lanes), s->lanes) ||
+	    !is_index(c, expr_operand(p->pool, s->b, other), s->index))
+		return fail(c, s, "%s is not read at its lanes %s and contracted rank %s in their places", t->name,
+		            index_name(c, s->lanes), index_name(c, s->index));
+	if (p->index.v[s->lanes].extent > t->extent[lanes] || p->index.v[s->index].extent > t->extent[other])
+		return fail(c, s, "the contraction runs past the extents of %s", t->name);
+	if (t->panel && t->panel % s->block_lanes)
+		return fail(c, s, "a panel of %lld is not cut into %d vectors", (long long)t->panel, s->block_lanes);
+	take_hand(c, 0, NULL);
+	for (int k = 0; k < n->count - 2; k++)
+		if (!check_expression(c, s, expr_operand(p->pool, s->b, k), 0))
+			return false;
+	return check_read(c, s, n->symbol) && check_panel(c, s, n->symbol, s->lanes);
+}
+
+static bool check_contract(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_program *p = c->p;
+	bool rows = s->rows != UINT32_MAX;
+	if (s->index >= p->index.n || s->lanes >= p->index.n || (rows && s->rows >= p->index.n))
+		return fail(c, s, "no such index");
+	if (s->index == s->lanes || s->index == s->rows || s->lanes == s->rows)
+		return fail(c, s, "rows, lanes and contracted rank are not distinct");
+	if (!s->block_rows || !s->block_lanes || (!rows && s->block_rows != 1))
+		return fail(c, s, "an empty register block, or one of rows without rows");
+	const struct expr_node a = *expr_at(p->pool, s->a), b = *expr_at(p->pool, s->b);
+	if (a.op != OP_VALUE || a.symbol >= p->value.n)
+		return fail(c, s, "operand a is no value");
+	uint32_t coordinates[3] = {s->index, s->lanes, s->rows};
+	take_hand(c, rows ? 3 : 2, coordinates);
+	if (!check_value(c, s, a.symbol) || !check_tile(c, s, a.symbol, s->rows, s->index))
+		return false;
+	if (has_rank(&p->value.v[a.symbol], s->lanes))
+		return fail(c, s, "operand a has the lanes");
+	if (b.op == OP_VALUE && b.symbol < p->value.n) {
+		if (!check_value(c, s, b.symbol) || !check_tile(c, s, b.symbol, s->index, s->lanes))
+			return false;
+	} else if (b.op != OP_READ) {
+		return fail(c, s, "operand b is neither a value nor a tensor");
+	} else if (!check_operand(c, s)) {
+		return false;
+	}
+	if (a.symbol == s->value || (b.op == OP_VALUE && b.symbol == s->value))
+		return fail(c, s, "%s is an operand of its own contraction", p->value.v[s->value].name);
+	if (!check_tile(c, s, s->value, s->rows, s->lanes))
+		return false;
+	if (s->accumulate && !c->live[s->value])
+		return fail(c, s, "%s is accumulated before it is assigned", p->value.v[s->value].name);
+	take_hand(c, rows, &s->rows);
+	if (s->accumulate && s->scale.id && !check_expression(c, s, s->scale, ALLOW_VALUE))
+		return false;
+	return assign(c, s);
+}
+
+static bool check_store(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_program *p = c->p;
+	const struct expr_node *n = s->target.id ? expr_at(p->pool, s->target) : NULL;
+	if (!n || n->op != OP_READ || n->symbol >= p->tensor.n || n->count != p->tensor.v[n->symbol].nranks)
+		return fail(c, s, "the target of a store is no tensor with its ranks");
+	const struct tile_tensor *t = &p->tensor.v[n->symbol];
+	uint32_t index[MAX_RANKS];
+	if (t->place == PLACE_ARGUMENT && t->role == ROLE_IN)
+		return fail(c, s, "%s is an input", t->name);
+	for (int k = 0; k < n->count; k++) {
+		const struct expr_node *x = expr_at(p->pool, expr_operand(p->pool, s->target, k));
+		if (x->op != OP_INDEX || x->symbol >= p->index.n)
+			return fail(c, s, "coordinate %d of the target is not an index variable", k);
+		index[k] = x->symbol;
+		for (int m = 0; m < k; m++)
+			if (index[m] == index[k])
+				return fail(c, s, "index %s is twice in the target", index_name(c, index[k]));
+		if (p->index.v[index[k]].extent > t->extent[k])
+			return fail(c, s, "index %s runs past the extent of %s", index_name(c, index[k]), t->name);
+	}
+	if (t->panel && !check_panel(c, s, n->symbol, index[t->lanes]))
+		return false;
+	take_hand(c, n->count, index);
+	for (uint32_t k = 0; k < c->phase->task.n; k++) {
+		const struct tile_task *task = &c->phase->task.v[k];
+		if (!c->hand[task->index] && !c->state[task->index].pinned &&
+		    p->index.v[task->index].extent > task->step)
+			return fail(c, s, "tasks along %s store to the same elements", index_name(c, task->index));
+	}
+	if (c->reads[n->symbol])
+		return fail(c, s, "%s is stored in the phase that reads it", t->name);
+	c->stores[n->symbol] = true;
+	return check_expression(c, s, s->expression, ALLOW_VALUE) && check_kind(c, s, t->dtype, s->expression);
+}
+
+/* low(i) == number, in a conjunction, leaves one task along i. */
+static void pin(struct check *c, struct expr e)
+{
+	const struct expr_pool *p = c->p->pool;
+	const struct expr_node *n = expr_at(p, e);
+	double number;
+	if (n->op == OP_AND) {
+		pin(c, expr_operand(p, e, 0));
+		pin(c, expr_operand(p, e, 1));
+	} else if (n->op == OP_EQ) {
+		const struct expr_node *low = expr_at(p, expr_operand(p, e, 0));
+		if (low->op == OP_LOW && expr_is_number(p, expr_operand(p, e, 1), &number))
+			c->state[low->symbol].pinned = true;
+	}
+}
+
+static bool check_block(struct check *, const struct tile_block *);
+
+static bool check_if(struct check *c, const struct tile_statement *s)
+{
+	if (!check_scalar(c, s, s->expression))
+		return false;
+	struct state *before = arena_copy(c->arena, c->state, c->p->index.n * sizeof *c->state), *now = c->state;
+	c->state = before;
+	pin(c, s->expression);
+	bool good = check_block(c, &s->body);
+	c->state = now;
+	return good && check_block(c, &s->other);
+}
+
+static bool check_range(struct check *c, const struct tile_statement *s)
+{
+	return s->index >= c->p->index.n ? fail(c, s, "no such index")
+	       : s->step < 1             ? fail(c, s, "a step below 1")
+	                                 : check_scalar(c, s, s->low) && check_scalar(c, s, s->high);
+}
+
+static bool check_for(struct check *c, const struct tile_statement *s)
+{
+	if (!check_range(c, s))
+		return false;
+	struct state *now = &c->state[s->index], outer = *now;
+	now->divisor = gcd(s->step, gcd(divisor(c, s->low), outer.divisor));
+	now->single |= s->step == 1;
+	if (s->step < now->most)
+		now->most = s->step;
+	bool good = check_block(c, &s->body);
+	c->state[s->index] = outer;
+	return good;
+}
+
+static bool check_statement(struct check *c, const struct tile_statement *s)
+{
+	switch (s->kind) {
+	case TILE_FOR: return check_for(c, s);
+	case TILE_IF: return check_if(c, s);
+	case TILE_STORE: return check_store(c, s);
+	case TILE_NARROW:
+		if (!check_range(c, s))
+			return false;
+		c->state[s->index].divisor = gcd(c->state[s->index].divisor, s->step);
+		return true;
+	default: break;
+	}
+	if (s->value >= c->p->value.n)
+		return fail(c, NULL, "there is no value %u", s->value);
+	const struct tile_value *v = &c->p->value.v[s->value];
+	if (s->kind == TILE_REDUCE)
+		return check_reduce(c, s);
+	if (s->kind == TILE_CONTRACT)
+		return check_contract(c, s);
+	take_hand(c, v->nranks, v->index);
+	return check_expression(c, s, s->expression, s->kind == TILE_LOAD ? ALLOW_READ : ALLOW_VALUE) &&
+	       check_kind(c, s, v->dtype, s->expression) && assign(c, s);
+}
+
+static bool check_block(struct check *c, const struct tile_block *b)
+{
+	uint32_t mark = c->defined.n;
+	struct state *before = arena_copy(c->arena, c->state, c->p->index.n * sizeof *c->state);
+	bool good = true;
+	for (uint32_t i = 0; i < b->statement.n && good; i++)
+		good = check_statement(c, &b->statement.v[i]);
+	memcpy(c->state, before, c->p->index.n * sizeof *c->state);
+	while (c->defined.n > mark)
+		c->live[c->defined.v[--c->defined.n]] = false;
+	return good;
+}
+
+static bool check_phase(struct check *c, const struct tile_phase *f)
+{
+	const struct tile_program *p = c->p;
+	c->phase = f;
+	for (uint32_t i = 0; i < p->index.n; i++)
+		c->state[i] = (struct state){p->index.v[i].extent, p->index.v[i].extent <= 1, false, 0};
+	memset(c->stores, 0, p->tensor.n * sizeof *c->stores);
+	memset(c->reads, 0, p->tensor.n * sizeof *c->reads);
+	memset(c->hand, 0, p->index.n * sizeof *c->hand);
+	if (f->task.n > MAX_TASKS)
+		return fail(c, NULL, "more than %d task indices", MAX_TASKS);
+	for (uint32_t k = 0; k < f->task.n; k++) {
+		const struct tile_task *t = &f->task.v[k];
+		if (t->index >= p->index.n || t->step < 1)
+			return fail(c, NULL, "a task of no index, or with a step below 1");
+		if (c->hand[t->index])
+			return fail(c, NULL, "%s is a task index twice", index_name(c, t->index));
+		c->hand[t->index] = true;
+		struct state *s = &c->state[t->index];
+		if (t->step < s->most)
+			*s = (struct state){t->step, t->step == 1, false, t->step};
+	}
+	if (!check_block(c, &f->body))
+		return false;
+	for (uint32_t i = 0; i < p->tensor.n; i++)
+		c->stored[i] |= c->stores[i];
+	return true;
+}
+
+/* ---- declarations ---- */
+
+static bool check_names(struct check *c)
+{
+	const struct tile_program *p = c->p;
+	uint32_t n = p->index.n + p->tensor.n + p->value.n;
+	const char **name = arena_new_array(c->arena, n, const char *);
+	for (uint32_t i = 0; i < n; i++) {
+		name[i] = i < p->index.n ? p->index.v[i].name
+		          : i < p->index.n + p->tensor.n
+		                  ? p->tensor.v[i - p->index.n].name
+		                  : p->value.v[i - p->index.n - p->tensor.n].name;
+		for (uint32_t k = 0; k < i; k++)
+			if (!strcmp(name[i], name[k]))
+				return fail(c, NULL, "%s is the name of two things", name[i]);
+	}
+	return true;
+}
+
+static bool check_declarations(struct check *c)
+{
+	const struct tile_program *p = c->p;
+	if (p->compute != DTYPE_F32 && p->compute != DTYPE_F64)
+		return fail(c, NULL, "computation is in f32 or f64, not %s", dtype_info[p->compute].spelling);
+	for (uint32_t i = 0; i < p->tensor.n; i++) {
+		const struct tile_tensor *t = &p->tensor.v[i];
+		if (t->place == PLACE_ARGUMENT && i && p->tensor.v[i - 1].place == PLACE_WORK)
+			return fail(c, NULL, "argument %s stands after a work tensor", t->name);
+		if (t->panel && (t->panel < 0 || t->nranks < 2 || t->lanes < t->nranks - 2 || t->lanes >= t->nranks ||
+		                 t->place != PLACE_WORK))
+			return fail(c, NULL, "%s: panels cut one of the last two ranks of a work tensor", t->name);
+	}
+	for (uint32_t i = 0; i < p->value.n; i++) {
+		const struct tile_value *v = &p->value.v[i];
+		if (v->dtype != p->compute && v->dtype != DTYPE_I32)
+			return fail(c, NULL, "value %s is %s, not %s or i32", v->name, dtype_info[v->dtype].spelling,
+			            dtype_info[p->compute].spelling);
+		for (int k = 0; k < v->nranks; k++)
+			for (int m = 0; m <= k; m++)
+				if (v->index[k] >= p->index.n || (m < k && v->index[m] == v->index[k]))
+					return fail(c, NULL, "value %s has a rank twice, or one that is no index", v->name);
+	}
+	return check_names(c);
+}
+
+bool tile_check(const struct tile_program *p, struct text *reason)
+{
+	struct check c = {.p = p, .reason = reason, .arena = reason->arena};
+	c.state = arena_new_array(c.arena, p->index.n, struct state);
+	c.hand = arena_new_array(c.arena, p->index.n, bool);
+	c.live = arena_new_array(c.arena, p->value.n, bool);
+	c.stored = arena_new_array(c.arena, p->tensor.n, bool);
+	c.stores = arena_new_array(c.arena, p->tensor.n, bool);
+	c.reads = arena_new_array(c.arena, p->tensor.n, bool);
+	if (!check_declarations(&c))
+		return false;
+	for (uint32_t i = 0; i < p->phase.n; i++)
+		if (!check_phase(&c, &p->phase.v[i]))
+			return false;
+	return true;
+}

@@ -1,0 +1,126 @@
+/* tile_cost.c: what a run of a tile program does, counted by walking it without data. Bytes are those that
+ * loads, stores and contractions ask of tensors; caches are not modelled. What depends on data (bounds read
+ * from tensors) is counted at its worst. */
+#include <math.h>
+
+#include "codegen/tile_walk.h"
+
+static double no_value(struct tile_walk *w, uint32_t value)
+{
+	(void)w, (void)value;
+	return NAN;
+}
+
+static double no_read(struct tile_walk *w, uint32_t tensor, int n, const double *coordinate)
+{
+	(void)w, (void)tensor, (void)n, (void)coordinate;
+	return NAN;
+}
+
+static bool transcendental(enum op op)
+{
+	switch (op) {
+	case OP_EXP:
+	case OP_EXP2:
+	case OP_LOG:
+	case OP_LOG2:
+	case OP_POW:
+	case OP_TANH:
+	case OP_SIGMOID:
+	case OP_SOFTPLUS:
+	case OP_GELU:
+	case OP_SILU:
+	case OP_ERF:
+	case OP_SIN:
+	case OP_COS: return true;
+	default: return false;
+	}
+}
+
+/* What one evaluation of an expression costs. */
+struct price {
+	bool known;
+	double flops, exps, bytes;
+};
+
+struct account {
+	struct tile_cost total;
+	struct price *price; /* by expression id */
+};
+
+static struct price price_of(const struct tile_program *p, struct expr e)
+{
+	struct price sum = {.known = true};
+	struct expr *list;
+	uint32_t n = expr_nodes(p->pool, e, &list);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *node = expr_at(p->pool, list[i]);
+		if (node->op == OP_READ)
+			sum.bytes += dtype_info[p->tensor.v[node->symbol].dtype].bits / 8.0;
+		else if (transcendental((enum op)node->op))
+			sum.exps++;
+		else if (node->count && node->kind == KIND_REAL)
+			sum.flops++;
+	}
+	return sum;
+}
+
+/* Adds an expression evaluated `times` times. */
+static void count(struct tile_walk *w, struct expr e, double times)
+{
+	struct account *a = w->owner;
+	struct price *one = &a->price[e.id];
+	if (!one->known)
+		*one = price_of(w->p, e);
+	a->total.map_flops += times * one->flops;
+	a->total.exps += times * one->exps;
+	a->total.bytes += times * one->bytes;
+}
+
+static double volume(struct tile_walk *w, int n, const uint32_t *index)
+{
+	double v = 1;
+	for (int k = 0; k < n; k++)
+		v *= (double)tile_count(w, index[k]);
+	return v;
+}
+
+static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
+{
+	struct tile_cost *c = &((struct account *)w->owner)->total;
+	const struct expr_pool *p = w->p->pool;
+	if (s->kind == TILE_STORE) {
+		const struct expr_node *n = expr_at(p, s->target);
+		double v = 1;
+		for (int k = 0; k < n->count; k++)
+			v *= (double)tile_count(w, expr_at(p, expr_operand(p, s->target, k))->symbol);
+		count(w, s->expression, v);
+		c->bytes += v * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+		return true;
+	}
+	const struct tile_value *value = &w->p->value.v[s->value];
+	double v = volume(w, value->nranks, value->index);
+	if (s->kind == TILE_CONTRACT) {
+		double steps = (double)tile_count(w, s->index);
+		c->contract_flops += 2 * v * steps;
+		count(w, s->b, steps * (double)tile_count(w, s->lanes));
+		if (s->scale.id)
+			count(w, s->scale, s->rows == UINT32_MAX ? 1 : (double)tile_count(w, s->rows));
+		return true;
+	}
+	if (s->kind == TILE_REDUCE) {
+		v *= (double)tile_count(w, s->index);
+		c->map_flops += v;
+	}
+	count(w, s->expression, v);
+	return true;
+}
+
+struct tile_cost tile_cost(const struct tile_program *p)
+{
+	struct account a = {.price = arena_new_array(p->arena, p->pool->node.n, struct price)};
+	struct tile_walk w = {.p = p, .arena = p->arena, .statement = count_statement, .value = no_value,
+	                      .read = no_read, .lenient = true, .owner = &a};
+	tile_walk(&w);
+	return a.total;
+}

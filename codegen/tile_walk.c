@@ -1,0 +1,204 @@
+/* tile_walk.c: see tile_walk.h. The program has passed tile_check. */
+#include "codegen/tile_walk.h"
+
+#include <math.h>
+
+struct tile_nodes {
+	struct expr *list;
+	uint32_t n;
+};
+
+double tile_evaluate(struct tile_walk *w, struct expr e)
+{
+	const struct expr_pool *p = w->p->pool;
+	struct tile_nodes *nodes = &w->nodes[e.id];
+	if (!nodes->list)
+		nodes->n = expr_nodes(p, e, &nodes->list);
+	for (uint32_t i = 0; i < nodes->n; i++) {
+		const struct expr_node *n = expr_at(p, nodes->list[i]);
+		double x[MAX_RANKS] = {0}, v = NAN;
+		for (int k = 0; k < n->count; k++)
+			x[k] = w->number[p->operand.v[n->first + (uint32_t)k].id];
+		switch (n->op) {
+		case OP_CONST: v = n->number; break;
+		case OP_INDEX: v = w->at[n->symbol]; break;
+		case OP_LOW: v = (double)w->range[n->symbol].low; break;
+		case OP_HIGH: v = (double)w->range[n->symbol].high; break;
+		case OP_VALUE: v = w->value(w, n->symbol); break;
+		case OP_READ: v = w->read(w, n->symbol, n->count, x); break;
+		case OP_CAST: v = dtype_round((enum dtype)n->symbol, x[0]); break;
+		default: v = op_value((enum op)n->op, x[0], x[1], x[2]);
+		}
+		w->number[nodes->list[i].id] = v;
+	}
+	return w->number[e.id];
+}
+
+bool tile_first(struct tile_walk *w, int n, const uint32_t *index)
+{
+	for (int k = 0; k < n; k++) {
+		if (!tile_count(w, index[k]))
+			return false;
+		w->at[index[k]] = (double)w->range[index[k]].low;
+	}
+	return true;
+}
+
+bool tile_next(struct tile_walk *w, int n, const uint32_t *index)
+{
+	while (n--) {
+		const struct tile_range *r = &w->range[index[n]];
+		if (++w->at[index[n]] <= (double)r->high)
+			return true;
+		w->at[index[n]] = (double)r->low;
+	}
+	return false;
+}
+
+static bool fail(struct tile_walk *w, const struct tile_statement *s, const char *why)
+{
+	if (w->reason) {
+		text_printf(w->reason, "%s: ", why);
+		tile_statement_print(w->p, s, w->reason);
+	}
+	return false;
+}
+
+static void set_range(struct tile_walk *w, uint32_t index, struct tile_range r)
+{
+	w->range[index] = r;
+	w->at[index] = (double)r.low;
+}
+
+static int64_t floor_to(int64_t x, int64_t step)
+{
+	int64_t r = x % step;
+	return x - (r < 0 ? r + step : r);
+}
+
+/* [low, high) ∩ the current range, as inclusive ends. */
+static bool bounds(struct tile_walk *w, const struct tile_statement *s, struct tile_range *out)
+{
+	const struct tile_range now = w->range[s->index];
+	double low = tile_evaluate(w, s->low), high = tile_evaluate(w, s->high);
+	if ((isnan(low) || isnan(high)) && !w->lenient)
+		return fail(w, s, "a bound has no value");
+	*out = now;
+	if (low > (double)now.low)
+		out->low = low > (double)now.high ? now.high + 1 : (int64_t)low;
+	if (high <= (double)now.high)
+		out->high = high < (double)now.low ? now.low - 1 : (int64_t)high - 1;
+	return true;
+}
+
+static bool walk_block(struct tile_walk *, const struct tile_block *);
+
+static bool walk_for(struct tile_walk *w, const struct tile_statement *s)
+{
+	const struct tile_range outer = w->range[s->index];
+	struct tile_range all;
+	if (!bounds(w, s, &all))
+		return false;
+	int64_t steps = all.high < all.low ? 0 : (all.high - all.low) / s->step + 1;
+	bool good = true;
+	for (int64_t i = 0; i < steps && good; i++) {
+		int64_t low = all.low + (s->down ? steps - 1 - i : i) * s->step;
+		int64_t high = low + s->step - 1;
+		set_range(w, s->index, (struct tile_range){low, high < all.high ? high : all.high});
+		good = walk_block(w, &s->body);
+	}
+	set_range(w, s->index, outer);
+	return good;
+}
+
+/* Sets *empty where nothing is left. */
+static bool narrow(struct tile_walk *w, const struct tile_statement *s, bool *empty)
+{
+	const struct tile_range outer = w->range[s->index];
+	struct tile_range r;
+	if (!bounds(w, s, &r))
+		return false;
+	*empty = r.high < r.low;
+	r.low = outer.low + floor_to(r.low - outer.low, s->step);
+	r.high = outer.low + floor_to(r.high - outer.low, s->step) + s->step - 1;
+	set_range(w, s->index, (struct tile_range){r.low, r.high < outer.high ? r.high : outer.high});
+	return true;
+}
+
+static bool walk_statement(struct tile_walk *w, const struct tile_statement *s)
+{
+	if (s->kind == TILE_FOR)
+		return walk_for(w, s);
+	if (s->kind != TILE_IF)
+		return w->statement(w, s);
+	double c = tile_evaluate(w, s->expression);
+	if (isnan(c) && !w->lenient)
+		return fail(w, s, "a condition has no value");
+	return walk_block(w, c != 0 && !isnan(c) ? &s->body : &s->other);
+}
+
+/* The statements from the i-th on: what follows a NARROW runs inside it. */
+static bool walk_from(struct tile_walk *w, const struct tile_block *b, uint32_t i)
+{
+	for (; i < b->statement.n; i++) {
+		const struct tile_statement *s = &b->statement.v[i];
+		if (s->kind == TILE_NARROW) {
+			const struct tile_range outer = w->range[s->index];
+			bool empty = false, good = narrow(w, s, &empty) && (empty || walk_from(w, b, i + 1));
+			set_range(w, s->index, outer);
+			return good;
+		}
+		if (!walk_statement(w, s))
+			return false;
+	}
+	return true;
+}
+
+static bool walk_block(struct tile_walk *w, const struct tile_block *b)
+{
+	uint32_t mark = w->enter ? w->enter(w) : 0;
+	bool good = walk_from(w, b, 0);
+	if (w->leave)
+		w->leave(w, mark);
+	return good;
+}
+
+static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
+{
+	int64_t steps[MAX_TASKS], at[MAX_TASKS] = {0}, total = 1;
+	int n = (int)f->task.n;
+	for (uint32_t i = 0; i < w->p->index.n; i++)
+		set_range(w, i, (struct tile_range){0, w->p->index.v[i].extent - 1});
+	for (int k = 0; k < n; k++) {
+		const struct tile_task *t = &f->task.v[k];
+		steps[k] = (w->p->index.v[t->index].extent + t->step - 1) / t->step;
+		total *= steps[k];
+	}
+	for (int64_t task = 0; task < total; task++) {
+		int64_t rest = task;
+		for (int k = n - 1; k >= 0; k--) {
+			const struct tile_task *t = &f->task.v[k];
+			at[k] = rest % steps[k];
+			rest /= steps[k];
+			int64_t low = (t->down ? steps[k] - 1 - at[k] : at[k]) * t->step;
+			int64_t high = low + t->step - 1, last = w->p->index.v[t->index].extent - 1;
+			set_range(w, t->index, (struct tile_range){low, high < last ? high : last});
+		}
+		if (!walk_block(w, &f->body))
+			return false;
+	}
+	return true;
+}
+
+bool tile_walk(struct tile_walk *w)
+{
+	const struct tile_program *p = w->p;
+	w->range = arena_new_array(w->arena, p->index.n, struct tile_range);
+	w->at = arena_new_array(w->arena, p->index.n, double);
+	w->nodes = arena_new_array(w->arena, p->pool->node.n, struct tile_nodes);
+	w->number = arena_new_array(w->arena, p->pool->node.n, double);
+	for (uint32_t i = 0; i < p->phase.n; i++)
+		if (!walk_phase(w, &p->phase.v[i]))
+			return false;
+	return true;
+}
