@@ -1,6 +1,8 @@
 /* convert.c: strided tensors of any type as dense doubles, and back. */
 #include "runtime/internal.h"
 
+#include <string.h>
+
 #include "dsl/dtype.h"
 
 int64_t tensor_count(const DLTensor *d)
@@ -48,6 +50,18 @@ void tensor_from_doubles(const DLTensor *d, const struct view *v, const double *
 	while (next_element(position, d, v, &offset));
 }
 
+/* Doubles would lose digits of i64 and the payload of NaNs. */
+static void copy_elements(const DLTensor *from, const struct view *source, const DLTensor *to,
+                          const struct view *target, size_t size)
+{
+	if (!tensor_count(from))
+		return;
+	int64_t here[MAX_RANKS] = {0}, there[MAX_RANKS] = {0}, i = 0, k = 0;
+	do
+		memcpy(target->data + k * (int64_t)size, source->data + i * (int64_t)size, size);
+	while (next_element(here, from, source, &i) && next_element(there, to, target, &k));
+}
+
 struct convert_job {
 	const DLTensor *from, *to;
 };
@@ -67,6 +81,10 @@ static enum attune_status run_convert(void *data, struct arena *arena, struct at
 	enum attune_status status = tensor_view(&source, source_type, source_type, from, &source_view, error);
 	if (status || (status = tensor_view(&target, target_type, target_type, to, &target_view, error)))
 		return status;
+	if (source_type == target_type) {
+		copy_elements(from, &source_view, to, &target_view, dtype_info[source_type].bits / 8u);
+		return ATTUNE_OK;
+	}
 	double *dense = arena_new_array(arena, (size_t)tensor_count(from), double);
 	tensor_to_doubles(from, &source_view, dense);
 	tensor_from_doubles(to, &target_view, dense, target_type);

@@ -94,7 +94,7 @@ enum attune_status tensor_view(const struct attune_tensor *t, enum dtype as, enu
 	if (given >= DTYPES || !(same_storage(given, as) || given == or_as))
 		return runtime_fail(error, ATTUNE_USAGE, "'%s' holds %s, but %s is declared %s", t->name,
 		                    given < DTYPES ? dtype_info[given].spelling : "another type", t->declared,
-		                    dtype_info[as].spelling);
+		                    as < DTYPES ? dtype_info[as].spelling : "otherwise");
 	bool empty = false;
 	for (int i = 0; i < d->ndim; i++) {
 		if (d->shape[i] < 0 || (t->shape[i] >= 0 && d->shape[i] != t->shape[i]))

@@ -1,0 +1,124 @@
+/* attune tune: a search with a line of progress, stopped but not lost by an interrupt. */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A handler can reach nothing else. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	interrupted = 1;
+}
+
+struct screen {
+	bool terminal;
+	double next; /* seconds: when the next plain line is due */
+	double best;
+};
+
+static void show_progress(void *user, const struct attune_progress *p)
+{
+	struct screen *s = user;
+	const double PLAIN_EVERY = 5;
+	bool news = p->best > 0 && p->best < s->best * 0.999;
+	if (!s->terminal && !news && p->elapsed < s->next)
+		return;
+	s->next = p->elapsed + PLAIN_EVERY;
+	if (p->best > 0)
+		s->best = p->best;
+	char best[32] = "-";
+	if (p->best > 0)
+		seconds_text(p->best, best);
+	double left = p->budget - p->elapsed;
+	fprintf(stderr, "%s%-10s best %s, %.2fx default; %d measured, %d reused, %d rejected; %.0f s left%s",
+	        s->terminal ? "\r\033[K" : "", p->activity, best, p->ratio > 0 ? p->ratio : 1, p->evaluated,
+	        p->reused, p->rejected, left > 0 ? left : 0, s->terminal ? "" : "\n");
+	fflush(stderr);
+}
+
+static int print_result(const struct attune_tune_result *r, bool json)
+{
+	if (json) {
+		cJSON *object = cJSON_CreateObject(), *rejected = cJSON_CreateObject();
+		json_number(object, "seconds", r->best);
+		json_number(object, "default_seconds", r->control);
+		json_number(object, "ratio", r->ratio);
+		json_number(object, "peak", r->peak);
+		json_number(object, "flops", r->flops);
+		json_number(object, "error", r->error);
+		json_number(object, "noise", r->noise);
+		cJSON_AddNumberToObject(object, "evaluated", r->evaluated);
+		cJSON_AddNumberToObject(object, "reused", r->reused);
+		for (int i = 0; i < r->rejections; i++)
+			cJSON_AddNumberToObject(rejected, r->rejection[i].reason, r->rejection[i].count);
+		cJSON_AddItemToObject(object, "rejected", rejected);
+		cJSON_AddBoolToObject(object, "complete", r->complete);
+		cJSON_AddBoolToObject(object, "kept", r->kept);
+		if (r->note)
+			cJSON_AddStringToObject(object, "note", r->note);
+		cJSON_AddStringToObject(object, "schedule", r->schedule);
+		return print_json(object);
+	}
+	char best[32], control[32];
+	printf("winner    %s a run", seconds_text(r->best, best));
+	if (r->best > 0 && r->flops > 0)
+		printf(", %.1f GFLOP/s", r->flops / r->best * 1e-9);
+	if (r->peak > 0)
+		printf(", %.0f%% of the FMA peak measured in this run", 100 * r->peak);
+	printf("\ndefault   %s a run: the winner is %.2fx as fast (noise %.1f%%)\n",
+	       seconds_text(r->control, control), r->ratio, 100 * r->noise);
+	printf("verified  largest normalised error %.2g\n", r->error);
+	printf("search    %d measured, %d reused%s\n", r->evaluated, r->reused,
+	       r->complete ? "" : ", stopped before its end");
+	for (int i = 0; i < r->rejections; i++)
+		printf("rejected  %d %s%s%s\n", r->rejection[i].count, r->rejection[i].reason,
+		       r->rejection[i].example ? ", the first: " : "",
+		       r->rejection[i].example ? r->rejection[i].example : "");
+	if (!r->kept)
+		puts("cache     nothing was kept");
+	if (r->note)
+		printf("note      %s\n", r->note);
+	printf("\n%s", r->schedule);
+	return 0;
+}
+
+int command_tune(const struct options *o)
+{
+	int status = 0;
+	struct attune_error error;
+	struct attune_program *program = NULL;
+	struct attune_context *context = open_context(o, &status);
+	if (context && (program = open_program(context, o, &status))) {
+		struct screen screen = {.terminal = isatty(STDERR_FILENO), .best = 1e300};
+		struct attune_tune_options options = {
+		        .seconds = o->budget,
+		        .evaluations = o->evaluations,
+		        .seed = o->seed,
+		        .strategy = o->strategy,
+		        .progress = show_progress,
+		        .user = &screen,
+		        .cancel = &interrupted,
+		};
+		struct attune_tune_result result;
+		struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+		sigaction(SIGINT, &action, NULL);
+		sigaction(SIGTERM, &action, NULL);
+		enum attune_status tuned = attune_tune(program, &options, &result, &error);
+		if (screen.terminal)
+			fputs("\r\033[K", stderr);
+		if (tuned) {
+			status = complain(&error);
+		} else {
+			status = print_result(&result, o->json);
+			attune_tune_result_free(&result);
+		}
+		report_cache(context);
+	}
+	attune_program_free(program);
+	attune_context_free(context);
+	return status;
+}
