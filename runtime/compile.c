@@ -17,15 +17,27 @@ struct compile_job {
 };
 
 /* Scalar work at which the quick form answers about as late as the real one. */
-static const double QUICK_FLOPS = 5e7;
+static const double QUICK_WORK = 1e8;
 /* Work below which waking other threads costs more than it saves. */
-static const double SHARED_FLOPS = 2e5;
+static const double SHARED_WORK = 5e5;
 
-static double work_of(const struct tile_program *program)
+/* Operations of all equations as written, absent elements included: an estimate from above that costs
+ * nothing, where walking the tiles of a large problem would cost more than loading its code. */
+static double work_of(const struct cascade *c)
 {
-	const double EXP_FLOPS = 20;
-	struct tile_cost cost = tile_cost(program);
-	return cost.contract_flops + cost.map_flops + EXP_FLOPS * cost.exps;
+	double work = 0;
+	for (uint32_t q = 0; q < c->equation.n; q++) {
+		const struct equation *e = &c->equation.v[q];
+		struct expr *node;
+		double points = (double)expr_nodes(&c->pool, e->body, &node);
+		for (int i = 0; i < e->nindex + e->nreduced; i++) {
+			uint32_t index = i < e->nindex ? e->index[i] : e->reduced[i - e->nindex];
+			int64_t extent;
+			points *= cascade_extent(c, c->index.v[index].extent, &extent) ? (double)extent : 1;
+		}
+		work += points;
+	}
+	return work;
 }
 
 static struct cache_key copy_key(struct arena *a, struct cache_key k)
@@ -95,11 +107,9 @@ static bool from_cache(struct compile_job *job, struct variant *v, struct arena 
 }
 
 /* The default schedule in scalar form by the other compiler. False: there is no such answer. */
-static bool quick_form(struct compile_job *job, struct arena *arena)
+static bool quick_form(struct compile_job *job, const struct problem *problem, struct arena *arena)
 {
-	struct cascade *cascade;
-	struct problem *problem;
-	if (program_problem(job->program, arena, &cascade, &problem, NULL) || target_tcc.missing(arena))
+	if (target_tcc.missing(arena))
 		return false;
 	struct schedule s = schedule_default(problem, ISA_SCALAR);
 	struct kernel_source source = emit_c(arena, tile_build(arena, problem, &s), ISA_SCALAR, s.exp_degree);
@@ -141,13 +151,13 @@ static enum attune_status compile(void *data, struct arena *arena, struct attune
 		return runtime_fail(error, ATTUNE_PROGRAM, "a kernel has at most %d tensors, %s has %d",
 		                    MAX_ARGUMENTS, attune_program_name(p), p->ntensors);
 	describe(k, p, &v, &place);
-	double work = work_of(v.choice.program);
-	k->pool = work < SHARED_FLOPS ? NULL : context_pool(p->context);
+	double work = work_of(v.cascade);
+	k->pool = work < SHARED_WORK ? NULL : context_pool(p->context);
 	int threads = k->pool ? pool_threads(k->pool) : 1;
 
 	if (!from_cache(job, &v, arena)) {
-		bool behind = !job->options.wait && place.target != &target_tcc && work < QUICK_FLOPS &&
-		              quick_form(job, arena);
+		bool behind = !job->options.wait && place.target != &target_tcc && work < QUICK_WORK &&
+		              quick_form(job, v.problem, arena);
 		set_workspace(k, threads);
 		if (behind && kernel_compile_behind(k)) {
 			/* The thread may have been faster: only the first answer is set here. */

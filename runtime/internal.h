@@ -69,7 +69,9 @@ enum attune_status program_problem(const struct attune_program *, struct arena *
 
 /* A kernel before it is compiled: a schedule, where it came from, and its text. */
 struct variant {
-	const char *origin;        /* as attune_kernel_info.source */
+	const char *origin;      /* as attune_kernel_info.source */
+	struct cascade *cascade; /* a bound copy of the program\'s */
+	struct problem *problem;
 	struct tune_choice choice; /* `shape` and `object` only where the cache answered */
 	struct cache_key key;
 };
@@ -79,7 +81,8 @@ enum attune_status program_variant(const struct attune_program *, struct arena *
 
 struct strategy;
 /* NULL names the default. */
-enum attune_status strategy_named(const char *name, struct arena *, const struct strategy **, struct attune_error *);
+enum attune_status strategy_named(const char *name, struct arena *, const struct strategy **,
+                                  struct attune_error *);
 
 /* ---- tensors ---- */
 
@@ -96,7 +99,8 @@ enum attune_status tensor_view(const struct attune_tensor *, enum dtype as, enum
                                const DLTensor *, struct view *, struct attune_error *);
 /* Elements of a tensor whose extents were checked. */
 int64_t tensor_count(const DLTensor *);
-/* The elements in row-major order as doubles, and back, rounded. Bytes given for a declared bool become 0 or 1. */
+/* The elements in row-major order as doubles, and back, rounded. Bytes given for a declared bool become 0
+ * or 1. */
 void tensor_to_doubles(const DLTensor *, const struct view *, double *);
 void tensor_from_doubles(const DLTensor *, const struct view *, const double *, enum dtype declared);
 enum attune_status tensors_counted(const char *kernel, int have, int want, struct attune_error *);

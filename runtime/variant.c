@@ -47,27 +47,25 @@ enum attune_status program_variant(const struct attune_program *p, struct arena 
                                    bool naive, struct variant *v, struct attune_error *error)
 {
 	*v = (struct variant){0};
-	struct cascade *cascade;
-	struct problem *problem;
 	struct tune_place place;
-	enum attune_status status = program_problem(p, arena, &cascade, &problem, error);
+	enum attune_status status = program_problem(p, arena, &v->cascade, &v->problem, error);
 	if (status || (status = context_place(p->context, arena, &place, error)))
 		return status;
-	v->key = tune_key(arena, cascade, &place);
+	v->key = tune_key(arena, v->cascade, &place);
 	if (schedule) {
 		v->origin = "given";
-		if ((status = given(arena, problem, schedule, &v->choice.schedule, error)))
+		if ((status = given(arena, v->problem, schedule, &v->choice.schedule, error)))
 			return status;
-		render(arena, problem, &place, &v->choice);
+		render(arena, v->problem, &place, &v->choice);
 	} else if (naive) {
 		v->origin = "naive";
-		v->choice.schedule = schedule_naive(problem, place.isa);
-		render(arena, problem, &place, &v->choice);
+		v->choice.schedule = schedule_naive(v->problem, place.isa);
+		render(arena, v->problem, &place, &v->choice);
 	} else {
 		struct cache *cache = context_cache(p->context);
 		if (!cache)
 			return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
-		tune_choose(arena, cascade, problem, &place, cache, &v->choice);
+		tune_choose(arena, v->cascade, v->problem, &place, cache, &v->choice);
 		v->origin = cache_rung_name[v->choice.rung];
 	}
 	return ATTUNE_OK;
