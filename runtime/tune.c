@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codegen/work.h"
 #include "search/strategy.h"
 
 /* A forked child has none of its parent's threads: it makes a pool of its own. */
@@ -109,8 +110,14 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 	struct tune_result result;
 	struct text reason;
 	text_init(&reason, arena);
-	if (!tune(arena, cascade_clone(arena, p->cascade), &place, cache, &o, &result, &reason))
+	struct cascade *cascade = cascade_clone(arena, p->cascade);
+	if (!tune(arena, cascade, &place, cache, &o, &result, &reason))
 		return runtime_fail(error, ATTUNE_SYSTEM, "%s", reason.s);
+	/* The tuner counts all elements; shares of a peak are told of the present ones. */
+	double flops = cascade_flops(cascade);
+	if (result.flops > 0)
+		result.peak *= flops / result.flops;
+	result.flops = flops;
 	hand_over(job, &result);
 	return ATTUNE_OK;
 }

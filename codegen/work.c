@@ -1,0 +1,110 @@
+#include "codegen/work.h"
+
+#include <math.h>
+
+struct sample {
+	const struct cascade *cascade;
+	const double *coordinate; /* by index variable */
+	double *value;            /* by expression id */
+	bool *known;
+};
+
+/* Bottom up over the nodes a predicate is made of: operands come before users. NaN: depends on data. */
+static double evaluate(const struct sample *s, const struct expr *node, uint32_t n)
+{
+	const struct expr_pool *p = &s->cascade->pool;
+	double last = NAN;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *e = expr_at(p, node[i]);
+		double x[3] = {0}, v = NAN;
+		bool known = e->count <= 3;
+		for (int k = 0; known && k < e->count; k++) {
+			struct expr operand = expr_operand(p, node[i], k);
+			x[k] = s->value[operand.id];
+			known = s->known[operand.id];
+		}
+		switch (e->op) {
+		case OP_CONST: v = e->number; break;
+		case OP_INDEX: v = s->coordinate[e->symbol]; break;
+		case OP_EXTENT: v = (double)s->cascade->rank.v[e->symbol].extent; break;
+		case OP_AND:
+		case OP_OR: {
+			/* One side that is known may decide. */
+			struct expr a = expr_operand(p, node[i], 0), b = expr_operand(p, node[i], 1);
+			double decides = e->op == OP_OR;
+			bool by_a = s->known[a.id] && (s->value[a.id] != 0) == (decides != 0);
+			bool by_b = s->known[b.id] && (s->value[b.id] != 0) == (decides != 0);
+			known = known || by_a || by_b;
+			v = by_a || by_b ? decides : op_value((enum op)e->op, x[0], x[1], 0);
+			break;
+		}
+		case OP_READ:
+		case OP_ELSE:
+		case OP_CAST: known = false; break;
+		default: v = known ? op_value((enum op)e->op, x[0], x[1], x[2]) : NAN; break;
+		}
+		s->value[node[i].id] = v;
+		s->known[node[i].id] = known;
+		last = known ? v : NAN;
+	}
+	return last;
+}
+
+/* The share of a box that a predicate keeps. */
+static double share(struct cascade *c, struct expr predicate, const uint32_t *index, int n)
+{
+	enum { POINTS = 1 << 14 };
+	struct expr *node;
+	uint32_t nodes = expr_nodes(&c->pool, predicate, &node);
+	struct sample s = {
+	        .cascade = c,
+	        .coordinate = arena_new_array(c->arena, c->index.n, double),
+	        .value = arena_new_array(c->arena, c->pool.node.n, double),
+	        .known = arena_new_array(c->arena, c->pool.node.n, bool),
+	};
+	double *coordinate = (double *)s.coordinate, kept = 0;
+	/* Additive recurrence by powers of the inverse of the root of x^(n+1) = x + 1 (Roberts 2018): evenly
+	 * spread in any number of dimensions. */
+	double root = 2;
+	for (int i = 0; i < 60; i++)
+		root = pow(1 + root, 1.0 / (n + 1));
+	for (int k = 0; k < POINTS; k++) {
+		double step = 1;
+		for (int i = 0; i < n; i++) {
+			int64_t extent = 0;
+			step /= root;
+			double at = 0.5 + step * (k + 1);
+			cascade_extent(c, c->index.v[index[i]].extent, &extent);
+			coordinate[index[i]] = floor((at - floor(at)) * (double)extent);
+		}
+		double present = evaluate(&s, node, nodes);
+		kept += isnan(present) || present != 0;
+	}
+	return kept / POINTS;
+}
+
+double cascade_flops(struct cascade *c)
+{
+	double flops = 0;
+	for (uint32_t q = 0; q < c->equation.n; q++) {
+		const struct equation *e = &c->equation.v[q];
+		if (e->reduce != REDUCE_SUM || !expr_mentions(&c->pool, e->body, OP_MUL, ANY_SYMBOL))
+			continue;
+		uint32_t index[MAX_RANKS + MAX_REDUCED];
+		int n = 0;
+		double points = 1;
+		for (int i = 0; i < e->nindex; i++)
+			index[n++] = e->index[i];
+		for (int i = 0; i < e->nreduced; i++)
+			index[n++] = e->reduced[i];
+		for (int i = 0; i < n; i++) {
+			int64_t extent = 0;
+			cascade_extent(c, c->index.v[index[i]].extent, &extent);
+			points *= (double)extent;
+		}
+		struct expr present = cascade_presence(c, q);
+		e = &c->equation.v[q];
+		flops += 2 * points * (present.id && points > 0 ? share(c, present, index, n) : 1);
+	}
+	return flops;
+}
