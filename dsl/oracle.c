@@ -142,7 +142,7 @@ static bool evaluate(struct evaluation *v, int n, unsigned char mask[CHUNK], str
 	if (v->where) {
 		struct lanes w = program_run(v->where, n);
 		bool any = false, all = true;
-		for (int i = 0; i < n; i++) {
+		for (int i = 0; i < (w.stride ? n : 1); i++) {
 			mask[i] = w.value[i * w.stride] != 0 && (!w.present || w.present[i * w.stride]);
 			any |= mask[i];
 			all &= mask[i];
@@ -153,7 +153,7 @@ static bool evaluate(struct evaluation *v, int n, unsigned char mask[CHUNK], str
 	}
 	*x = program_run(v->body, n);
 	if (x->present) {
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) /* `present`, when there, is the mask of the whole chunk */
 			mask[i] = x->present[i * x->stride] && (!present || present[i]);
 		present = mask;
 	}
