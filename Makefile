@@ -73,7 +73,9 @@ $(BUILD)/codegen_digest.o: $(DIGEST_SRC)
 
 $(BUILD)/tests/%: tests/%.c tests/tap.h $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
+	$(CC) $(C17) -rdynamic -o $@ $< $(filter %.o,$^) $(LIB) $(LIBS)
+
+$(BUILD)/tests/npy_test: $(BUILD)/cli/npy.o
 
 check: all $(TESTS)
 	ATTUNE=$(BUILD)/attune BUILD=$(BUILD) prove -j2 --timer --exec '' $(TESTS) $(wildcard tests/*.t)

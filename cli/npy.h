@@ -23,8 +23,7 @@ struct npy {
 bool npy_read(const char *path, struct npy *, char *why, size_t why_size);
 void npy_free(struct npy *);
 
-/* Writes any tensor of at most NPY_RANKS ranks, any strides, in C order as format 1 (or 2 where the header is
- * long), little-endian. bf16 is written as u2, DLPack booleans as bool. The file is replaced at once or not at
+/* Writes any tensor of at most NPY_RANKS ranks, any strides, in C order as format 1, little-endian. bf16 is written as u2, DLPack booleans as bool. The file is replaced at once or not at
  * all. False with the reason in `why`. */
 bool npy_write(const char *path, const DLTensor *, char *why, size_t why_size);
 
