@@ -235,8 +235,8 @@ static uint32_t pack_index(struct pack *k, struct expr coordinate, int64_t exten
 		for (uint32_t i = 0; i < b->c->index.n; i++)
 			if (mentions(b, coordinate, i))
 				stem = b->c->index.v[i].name;
-		vec_push(b->arena, &b->p->index,
-		         (struct tile_index){fresh_name(b, arena_printf(b->arena, "%s_kv", stem), true), extent});
+		const char *name = fresh_name(b, arena_printf(b->arena, "%s_kv", stem), true);
+		vec_push(b->arena, &b->p->index, (struct tile_index){name, extent});
 		index = b->p->index.n - 1;
 	}
 	k->outer[k->n] = coordinate;
