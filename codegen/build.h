@@ -76,6 +76,13 @@ struct expr build_value(struct builder *, uint32_t v);
 uint32_t build_new_value(struct builder *, const char *stem, enum dtype, const uint32_t *index, int n, int64_t rows);
 void build_map(struct builder *, struct tile_block *, uint32_t value, struct expr);
 void build_forget(struct builder *);
+bool build_mentions(const struct builder *, struct expr, uint32_t index); /* false for NO_INDEX */
+/* A name nothing in the program has yet. */
+const char *build_name(struct builder *, const char *stem, bool lower);
+/* … after the first tensor an expression reads. */
+const char *build_load_stem(const struct builder *, struct expr);
+/* A last rank's capacity: whole panels of the contractions that have it in their lanes. */
+int64_t build_padded(const struct builder *, uint32_t index, int64_t capacity);
 int64_t build_extent(const struct builder *, uint32_t index);
 uint32_t build_work_tensor(struct builder *, struct tile_tensor);
 

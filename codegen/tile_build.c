@@ -39,7 +39,7 @@ static bool name_taken(const struct tile_program *p, const char *name)
 	return false;
 }
 
-static const char *fresh_name(struct builder *b, const char *stem, bool lower)
+const char *build_name(struct builder *b, const char *stem, bool lower)
 {
 	char *name = arena_strdup(b->arena, stem);
 	for (char *s = name; *s && lower; s++)
@@ -51,7 +51,7 @@ static const char *fresh_name(struct builder *b, const char *stem, bool lower)
 }
 
 /* The last rank is padded to whole panels of the contractions that have it in their lanes. */
-static int64_t padded(const struct builder *b, uint32_t index, int64_t capacity)
+int64_t build_padded(const struct builder *b, uint32_t index, int64_t capacity)
 {
 	int64_t unit = lanes_of_isa(b);
 	for (int k = 0; b->plan && k < b->plan->ncontracts; k++)
@@ -66,14 +66,14 @@ static int64_t padded(const struct builder *b, uint32_t index, int64_t capacity)
 uint32_t build_new_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index, int n,
                          int64_t rows)
 {
-	struct tile_value v = {.name = fresh_name(b, stem, true), .dtype = dtype, .nranks = (uint8_t)n};
+	struct tile_value v = {.name = build_name(b, stem, true), .dtype = dtype, .nranks = (uint8_t)n};
 	for (int i = 0; i < n; i++) {
 		v.index[i] = index[i];
 		int64_t whole = index[i] == b->plan->rows     ? rows
 		                : index[i] == b->plan->walked ? b->sizes->stream_tile
 		                                              : build_extent(b, index[i]);
 		bool row = index[i] == b->plan->rows;
-		v.capacity[i] = i == n - 1 && !(row && n == 1) ? padded(b, index[i], whole) : whole < 1 ? 1 : whole;
+		v.capacity[i] = i == n - 1 && !(row && n == 1) ? build_padded(b, index[i], whole) : whole < 1 ? 1 : whole;
 	}
 	vec_push(b->arena, &b->p->value, v);
 	return b->p->value.n - 1;
@@ -93,7 +93,7 @@ struct expr build_value(struct builder *b, uint32_t v)
 
 uint32_t build_work_tensor(struct builder *b, struct tile_tensor t)
 {
-	t.name = fresh_name(b, t.name, false);
+	t.name = build_name(b, t.name, false);
 	t.place = PLACE_WORK;
 	vec_push(b->arena, &b->p->tensor, t);
 	return b->p->tensor.n - 1;
@@ -152,12 +152,12 @@ struct expr build_presence(struct builder *b, uint32_t equation)
 
 /* ---- loads ---- */
 
-static bool mentions(const struct builder *b, struct expr e, uint32_t index)
+bool build_mentions(const struct builder *b, struct expr e, uint32_t index)
 {
 	return index != NO_INDEX && expr_mentions(&b->c->pool, e, OP_INDEX, index);
 }
 
-static const char *load_stem(const struct builder *b, struct expr e)
+const char *build_load_stem(const struct builder *b, struct expr e)
 {
 	for (uint32_t t = 0; t < b->c->tensor.n; t++)
 		if (expr_mentions(&b->c->pool, e, OP_READ, t))
@@ -167,8 +167,8 @@ static const char *load_stem(const struct builder *b, struct expr e)
 
 uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 {
-	bool walks = mentions(b, e, b->plan->walked), rows = mentions(b, e, b->plan->rows);
-	if (lane != NO_INDEX && !mentions(b, e, lane))
+	bool walks = build_mentions(b, e, b->plan->walked), rows = build_mentions(b, e, b->plan->rows);
+	if (lane != NO_INDEX && !build_mentions(b, e, lane))
 		lane = NO_INDEX;
 	for (int level = 0; level < 3; level++)
 		for (uint32_t i = 0; i < (level == 0 ? b->before.n : level == 1 ? b->step.n : b->inside.n); i++) {
@@ -182,7 +182,7 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 		if (i == b->plan->rows && rows && i != lane)
 			index[n++] = i;
 	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (i != b->plan->rows && i != b->plan->walked && i != lane && !is_task(b->plan, i) && mentions(b, e, i) &&
+		if (i != b->plan->rows && i != b->plan->walked && i != lane && !is_task(b->plan, i) && build_mentions(b, e, i) &&
 		    n < MAX_RANKS)
 			index[n++] = i;
 	if (walks && b->plan->walked != lane)
@@ -190,7 +190,7 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 	if (lane != NO_INDEX)
 		index[n++] = lane;
 	enum kind kind = (enum kind)expr_at(&b->c->pool, e)->kind;
-	uint32_t v = build_new_value(b, load_stem(b, e), kind == KIND_REAL ? b->p->compute : DTYPE_I32, index, n,
+	uint32_t v = build_new_value(b, build_load_stem(b, e), kind == KIND_REAL ? b->p->compute : DTYPE_I32, index, n,
 	                             walks && b->block ? b->block : b->sizes->row_tile);
 	struct tile_statement s = {.kind = TILE_LOAD, .value = v, .expression = build_load_expression(b, e)};
 	struct loaded l = {e, lane, v};
@@ -205,119 +205,6 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 		vec_push(b->arena, &b->body->statement, s);
 	}
 	return v;
-}
-
-/* ---- packing ---- */
-
-struct pack {
-	struct builder *b;
-	uint32_t lanes, reduced;
-	int n;
-	struct expr outer[MAX_RANKS]; /* coordinates of the original task, over the cascade's pool */
-	uint32_t index[MAX_RANKS];    /* the packing phase's index for each */
-	int64_t extent[MAX_RANKS];
-};
-
-static uint32_t pack_index(struct pack *k, struct expr coordinate, int64_t extent)
-{
-	struct builder *b = k->b;
-	for (int i = 0; i < k->n; i++)
-		if (expr_same(k->outer[i], coordinate))
-			return k->index[i];
-	if (k->n == MAX_RANKS - 2)
-		return NO_INDEX;
-	const struct expr_node *n = expr_at(&b->c->pool, coordinate);
-	uint32_t index;
-	if (n->op == OP_INDEX) {
-		index = n->symbol;
-	} else {
-		const char *stem = "i";
-		for (uint32_t i = 0; i < b->c->index.n; i++)
-			if (mentions(b, coordinate, i))
-				stem = b->c->index.v[i].name;
-		const char *name = fresh_name(b, arena_printf(b->arena, "%s_kv", stem), true);
-		vec_push(b->arena, &b->p->index, (struct tile_index){name, extent});
-		index = b->p->index.n - 1;
-	}
-	k->outer[k->n] = coordinate;
-	k->index[k->n] = index;
-	k->extent[k->n] = extent;
-	return k->index[k->n++];
-}
-
-/* Operand b with the task's coordinates replaced by the packing phase's own. */
-static struct expr pack_expression(struct pack *k, struct expr e)
-{
-	struct builder *b = k->b;
-	const struct expr_node n = *expr_at(&b->c->pool, e);
-	if (!n.count)
-		return build_load_expression(b, e);
-	struct expr x[MAX_RANKS];
-	for (int i = 0; i < n.count; i++) {
-		struct expr a = expr_operand(&b->c->pool, e, i);
-		bool inner = mentions(b, a, k->lanes) || mentions(b, a, k->reduced);
-		double number;
-		int64_t extent = 0;
-		if (n.op == OP_READ && !inner && !expr_is_number(&b->c->pool, a, &number)) {
-			cascade_extent(b->c, b->c->tensor.v[n.symbol].extent[i], &extent);
-			x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, pack_index(k, a, extent));
-		} else {
-			x[i] = pack_expression(k, a);
-		}
-	}
-	if (n.op == OP_READ)
-		return expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x);
-	return expr_make(b->p->pool, (enum op)n.op, n.symbol, n.count, x);
-}
-
-static struct expr pack_operand(struct builder *b, int contract)
-{
-	const struct plan_contract *c = &b->plan->contract[contract];
-	struct pack k = {.b = b, .lanes = c->lanes, .reduced = c->reduced};
-	struct expr e = pack_expression(&k, c->b);
-	int64_t width = b->sizes->contract[contract].lanes * lanes_of_isa(b);
-	uint32_t walked = b->plan->walked, other = c->lanes == walked ? c->reduced : c->lanes;
-
-	struct tile_tensor t = {.name = arena_printf(b->arena, "%s_packed", load_stem(b, c->b)),
-	                        .dtype = b->p->compute,
-	                        .panel = width};
-	struct expr coordinate[MAX_RANKS], here[MAX_RANKS];
-	struct tile_phase phase = {.name = arena_printf(b->arena, "pack_%s", load_stem(b, c->b))};
-	for (int i = 0; i < k.n; i++) {
-		t.extent[i] = k.extent[i];
-		coordinate[i] = build_load_expression(b, k.outer[i]);
-		here[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, k.index[i]);
-		vec_push(b->arena, &phase.task, (struct tile_task){.index = k.index[i], .step = 1});
-	}
-	t.nranks = (uint8_t)(k.n + 2);
-	t.lanes = (uint8_t)k.n;
-	t.extent[k.n] = build_extent(b, c->lanes);
-	t.extent[k.n + 1] = build_extent(b, c->reduced);
-	coordinate[k.n] = here[k.n] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, c->lanes);
-	coordinate[k.n + 1] = here[k.n + 1] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, c->reduced);
-	uint32_t tensor = build_work_tensor(b, t);
-
-	int64_t step = c->lanes == walked ? width : 128;
-	vec_push(b->arena, &phase.task, (struct tile_task){.index = walked, .step = step});
-	struct tile_value v = {.name = fresh_name(b, load_stem(b, c->b), true), .dtype = b->p->compute, .nranks = 2,
-	                       .index = {walked, other}, .capacity = {step, padded(b, other, build_extent(b, other))}};
-	vec_push(b->arena, &b->p->value, v);
-	uint32_t value = b->p->value.n - 1;
-	vec_push(b->arena, &phase.body.statement,
-	         (struct tile_statement){.kind = TILE_LOAD, .value = value, .expression = e});
-	vec_push(b->arena, &phase.body.statement,
-	         (struct tile_statement){.kind = TILE_STORE, .expression = build_value(b, value),
-	                                 .target = expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, here)});
-	vec_push(b->arena, &b->p->phase, phase);
-	return expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, coordinate);
-}
-
-void build_packs(struct builder *b)
-{
-	b->packed = arena_new_array(b->arena, MAX_CONTRACTS, struct expr);
-	for (int i = 0; i < b->plan->ncontracts; i++)
-		if (b->sizes->contract[i].pack)
-			b->packed[i] = pack_operand(b, i);
 }
 
 /* ---- a stream's phase ---- */

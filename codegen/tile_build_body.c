@@ -47,11 +47,6 @@ static int readers(const struct builder *b, uint32_t tensor)
 	return count;
 }
 
-static bool mentions(const struct builder *b, struct expr e, uint32_t index)
-{
-	return index != NO_INDEX && expr_mentions(&b->c->pool, e, OP_INDEX, index);
-}
-
 /* Ranks of a value that depends on these indices inside the body: rows, then others, the lane last. */
 static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, uint32_t lane, uint32_t *index)
 {
@@ -141,7 +136,7 @@ static int contract_of(const struct builder *b, uint32_t equation)
 static struct expr operand_a(struct builder *b, int k, struct expr presence)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
-	if (!(b->partial && presence.id) && pure_input(b, c->a) && !mentions(b, c->a, b->plan->walked))
+	if (!(b->partial && presence.id) && pure_input(b, c->a) && !build_mentions(b, c->a, b->plan->walked))
 		return build_value(b, build_load(b, c->a, c->reduced));
 	for (uint32_t i = 0; i < b->operand.n; i++)
 		if (expr_same(b->operand.v[i].expression, c->a) && expr_same(b->operand.v[i].presence, presence))
@@ -240,7 +235,7 @@ static struct expr translate_read(struct builder *b, struct expr e, uint32_t ten
 	uint32_t local = local_equation(b, tensor);
 	if (local != NO_EQUATION)
 		return local_value(b, local);
-	uint32_t lane = mentions(b, e, b->plan->wide) ? b->plan->wide : b->plan->walked;
+	uint32_t lane = build_mentions(b, e, b->plan->wide) ? b->plan->wide : b->plan->walked;
 	uint32_t v = build_load(b, e, lane);
 	struct expr value = build_value(b, v);
 	return expr_at(&b->c->pool, e)->kind == KIND_BOOL ? expr2(b->p->pool, OP_NE, value, expr_number(b->p->pool, 0))
