@@ -108,7 +108,7 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 
 /* Does b reach the task's coordinates only through whole coordinates of its reads, so that packing can walk
  * those coordinates on their own? */
-static bool packable(struct cascade *c, struct expr e, uint32_t lanes, uint32_t reduced)
+static bool packable(struct cascade *c, struct expr e, uint32_t lanes, uint32_t reduced, int *outer)
 {
 	const struct expr_node *n = expr_at(&c->pool, e);
 	if (n->op == OP_INDEX)
@@ -116,9 +116,12 @@ static bool packable(struct cascade *c, struct expr e, uint32_t lanes, uint32_t 
 	for (int i = 0; i < n->count; i++) {
 		struct expr x = expr_operand(&c->pool, e, i);
 		bool inner = mentions(c, x, lanes) || mentions(c, x, reduced);
-		if (n->op == OP_READ && !inner && !expr_mentions(&c->pool, x, OP_READ, ANY_SYMBOL))
+		if (n->op == OP_READ && !inner && !expr_mentions(&c->pool, x, OP_READ, ANY_SYMBOL)) {
+			if (++*outer > MAX_RANKS - 2) /* the packed tensor's ranks */
+				return false;
 			continue;
-		if (!packable(c, x, lanes, reduced))
+		}
+		if (!packable(c, x, lanes, reduced, outer))
 			return false;
 	}
 	return true;
@@ -160,7 +163,8 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 		.equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
 	if (!reads_local(all, stream, s.b)) {
 		out->direct = direct(c, s.b, lanes, reduced);
-		out->packable = packable(c, s.b, lanes, reduced);
+		int outer = 0;
+		out->packable = packable(c, s.b, lanes, reduced, &outer);
 	}
 	return true;
 }

@@ -17,8 +17,6 @@ static uint32_t pack_index(struct pack *k, struct expr coordinate, int64_t exten
 	for (int i = 0; i < k->n; i++)
 		if (expr_same(k->outer[i], coordinate))
 			return k->index[i];
-	if (k->n == MAX_RANKS - 2)
-		return NO_INDEX;
 	const struct expr_node *n = expr_at(&b->c->pool, coordinate);
 	uint32_t index;
 	if (n->op == OP_INDEX) {
