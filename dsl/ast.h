@@ -48,13 +48,14 @@ struct ast_name {
 };
 
 enum statement_kind {
-	STATEMENT_KERNEL,
+	STATEMENT_NONE,   /* an error was appended */
+	STATEMENT_KERNEL, /* name: one */
 	STATEMENT_RANK,     /* name: with extents */
-	STATEMENT_INDEX,    /* name; extent[0] is what they walk */
-	STATEMENT_PARAM,    /* name */
-	STATEMENT_TENSOR,   /* in, out */
-	STATEMENT_TEMPLATE, /* fn, def */
-	STATEMENT_EQUATION,
+	STATEMENT_INDEX,    /* name; extent: the one they walk */
+	STATEMENT_PARAM,    /* name: with values */
+	STATEMENT_TENSOR,   /* in, out; name: one; extent: one a rank */
+	STATEMENT_TEMPLATE, /* fn, def; name: index parameters */
+	STATEMENT_EQUATION, /* line: one */
 };
 
 /* Left sides of an equation: NAME or NAME[bracket, …]. */
@@ -76,20 +77,23 @@ struct ast_equation {
 struct statement {
 	enum statement_kind kind;
 	struct span span;
-	VEC(struct ast_name) name; /* KERNEL: one; RANK, INDEX, PARAM; TENSOR: one; TEMPLATE: index parameters */
-	VEC(struct ast *) extent;  /* INDEX: one; TENSOR: one a rank */
+	VEC(struct ast_name) name;
+	VEC(struct ast *) extent;
+	VEC(struct ast_equation) line;
 	/* TENSOR */
 	enum role role;
 	enum dtype dtype;
 	/* TEMPLATE */
 	struct ast_name template_name;
 	VEC(struct ast_name) parameter;
-	uint16_t before; /* parameters before the ';' */
-	VEC(struct ast_equation) line; /* TEMPLATE: its lines, the last is the result; EQUATION: one */
+	uint32_t before; /* parameters before the ';' */
+	/* its lines; the last has no left side and is the result */
 };
 
 struct ast_file {
 	VEC(struct statement) statement;
+	/* Names that a statement with a syntax error may have declared: not knowing them is no new error. */
+	VEC(const char *) lost;
 };
 
 /* Reads as much as is well formed; diagnostics say what is not. */

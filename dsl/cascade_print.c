@@ -42,7 +42,7 @@ static void print_tensor(const struct printer *p, uint32_t t)
 	            p->names.name(p->names.owner, OP_READ, t));
 	for (int i = 0; i < tensor->nranks; i++) {
 		text_add(p->out, i ? ", " : "[");
-		print_expr(p, tensor->extent[i]);
+		expr_print_coordinate(&p->cascade->pool, tensor->extent[i], &p->names, p->out);
 	}
 	text_printf(p->out, "%s : %s\n", tensor->nranks ? "]" : "", dtype_info[tensor->dtype].spelling);
 }
@@ -102,7 +102,7 @@ void cascade_print(const struct cascade *c, struct text *out)
 		if (comes_with_rank(c, &c->index.v[i]))
 			continue;
 		text_printf(out, "index %s : ", c->index.v[i].name);
-		print_expr(&p, c->index.v[i].extent);
+		expr_print_coordinate(&c->pool, c->index.v[i].extent, &p.names, out);
 		text_char(out, '\n');
 	}
 	text_char(out, '\n');

@@ -165,5 +165,8 @@ bool expr_slash_floors(const struct expr_pool *, struct expr dividend, struct ex
 
 /* The language's own syntax with the fewest parentheses that read back to the same id. */
 void expr_print(const struct expr_pool *, struct expr, const struct expr_names *, struct text *);
+/* … as it stands between brackets, in a read or a declaration: compact, and '/' always floors there, except
+ * in the operand of a cast. */
+void expr_print_coordinate(const struct expr_pool *, struct expr, const struct expr_names *, struct text *);
 
 #endif

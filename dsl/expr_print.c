@@ -19,7 +19,7 @@ struct item {
 	const char *text;
 	struct expr e;
 	enum level level;
-	bool compact; /* inside an index: no spaces */
+	bool compact; /* a coordinate: no spaces, and '/' floors whatever it divides */
 };
 
 struct printer {
@@ -90,7 +90,7 @@ static void push_infix(struct printer *p, struct expr e, enum level level, bool 
 	const struct expr_node *n = expr_at(p->pool, e);
 	struct expr a = expr_operand(p->pool, e, 0), b = expr_operand(p->pool, e, 1);
 	const char *sign = op_info[n->op].spelling;
-	if (n->op == OP_IDIV && expr_slash_floors(p->pool, a, b))
+	if (n->op == OP_IDIV && (compact || expr_slash_floors(p->pool, a, b)))
 		sign = "/";
 	bool spaces = !compact || is_word(sign);
 	/* Operators of a level group to the left; comparisons do not chain. */
@@ -128,8 +128,9 @@ static void print_node(struct printer *p, struct item item)
 		            p->names->name(p->names->owner, op, n->symbol));
 		break;
 	case OP_CAST:
+		/* Its operand is a value again. */
 		text_add(p->out, dtype_info[n->symbol].spelling);
-		push_list(p, item.e, "(", ")", item.compact);
+		push_list(p, item.e, "(", ")", false);
 		break;
 	case OP_ELSE:
 		push(p, expr_operand(p->pool, item.e, 1), LEVEL_OR, item.compact);
@@ -154,10 +155,11 @@ static void print_node(struct printer *p, struct item item)
 	}
 }
 
-void expr_print(const struct expr_pool *pool, struct expr e, const struct expr_names *names, struct text *out)
+static void print(const struct expr_pool *pool, struct expr e, const struct expr_names *names, bool compact,
+                  struct text *out)
 {
 	struct printer p = {.pool = pool, .names = names, .out = out};
-	push(&p, e, LEVEL_ANY, false);
+	push(&p, e, LEVEL_ANY, compact);
 	while (p.stack.n) {
 		struct item item = p.stack.v[--p.stack.n];
 		if (item.text)
@@ -165,4 +167,15 @@ void expr_print(const struct expr_pool *pool, struct expr e, const struct expr_n
 		else
 			print_node(&p, item);
 	}
+}
+
+void expr_print(const struct expr_pool *pool, struct expr e, const struct expr_names *names, struct text *out)
+{
+	print(pool, e, names, false, out);
+}
+
+void expr_print_coordinate(const struct expr_pool *pool, struct expr e, const struct expr_names *names,
+                           struct text *out)
+{
+	print(pool, e, names, true, out);
 }

@@ -6,7 +6,7 @@
 
 struct resolve {
 	const struct expr_scope *scope;
-	bool coordinate; /* inside brackets, where '/' always floors */
+	bool coordinate; /* inside brackets, where '/' always floors, but for the operand of a cast */
 };
 
 static struct expr resolve(const struct resolve *, const struct ast *);
@@ -62,8 +62,9 @@ static struct expr call(const struct resolve *r, const struct ast *a)
 		           a->noperand);
 		return NO_EXPR;
 	}
+	struct resolve inside = {r->scope, r->coordinate && op != OP_CAST};
 	for (int i = 0; i < a->noperand; i++)
-		if (!(operand[i] = resolve(r, a->operand[i])).id)
+		if (!(operand[i] = resolve(&inside, a->operand[i])).id)
 			return NO_EXPR;
 	return expr_make(r->scope->pool, op, dtype != DTYPES ? (uint32_t)dtype : 0, a->noperand, operand);
 }

@@ -1,0 +1,507 @@
+#include "dsl/lower.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const char embed_dsl_prelude_att[];
+
+/* Declarations. */
+
+static bool add_index(struct lower *w, const char *name, uint32_t rank, struct expr extent, struct span span)
+{
+	if (w->c->index.n == MAX_INDICES) {
+		if (!w->full)
+			diag_error(w->diags, span, "the program has more than %d index variables", MAX_INDICES);
+		w->full = true;
+		return false;
+	}
+	if (!name_add(w, name, NAME_INDEX, w->c->index.n, span))
+		return false;
+	uint32_t i = cascade_add_index(w->c, name, rank);
+	if (extent.id)
+		w->c->index.v[i].extent = extent;
+	return true;
+}
+
+static void declare_rank(struct lower *w, const struct ast_name *n)
+{
+	char *lower = arena_strdup(w->arena, n->name);
+	for (char *s = lower; *s; s++)
+		*s = (char)tolower((unsigned char)*s);
+	if (!strcmp(lower, n->name)) {
+		char *upper = arena_strdup(w->arena, n->name);
+		for (char *s = upper; *s; s++)
+			*s = (char)toupper((unsigned char)*s);
+		diag_error(w->diags, n->span, "a rank has upper case letters; '%s' is how an index looks", n->name);
+		diag_help(w->diags, "write  rank %s", upper);
+		name_add(w, lower, NAME_LOST, 0, n->span);
+		name_add(w, upper, NAME_LOST, 0, n->span);
+		return;
+	}
+	if (!w->full && name_add(w, n->name, NAME_RANK, w->c->rank.n, n->span))
+		add_index(w, lower, cascade_add_rank(w->c, n->name, NOT_BOUND), NO_EXPR, n->span);
+}
+
+/* Is it made of constants, and of extents where those are allowed? */
+static bool made_of(struct lower *w, struct expr e, bool extents)
+{
+	const struct expr_pool *p = &w->c->pool;
+	return !fact_of(w, e).free && !expr_mentions(p, e, OP_READ, ANY_SYMBOL) &&
+	       (extents || !expr_mentions(p, e, OP_EXTENT, ANY_SYMBOL));
+}
+
+static void bind_rank(struct lower *w, const struct ast_name *n)
+{
+	struct env env = env_of(w);
+	const struct name *name = name_find(w, n->name);
+	double v;
+	if (!n->value || !name || name->kind != NAME_RANK)
+		return;
+	struct expr e = lower_expr(&env, n->value);
+	if (!e.id)
+		return;
+	if (!expr_is_number(&w->c->pool, e, &v) || expr_at(&w->c->pool, e)->kind != KIND_INT) {
+		diag_error(w->diags, n->value->span, "the extent of a rank is a whole number, and '%s' is not",
+		           ast_text(&env, n->value));
+		return;
+	}
+	if (v < 0 || v >= (double)EXTENT_LIMIT)
+		diag_error(w->diags, n->value->span, "extent %.0f of rank '%s' is outside 0 to %lld", v, n->name,
+		           (long long)EXTENT_LIMIT - 1);
+	else
+		w->c->rank.v[name->id].extent = (int64_t)v;
+}
+
+static const struct param *given(const struct lower *w, const char *name)
+{
+	for (int i = 0; i < w->nparams; i++)
+		if (!strcmp(w->param[i].name, name))
+			return &w->param[i];
+	return NULL;
+}
+
+static void declare_param(struct lower *w, const struct ast_name *n)
+{
+	struct env env = env_of(w);
+	const struct param *p = given(w, n->name);
+	struct expr value = NO_EXPR;
+	if (p) {
+		value = expr_number(&w->c->pool, p->value);
+	} else if (!n->value) {
+		diag_error(w->diags, n->span, "param '%s' has no value", n->name);
+		diag_help(w->diags, "give it one here, or from outside: -p %s=…", n->name);
+	} else if ((value = lower_expr(&env, n->value)).id && !made_of(w, value, true)) {
+		diag_error(w->diags, n->value->span, "a param is made of constants, params and ranks");
+		value = NO_EXPR;
+	}
+	struct name *name = name_add(w, n->name, NAME_PARAM, 0, n->span);
+	if (name)
+		name->value = value;
+}
+
+/* The whole number of ranks an expression is; NO_EXPR after an error. */
+static struct expr lower_declared_extent(struct lower *w, struct ast *a)
+{
+	struct env env = env_of(w);
+	env.coordinate = true;
+	struct expr e = lower_expr(&env, a);
+	if (!e.id)
+		return e;
+	const struct name *n = a->kind == AST_NAME ? name_find(w, a->name) : NULL;
+	if (n && n->kind == NAME_INDEX) {
+		diag_error(w->diags, a->span, "'%s' is an index; an extent is made of ranks", a->name);
+		diag_help(w->diags, "write  %s", w->c->rank.v[w->c->index.v[n->id].rank].name);
+		return NO_EXPR;
+	}
+	if (made_of(w, e, true) && expr_at(&w->c->pool, e)->kind == KIND_INT)
+		return e;
+	diag_error(w->diags, a->span, "an extent is a whole number made of ranks and constants");
+	return NO_EXPR;
+}
+
+static void declare_index(struct lower *w, const struct statement *s)
+{
+	struct expr extent = lower_declared_extent(w, s->extent.v[0]), *node;
+	uint32_t rank = UINT32_MAX, n = extent.id ? expr_nodes(&w->c->pool, extent, &node) : 0;
+	for (uint32_t i = 0; i < n && rank == UINT32_MAX; i++)
+		if (expr_at(&w->c->pool, node[i])->op == OP_EXTENT)
+			rank = expr_at(&w->c->pool, node[i])->symbol;
+	if (extent.id && rank == UINT32_MAX)
+		diag_error(w->diags, s->extent.v[0]->span, "an index walks a rank");
+	for (uint32_t i = 0; i < s->name.n; i++)
+		if (rank == UINT32_MAX)
+			name_add(w, s->name.v[i].name, NAME_LOST, 0, s->span);
+		else
+			add_index(w, s->name.v[i].name, rank, extent, s->name.v[i].span);
+}
+
+static void declare_tensor(struct lower *w, const struct statement *s)
+{
+	const struct ast_name *n = &s->name.v[0];
+	struct tensor t = {.name = n->name, .dtype = s->dtype, .role = s->role, .span = n->span};
+	struct tensor_fact f = {.has_index = true, .defined = s->role == ROLE_IN};
+	uint64_t seen = 0;
+	if (s->extent.n > MAX_RANKS) {
+		diag_error(w->diags, s->span, "'%s' has more than %d ranks", n->name, MAX_RANKS);
+		f.broken = true;
+	}
+	for (uint32_t i = 0; i < s->extent.n && i < MAX_RANKS; i++) {
+		struct expr e = lower_declared_extent(w, s->extent.v[i]);
+		t.extent[t.nranks++] = e.id ? e : expr_number(&w->c->pool, 1);
+		f.broken |= !e.id;
+		uint32_t index = UINT32_MAX;
+		for (uint32_t k = 0; k < w->c->index.n && index == UINT32_MAX; k++)
+			if (expr_at(&w->c->pool, e)->op == OP_EXTENT && expr_same(w->c->index.v[k].extent, e))
+				index = k;
+		f.has_index &= index != UINT32_MAX && !(seen >> index & 1);
+		if (index != UINT32_MAX) {
+			f.index[i] = index;
+			seen |= (uint64_t)1 << index;
+		}
+	}
+	if (s->role == ROLE_OUT)
+		f.has_index = false; /* until its equation says which they are */
+	if (name_add(w, n->name, NAME_TENSOR, w->c->tensor.n, n->span)) {
+		uint32_t id = add_tensor(w, t, f);
+		/* An output is unreadable until its equation is made. */
+		w->tensor.v[id].broken |= s->role == ROLE_OUT;
+	}
+}
+
+/* Left sides that no `out` declares are locals. */
+static void declare_left(struct lower *w, const struct ast_left *left)
+{
+	struct name *n = name_find(w, left->name);
+	if (!n || n->kind != NAME_TENSOR) {
+		if (!name_add(w, left->name, NAME_TENSOR, w->c->tensor.n, left->name_span))
+			return;
+		struct tensor t = {.name = left->name, .dtype = DTYPE_F32, .role = ROLE_LOCAL, .span = left->name_span};
+		add_tensor(w, t, (struct tensor_fact){.defined = true, .broken = true});
+		return;
+	}
+	struct tensor_fact *f = &w->tensor.v[n->id];
+	if (w->c->tensor.v[n->id].role == ROLE_IN) {
+		diag_error(w->diags, left->name_span, "'%s' is an input and cannot be defined", left->name);
+		diag_help(w->diags, "if it is computed here, declare it  out");
+	} else if (f->defined) {
+		diag_error(w->diags, left->name_span, "'%s' is defined twice", left->name);
+	}
+	f->defined = true;
+}
+
+static void add_template(struct lower *w, const struct statement *s, bool prelude)
+{
+	const char *name = s->template_name.name;
+	size_t length = strlen(name);
+	bool builtin = reduction_find(name, length) || dtype_find(name, length) != DTYPES || !strcmp(name, "extent");
+	for (int k = 1; k <= 3; k++)
+		builtin |= op_find(name, length, k) != OP_NONE;
+	if (builtin) {
+		diag_error(w->diags, s->template_name.span, "'%s' is built in and cannot be defined again", name);
+		return;
+	}
+	for (uint32_t i = 0; i < w->template.n; i++)
+		if (!w->template.v[i].prelude && !strcmp(w->template.v[i].statement->template_name.name, name)) {
+			diag_error(w->diags, s->template_name.span, "template '%s' is defined twice", name);
+			return;
+		}
+	const char *source = prelude ? embed_dsl_prelude_att : w->source;
+	vec_push(w->arena, &w->template, (struct template){.statement = s, .source = source, .prelude = prelude});
+}
+
+/* The prelude is a text like any other, but a mistake in it is ours. */
+static void read_prelude(struct lower *w)
+{
+	struct diags *d = arena_new(w->arena, struct diags);
+	struct lexer l;
+	size_t size = strlen(embed_dsl_prelude_att);
+	diags_init(d, w->arena, "prelude", embed_dsl_prelude_att, size);
+	lexer_init(&l, w->arena, embed_dsl_prelude_att, size, LEX_STATEMENTS, d);
+	const struct ast_file *f = ast_parse(&l);
+	for (uint32_t i = 0; i < f->statement.n; i++)
+		if (f->statement.v[i].kind == STATEMENT_TEMPLATE)
+			add_template(w, &f->statement.v[i], true);
+}
+
+static const struct statement *next_of(const struct lower *w, enum statement_kind kind, uint32_t *at)
+{
+	while (*at < w->file->statement.n)
+		if (w->file->statement.v[(*at)++].kind == kind)
+			return &w->file->statement.v[*at - 1];
+	return NULL;
+}
+
+/* for (each statement of a kind) */
+#define EACH(w, kind, s) (uint32_t at_ = 0; (s = next_of((w), (kind), &at_)) != NULL;)
+
+static void check_given_params(struct lower *w)
+{
+	VEC(const char *) all = {0};
+	const struct statement *s;
+	for EACH (w, STATEMENT_PARAM, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			vec_push(w->arena, &all, s->name.v[i].name);
+	for (int i = 0; i < w->nparams; i++) {
+		bool known = false;
+		for (uint32_t k = 0; k < all.n; k++)
+			known |= !strcmp(all.v[k], w->param[i].name);
+		if (known)
+			continue;
+		diag_error(w->diags, (struct span){0}, "the program has no param '%s'", w->param[i].name);
+		const char *near = lexer_nearest(w->param[i].name, all.v, all.n);
+		if (near)
+			diag_help(w->diags, "did you mean '%s'?", near);
+	}
+}
+
+static void declare(struct lower *w)
+{
+	const struct statement *s;
+	bool named = false;
+	for EACH (w, STATEMENT_KERNEL, s) {
+		if (named)
+			diag_error(w->diags, s->name.v[0].span, "a file has one kernel");
+		else
+			w->c->name = s->name.v[0].name;
+		named = true;
+	}
+	for EACH (w, STATEMENT_RANK, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			declare_rank(w, &s->name.v[i]);
+	for EACH (w, STATEMENT_PARAM, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			declare_param(w, &s->name.v[i]);
+	check_given_params(w);
+	for EACH (w, STATEMENT_RANK, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			bind_rank(w, &s->name.v[i]);
+	for EACH (w, STATEMENT_INDEX, s)
+		declare_index(w, s);
+	for EACH (w, STATEMENT_TENSOR, s)
+		declare_tensor(w, s);
+	for EACH (w, STATEMENT_EQUATION, s)
+		for (uint32_t i = 0; i < s->line.v[0].left.n; i++)
+			declare_left(w, &s->line.v[0].left.v[i]);
+	for EACH (w, STATEMENT_TEMPLATE, s)
+		add_template(w, s, false);
+}
+
+/* What a statement with a syntax error may have declared; a rank's name stands for its index too. */
+static void declare_lost(struct lower *w)
+{
+	for (uint32_t i = 0; i < w->file->lost.n; i++) {
+		char *s = arena_strdup(w->arena, w->file->lost.v[i]);
+		name_add(w, s, NAME_LOST, 0, (struct span){0});
+		const struct name *n = name_find(w, s);
+		if (n && n->kind == NAME_TENSOR)
+			w->tensor.v[n->id].defined = true;
+		s = arena_strdup(w->arena, s);
+		for (char *c = s; *c; c++)
+			*c = (char)tolower((unsigned char)*c);
+		name_add(w, s, NAME_LOST, 0, (struct span){0});
+	}
+}
+
+/* The order of equations: each after those that define what it reads. */
+
+struct node {
+	const struct ast_equation *equation;
+	VEC(uint32_t) reads; /* nodes */
+	uint32_t next;       /* of reads */
+	enum { UNSEEN, OPEN, DONE } state;
+};
+
+struct graph {
+	struct lower *w;
+	VEC(struct node) node;
+	uint32_t *definer; /* of a tensor: node, or UINT32_MAX */
+	uint32_t *met;     /* by template: the last node that went through it, plus one */
+	uint32_t at;       /* the node whose reads are being gathered */
+};
+
+static void gather_template(struct graph *, uint32_t position);
+
+static bool binds(const struct statement *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->name.n; i++)
+		if (!strcmp(s->name.v[i].name, name))
+			return true;
+	for (uint32_t i = 0; i < s->parameter.n; i++)
+		if (!strcmp(s->parameter.v[i].name, name))
+			return true;
+	for (uint32_t i = 0; i < s->line.n; i++)
+		for (uint32_t k = 0; k < s->line.v[i].left.n; k++)
+			if (!strcmp(s->line.v[i].left.v[k].name, name))
+				return true;
+	return false;
+}
+
+/* `inside`: the template whose body this is, or NULL; `visible`: how many templates it sees. */
+static void gather(struct graph *g, const struct ast *a, const struct statement *inside, uint32_t visible)
+{
+	if (!a)
+		return;
+	if (a->kind == AST_NAME || a->kind == AST_READ) {
+		const struct name *n = inside && binds(inside, a->name) ? NULL : name_find(g->w, a->name);
+		if (n && n->kind == NAME_TENSOR && g->definer[n->id] != UINT32_MAX)
+			vec_push(g->w->arena, &g->node.v[g->at].reads, g->definer[n->id]);
+	}
+	for (uint32_t i = visible; a->kind == AST_CALL && i > 0; i--)
+		if (!strcmp(g->w->template.v[i - 1].statement->template_name.name, a->name)) {
+			gather_template(g, i - 1);
+			break;
+		}
+	for (int i = 0; i < a->nbracket; i++)
+		gather(g, a->bracket[i], inside, visible);
+	for (int i = 0; i < a->noperand; i++)
+		gather(g, a->operand[i], inside, visible);
+}
+
+/* Each template once an equation. A chain of templates is followed as deep as it may be expanded. */
+static void gather_template(struct graph *g, uint32_t position)
+{
+	const struct statement *s = g->w->template.v[position].statement;
+	if (g->met[position] == g->at + 1 || g->w->template.v[position].prelude)
+		return;
+	g->met[position] = g->at + 1;
+	if (g->w->expansions == EXPANSION_DEPTH)
+		return;
+	g->w->expansions++;
+	for (uint32_t i = 0; i < s->parameter.n; i++)
+		gather(g, s->parameter.v[i].value, NULL, position);
+	for (uint32_t i = 0; i < s->line.n; i++)
+		for (uint32_t k = 0; k < s->line.v[i].right.n; k++)
+			gather(g, s->line.v[i].right.v[k], s, position);
+	g->w->expansions--;
+}
+
+static void report_cycle(struct graph *g, const uint32_t *path, uint32_t n)
+{
+	struct lower *w = g->w;
+	const struct ast_left *first = &g->node.v[path[0]].equation->left.v[0];
+	struct text t;
+	text_init(&t, w->arena);
+	for (uint32_t i = 1; i < n && i < 6; i++)
+		text_printf(&t, "%s'%s'", i > 1 ? ", which reads " : "", g->node.v[path[i]].equation->left.v[0].name);
+	if (n == 1)
+		diag_error(w->diags, first->span, "'%s' reads itself; a recurrence is not supported yet", first->name);
+	else if (n > 6)
+		diag_error(w->diags, first->span, "'%s' reads itself through %u others; a recurrence is not supported yet",
+		           first->name, n - 1);
+	else
+		diag_error(w->diags, first->span,
+		           "'%s' reads %s, which reads '%s'; a recurrence is not supported yet", first->name, t.s,
+		           first->name);
+}
+
+/* Depth first, with the path as a stack of its own: a chain of equations may be long. */
+static void visit(struct graph *g, uint32_t start)
+{
+	struct lower *w = g->w;
+	VEC(uint32_t) path = {0};
+	vec_push(w->arena, &path, start);
+	g->node.v[start].state = OPEN;
+	while (path.n) {
+		struct node *n = &g->node.v[path.v[path.n - 1]];
+		if (n->next == n->reads.n) {
+			n->state = DONE;
+			path.n--;
+			if (!w->full)
+				lower_equation(w, n->equation);
+			continue;
+		}
+		uint32_t to = n->reads.v[n->next++];
+		if (g->node.v[to].state == UNSEEN) {
+			g->node.v[to].state = OPEN;
+			vec_push(w->arena, &path, to);
+		} else if (g->node.v[to].state == OPEN) {
+			uint32_t from = path.n;
+			while (path.v[--from] != to)
+				;
+			report_cycle(g, path.v + from, path.n - from);
+			/* Told of; the members stay undefined and are not looked at again. */
+			for (uint32_t i = from; i < path.n; i++)
+				g->node.v[path.v[i]].state = DONE;
+			path.n = from;
+		}
+	}
+}
+
+static void lower_equations(struct lower *w)
+{
+	const struct statement *s;
+	struct graph g = {.w = w};
+	g.definer = arena_new_array(w->arena, w->tensor.n, uint32_t);
+	g.met = arena_new_array(w->arena, w->template.n, uint32_t);
+	memset(g.definer, 0xff, w->tensor.n * sizeof *g.definer);
+	for EACH (w, STATEMENT_EQUATION, s) {
+		const struct ast_equation *e = &s->line.v[0];
+		for (uint32_t i = 0; i < e->left.n; i++) {
+			const struct name *n = name_find(w, e->left.v[i].name);
+			if (n && n->kind == NAME_TENSOR && g.definer[n->id] == UINT32_MAX)
+				g.definer[n->id] = g.node.n;
+		}
+		vec_push(w->arena, &g.node, (struct node){.equation = e});
+	}
+	for (g.at = 0; g.at < g.node.n; g.at++) {
+		const struct ast_equation *e = g.node.v[g.at].equation;
+		for (uint32_t i = 0; i < e->right.n; i++)
+			gather(&g, e->right.v[i], NULL, w->template.n);
+		gather(&g, e->where, NULL, w->template.n);
+		gather(&g, e->otherwise, NULL, w->template.n);
+	}
+	for (uint32_t i = 0; i < g.node.n; i++)
+		if (g.node.v[i].state == UNSEEN)
+			visit(&g, i);
+}
+
+static void check_outputs(struct lower *w)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < w->tensor.n; i++) {
+		const struct tensor *t = &w->c->tensor.v[i];
+		any |= t->role == ROLE_OUT;
+		if (t->role == ROLE_OUT && !w->tensor.v[i].defined) {
+			diag_error(w->diags, t->span, "output '%s' is never defined", t->name);
+			diag_help(w->diags, "write an equation  %s[…] = …", t->name);
+		}
+	}
+	if (!any && !w->diags->errors)
+		diag_error(w->diags, (struct span){0}, "the program has no output: declare one with 'out'");
+}
+
+/* Into the order of the text, those without a place first. */
+static int by_place(const void *a, const void *b)
+{
+	const struct diag *x = a, *y = b;
+	uint32_t p = x->line ? x->span.begin + 1 : 0, q = y->line ? y->span.begin + 1 : 0;
+	return p != q ? (p > q) - (p < q) : (x->severity > y->severity) - (x->severity < y->severity);
+}
+
+struct cascade *cascade_parse(struct arena *arena, const char *source, size_t size, const struct param *param,
+                              int nparams, struct diags *diags)
+{
+	struct lexer l;
+	struct lower w = {.arena = arena, .diags = diags, .source = source, .param = param, .nparams = nparams};
+	struct cascade *c = NULL;
+	uint32_t errors = diags->errors, first = diags->list.n;
+	w.c = cascade_new(arena, "kernel");
+	lexer_init(&l, arena, source, size, LEX_STATEMENTS, diags);
+	w.file = ast_parse(&l);
+	read_prelude(&w);
+	declare(&w);
+	declare_lost(&w);
+	for (uint32_t i = 0; i < w.template.n; i++)
+		if (!w.template.v[i].prelude)
+			template_check(&w, &w.template.v[i]);
+	if (!w.full)
+		lower_equations(&w);
+	if (!w.full)
+		check_outputs(&w);
+	if (diags->errors == errors)
+		c = lower_finish(&w);
+	if (diags->list.n > first)
+		qsort(diags->list.v + first, diags->list.n - first, sizeof *diags->list.v, by_place);
+	return c;
+}

@@ -1,0 +1,452 @@
+#include <string.h>
+
+#include "dsl/lower.h"
+
+/* One left side and its right side. */
+struct work {
+	struct env env;
+	const struct ast_left *left;
+	struct ast *right;
+	struct span span;
+	struct expr where, otherwise;
+	struct span where_span, otherwise_span;
+	bool where_failed;
+	uint32_t tensor;
+	uint32_t index[MAX_RANKS];
+	int n;
+	uint64_t on_left;
+	struct reduction_parts r;
+};
+
+static uint64_t bit(uint32_t index)
+{
+	return (uint64_t)1 << index;
+}
+
+static const char *index_name(const struct work *k, uint32_t index)
+{
+	return k->env.w->c->index.v[index].name;
+}
+
+static uint32_t lowest(uint64_t set)
+{
+	return (uint32_t)__builtin_ctzll(set);
+}
+
+/* The left side. */
+
+static bool written_indices(struct work *k)
+{
+	struct lower *w = k->env.w;
+	const struct tensor *t = &w->c->tensor.v[k->tensor];
+	bool good = true;
+	if (k->left->n > MAX_RANKS)
+		return diag_error(w->diags, k->left->span, "'%s' has more than %d ranks", t->name, MAX_RANKS);
+	if (t->role == ROLE_OUT && k->left->n != t->nranks)
+		return diag_error(w->diags, k->left->span, "'%s' is declared with %d rank%s, but has %d ind%s here",
+		                  t->name, t->nranks, t->nranks == 1 ? "" : "s", k->left->n,
+		                  k->left->n == 1 ? "ex" : "ices");
+	for (int i = 0; i < k->left->n; i++) {
+		const struct ast *a = k->left->index[i];
+		if (a->kind != AST_NAME) {
+			good = diag_error(w->diags, a->span, "the left side has plain indices, not '%s'",
+			                  ast_text(&k->env, a));
+			continue;
+		}
+		uint32_t index;
+		if (!lower_index(&k->env, a, &index, 1)) {
+			good = false;
+			continue;
+		}
+		if (k->on_left & bit(index))
+			good = diag_error(w->diags, a->span, "index '%s' stands on the left twice", a->name);
+		if (t->role == ROLE_OUT && !same_extent(w, w->c->index.v[index].extent, t->extent[i])) {
+			good = diag_error(w->diags, a->span, "index '%s' walks %s, but dimension %d of '%s' is %s",
+			                  a->name, extent_text(w, w->c->index.v[index].extent), i + 1, t->name,
+			                  extent_text(w, t->extent[i]));
+			const char *meant = walker(w, t->extent[i]);
+			if (meant)
+				diag_help(w->diags, "did you mean '%s'?", meant);
+		}
+		k->index[k->n++] = index;
+		k->on_left |= bit(index);
+	}
+	return good;
+}
+
+/* A local without brackets has the indices of its right side, by first appearance. */
+static bool infer_local(struct work *k)
+{
+	struct lower *w = k->env.w;
+	uint32_t order[MAX_INDICES];
+	int n = index_order(w, k->r.body, order, MAX_INDICES);
+	for (int i = 0; i < n; i++) {
+		if (k->r.set & bit(order[i]))
+			continue;
+		if (k->n == MAX_RANKS)
+			return diag_error(w->diags, k->left->span, "'%s' has more than %d ranks", k->left->name,
+			                  MAX_RANKS);
+		k->index[k->n++] = order[i];
+		k->on_left |= bit(order[i]);
+	}
+	return true;
+}
+
+/* An output without brackets: a rank's index is the one of the right side that walks it; where there are
+ * several or none, the one named like the rank. */
+static bool infer_output(struct work *k)
+{
+	struct lower *w = k->env.w;
+	const struct tensor *t = &w->c->tensor.v[k->tensor];
+	uint64_t free = fact_of(w, k->r.body).free & ~k->r.set;
+	for (int d = 0; d < t->nranks; d++) {
+		uint32_t found = UINT32_MAX, named = UINT32_MAX;
+		int count = 0;
+		for (uint32_t i = 0; i < w->c->index.n; i++) {
+			if (k->on_left & bit(i) || !same_extent(w, w->c->index.v[i].extent, t->extent[d]))
+				continue;
+			if (named == UINT32_MAX)
+				named = i;
+			if (free & bit(i)) {
+				found = i;
+				count++;
+			}
+		}
+		if (count != 1)
+			found = named;
+		if (found == UINT32_MAX || (count > 1 && !(free & bit(named)))) {
+			diag_error(w->diags, k->left->span, "'%s' needs its indices written here", t->name);
+			diag_help(w->diags, "which one walks dimension %d, %s, is not clear", d + 1,
+			          extent_text(w, t->extent[d]));
+			return false;
+		}
+		k->index[k->n++] = found;
+		k->on_left |= bit(found);
+	}
+	return true;
+}
+
+/* Implicit sums. */
+
+/* The additive term that does not carry the index, or NULL. A product carries it if a factor does. */
+static const struct ast *lacks(struct lower *w, const struct ast *a, uint32_t index)
+{
+	const struct ast *x, *y;
+	bool mentions = fact_of(w, a->lowered).free & bit(index);
+	if (!mentions)
+		return a;
+	if (a->kind != AST_OP)
+		return NULL;
+	switch (a->op) {
+	case OP_NEG: return lacks(w, a->operand[0], index);
+	case OP_ADD:
+	case OP_SUB:
+		x = lacks(w, a->operand[0], index);
+		return x ? x : lacks(w, a->operand[1], index);
+	case OP_MUL:
+		x = lacks(w, a->operand[0], index);
+		y = lacks(w, a->operand[1], index);
+		if (!x || !y)
+			return NULL;
+		return fact_of(w, a->operand[0]->lowered).free & bit(index) ? x : y;
+	case OP_DIV:
+		x = lacks(w, a->operand[0], index);
+		return x && fact_of(w, a->operand[1]->lowered).free & bit(index) ? NULL : x;
+	default: return NULL;
+	}
+}
+
+static void indices_text(const struct work *k, uint64_t set, struct text *t)
+{
+	for (const char *sep = ""; set; set &= set - 1, sep = ",")
+		text_printf(t, "%s%s", sep, index_name(k, lowest(set)));
+}
+
+/* The right side again with each term's sum written out. */
+static void explicit_sums(const struct work *k, const struct ast *a, uint64_t summed, bool minus, struct text *t)
+{
+	struct lower *w = k->env.w;
+	if (a->kind == AST_OP && (a->op == OP_ADD || a->op == OP_SUB)) {
+		explicit_sums(k, a->operand[0], summed, minus, t);
+		explicit_sums(k, a->operand[1], summed, minus != (a->op == OP_SUB), t);
+		return;
+	}
+	text_add(t, t->len ? minus ? " - " : " + " : minus ? "-" : "");
+	uint64_t carried = fact_of(w, a->lowered).free & summed;
+	const char *text = ast_text(&k->env, a);
+	if (!carried) {
+		text_add(t, text);
+		return;
+	}
+	text_add(t, "sum[");
+	indices_text(k, carried, t);
+	text_printf(t, *text == '(' && a->kind == AST_OP ? "]%s" : "](%s)", text);
+}
+
+static bool report_lack(const struct work *k, const struct ast *lacking, uint32_t index, uint64_t summed)
+{
+	struct lower *w = k->env.w;
+	struct text t;
+	diag_error(w->diags, lacking->span, "index '%s' is summed here, but '%s' does not carry it",
+	           index_name(k, index), ast_text(&k->env, lacking));
+	if (k->right->kind == AST_OP && (k->right->op == OP_ADD || k->right->op == OP_SUB)) {
+		text_init(&t, w->arena);
+		explicit_sums(k, k->right, summed, false, &t);
+		diag_help(w->diags, "write  %s", t.s);
+	} else {
+		diag_help(w->diags, "write the sum around what it is over: sum[%s](…)", index_name(k, index));
+	}
+	return false;
+}
+
+/* The call with brackets that carries an index summed around it, or NULL: a sum of softmaxes is hardly ever
+ * meant, a softmax of sums is. */
+static const struct ast *summed_around(const struct work *k, const struct ast *a, uint64_t summed, uint32_t *index)
+{
+	struct lower *w = k->env.w;
+	if (a->kind == AST_CALL && a->bracketed) {
+		uint64_t own = 0, carried = 0;
+		for (int i = 0; i < a->nbracket; i++) {
+			uint32_t reduced;
+			if (lower_index(&k->env, a->bracket[i], &reduced, 1))
+				own |= bit(reduced);
+		}
+		for (int i = 0; i < a->noperand; i++)
+			carried |= fact_of(w, a->operand[i]->lowered).free;
+		if (!(carried & summed & ~own))
+			return NULL;
+		*index = lowest(carried & summed & ~own);
+		return a;
+	}
+	const struct ast *found = NULL;
+	for (int i = 0; i < a->noperand && !found; i++)
+		found = summed_around(k, a->operand[i], summed, index);
+	return found;
+}
+
+static bool sum_implicitly(struct work *k, uint64_t summed)
+{
+	struct lower *w = k->env.w;
+	uint32_t index = lowest(summed), order[MAX_INDICES];
+	const struct ast *a = summed_around(k, k->right, summed, &index);
+	if (a) {
+		diag_error(w->diags, a->span, "index '%s' would be summed around '%s[…]', and is not on the left",
+		           index_name(k, index), a->name);
+		diag_help(w->diags, "sum inside it, sum[%s](…), or put '%s' on the left", index_name(k, index),
+		          index_name(k, index));
+		return false;
+	}
+	for (uint64_t rest = summed; rest; rest &= rest - 1) {
+		const struct ast *lacking = lacks(w, k->right, lowest(rest));
+		if (lacking)
+			return report_lack(k, lacking, lowest(rest), summed);
+	}
+	if (expr_at(&w->c->pool, k->r.body)->kind == KIND_BOOL) {
+		diag_error(w->diags, k->right->span, "index '%s' is summed here, but this is a condition",
+		           index_name(k, index));
+		diag_help(w->diags, "write any[%s](…), all[%s](…), or count: select(…, 1, 0)",
+		          index_name(k, index), index_name(k, index));
+		return false;
+	}
+	int n = index_order(w, k->r.body, order, MAX_INDICES);
+	k->r.reduce = REDUCE_SUM;
+	for (int i = 0; i < n; i++) {
+		if (!(summed & bit(order[i])))
+			continue;
+		if (k->r.n == MAX_REDUCED)
+			return diag_error(w->diags, k->span, "more than %d indices are summed here", MAX_REDUCED);
+		k->r.index[k->r.n++] = order[i];
+	}
+	k->r.set = summed;
+	return true;
+}
+
+/* The checks that need both sides. */
+
+static bool check_explicit(const struct work *k)
+{
+	struct lower *w = k->env.w;
+	uint64_t carried = fact_of(w, k->r.body).free | (k->where.id ? fact_of(w, k->where).free : 0);
+	for (int i = 0; i < k->r.n; i++) {
+		if (k->on_left & bit(k->r.index[i]))
+			return diag_error(w->diags, k->right->span, "index '%s' is on the left, and '%s' goes over it",
+			                  index_name(k, k->r.index[i]), k->right->name);
+		if (!(carried & bit(k->r.index[i])) && !k->where_failed)
+			return diag_error(w->diags, k->right->span,
+			                  "'%s' goes over index '%s', but '%s' does not carry it", k->right->name,
+			                  index_name(k, k->r.index[i]), ast_text(&k->env, k->right->operand[0]));
+	}
+	return true;
+}
+
+static bool check_where(struct work *k)
+{
+	struct lower *w = k->env.w;
+	double v;
+	uint64_t loose;
+	if (k->where.id) {
+		if (!is_condition(&w->c->pool, k->where)) {
+			diag_error(w->diags, k->where_span, "'where' takes a condition, not a number");
+			diag_help(w->diags, "compare it: … != 0");
+			return false;
+		}
+		if ((loose = fact_of(w, k->where).free & ~(k->on_left | k->r.set))) {
+			diag_error(w->diags, k->where_span,
+			           "index '%s' of this condition is neither on the left nor reduced",
+			           index_name(k, lowest(loose)));
+			if (!k->r.reduce)
+				diag_help(w->diags, "'where' speaks of the whole equation: give what goes over '%s' "
+				                    "one of its own",
+				          index_name(k, lowest(loose)));
+			return false;
+		}
+		if (expr_is_number(&w->c->pool, k->where, &v) && v != 0)
+			k->where = NO_EXPR;
+	}
+	if (!k->otherwise.id)
+		return true;
+	if (w->c->tensor.v[k->tensor].role != ROLE_OUT) {
+		diag_error(w->diags, k->otherwise_span, "'%s' is no output, so nothing is stored where it is absent",
+		           k->left->name);
+		diag_help(w->diags, "to read a value there write  (%s else …)  where it is read", k->left->name);
+		return false;
+	}
+	if ((loose = fact_of(w, k->otherwise).free & ~k->on_left))
+		return diag_error(w->diags, k->otherwise_span, "index '%s' is not on the left",
+		                  index_name(k, lowest(loose)));
+	return true;
+}
+
+static bool check_type(const struct work *k)
+{
+	struct lower *w = k->env.w;
+	const struct tensor *t = &w->c->tensor.v[k->tensor];
+	const struct expr_node *n = expr_at(&w->c->pool, k->r.body);
+	bool condition = n->kind == KIND_BOOL && k->r.reduce != REDUCE_ARGMAX;
+	if (t->role != ROLE_OUT || condition == (t->dtype == DTYPE_BOOL))
+		return true;
+	if (condition) {
+		diag_error(w->diags, k->right->span, "'%s' is %s, but this is a condition", t->name,
+		           dtype_info[t->dtype].spelling);
+		diag_help(w->diags, "declare it  : bool, or write select(…, 1, 0)");
+		return false;
+	}
+	if (is_condition(&w->c->pool, k->r.body))
+		return true;
+	diag_error(w->diags, k->right->span, "'%s' is bool, but this is a number", t->name);
+	diag_help(w->diags, "compare it: … != 0");
+	return false;
+}
+
+/* T = X, for an X hoisted here over the same indices: T is defined as X is. */
+static void take_over(struct work *k, uint32_t since)
+{
+	struct lower *w = k->env.w;
+	const struct expr_node *n = expr_at(&w->c->pool, k->r.body);
+	if (k->r.reduce || k->where.id || n->op != OP_READ || n->symbol < since ||
+	    fact_of(w, k->r.body).free != k->on_left || n->count != k->n)
+		return;
+	const struct equation *q = &w->c->equation.v[w->c->tensor.v[n->symbol].equation];
+	/* The newest one: nothing reads it yet. */
+	if (n->symbol != w->c->tensor.n - 1 || q->where.id)
+		return;
+	k->r = (struct reduction_parts){.reduce = q->reduce, .n = q->nreduced, .body = q->body};
+	memcpy(k->r.index, q->reduced, sizeof q->reduced);
+	for (int i = 0; i < k->r.n; i++)
+		k->r.set |= bit(k->r.index[i]);
+	if (w->shared.n && w->shared.v[w->shared.n - 1].tensor == n->symbol)
+		w->shared.n--;
+}
+
+static void define(struct work *k)
+{
+	struct lower *w = k->env.w;
+	struct tensor *t = &w->c->tensor.v[k->tensor];
+	struct tensor_fact *f = &w->tensor.v[k->tensor];
+	struct equation q = {.tensor = k->tensor,
+	                     .nindex = (uint8_t)k->n,
+	                     .reduce = k->r.reduce,
+	                     .nreduced = (uint8_t)k->r.n,
+	                     .body = k->r.body,
+	                     .where = k->where,
+	                     .otherwise = k->otherwise,
+	                     .span = k->span};
+	memcpy(q.index, k->index, sizeof q.index);
+	memcpy(q.reduced, k->r.index, sizeof q.reduced);
+	memcpy(f->index, k->index, sizeof f->index);
+	f->has_index = true;
+	f->maybe_absent = !q.reduce && (q.where.id || fact_of(w, q.body).maybe_absent);
+	if (t->role == ROLE_LOCAL) {
+		t->nranks = q.nindex;
+		for (int i = 0; i < k->n; i++)
+			t->extent[i] = w->c->index.v[k->index[i]].extent;
+		t->dtype = equation_dtype(&w->c->pool, q.reduce, q.body);
+	}
+	if (!add_equation(&k->env, q))
+		return;
+	f->broken = false;
+	bool spans_body = (fact_of(w, q.body).free & ~k->r.set) == k->on_left;
+	if (t->role == ROLE_LOCAL && !q.where.id && spans_body && expr_at(&w->c->pool, q.body)->op != OP_READ)
+		vec_push(w->arena, &w->shared, (struct shared){q.body, q.reduce, k->r.set, k->tensor});
+}
+
+static void lower_one(struct work *k)
+{
+	struct lower *w = k->env.w;
+	uint32_t since = w->c->tensor.n;
+	const struct name *name = name_find(w, k->left->name);
+	bool good = name && name->kind == NAME_TENSOR && w->c->tensor.v[name->id].role != ROLE_IN;
+	if (good) {
+		k->tensor = name->id;
+		good = !k->left->bracketed || written_indices(k);
+	}
+	bool explicit = is_reduction_call(&k->env, k->right);
+	if (explicit)
+		explicit = lower_reduction(&k->env, k->right, &k->r), good &= explicit;
+	else
+		good &= (k->r.body = lower_expr(&k->env, k->right)).id != 0;
+	if (!good)
+		return;
+	k->right->lowered = k->r.body;
+	if (!k->left->bracketed &&
+	    !(w->c->tensor.v[k->tensor].role == ROLE_OUT ? infer_output(k) : infer_local(k)))
+		return;
+	uint64_t summed = fact_of(w, k->r.body).free & ~(k->on_left | k->r.set);
+	if (summed && explicit) {
+		diag_error(w->diags, k->right->span, "index '%s' is neither on the left nor in '%s[…]'",
+		           index_name(k, lowest(summed)), k->right->name);
+		return;
+	}
+	if (explicit ? !check_explicit(k) : summed ? !sum_implicitly(k, summed) : false)
+		return;
+	if (!check_where(k) || !check_type(k))
+		return;
+	if (k->r.reduce == REDUCE_MEAN && !k->where.id && !fact_of(w, k->r.body).maybe_absent) {
+		struct expr e = lower_mean(&k->env, k->span, k->r);
+		if (!e.id)
+			return;
+		k->r = (struct reduction_parts){.body = e};
+	}
+	take_over(k, since);
+	define(k);
+}
+
+void lower_equation(struct lower *w, const struct ast_equation *e)
+{
+	struct work common = {.env = env_of(w), .span = e->span};
+	if (e->where) {
+		common.where = lower_expr(&common.env, e->where);
+		common.where_span = e->where->span;
+		common.where_failed = !common.where.id;
+	}
+	if (e->otherwise) {
+		common.otherwise = lower_expr(&common.env, e->otherwise);
+		common.otherwise_span = e->otherwise->span;
+	}
+	for (uint32_t i = 0; i < e->left.n && !w->full; i++) {
+		struct work k = common;
+		k.left = &e->left.v[i];
+		k.right = e->right.v[i];
+		lower_one(&k);
+	}
+}
