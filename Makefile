@@ -56,7 +56,7 @@ $(SHIM): targets/clang_shim.cpp targets/clang_shim.h
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -fPIC -shared -fno-rtti -fno-exceptions -Wall -I. \
 	  -isystem $(shell llvm-config-$(LLVM) --includedir) -o $@ $< \
-	  -L$(shell llvm-config-$(LLVM) --libdir) -lclang-cpp -lLLVM-$(LLVM) -Wl,-rpath,$(shell llvm-config-$(LLVM) --libdir)
+	  -L$(shell llvm-config-$(LLVM) --libdir) -l:libclang-cpp.so.$(LLVM).1 -lLLVM-$(LLVM) -Wl,-rpath,$(shell llvm-config-$(LLVM) --libdir)
 
 $(BUILD)/embed/%.o: % scripts/embed
 	@mkdir -p $(@D)
