@@ -1,0 +1,116 @@
+#!/bin/sh
+# build.t: a kernel ahead of time, linked by gcc and clang into a program that knows nothing of attune.
+. tests/lib.sh
+
+cat >attend.att <<'END'
+kernel attend
+rank H, N, M, D, E
+in  Q[H, N, D] : f32
+in  K[H, M, D] : f32
+in  V[H, M, E] : f32
+out O[H, N, E] : f32
+S[h,n,m] = Q[h,n,d] * K[h,m,d] / sqrt(D)  where m <= n
+P = softmax[m](S)
+O[h,n,e] = P[h,n,m] * V[h,m,e]
+END
+shape='-r H=2 N=70 M=70 D=24 E=20'
+isa=
+grep -q avx2 /proc/cpuinfo || isa='--isa scalar'
+
+run 0 build attend.att $shape -o lib $isa && says out attend.h; ok 'build'
+for f in attend.c attend.h attend.o libattend.a attend.pc manifest.json; do
+	[ -s lib/$f ]; ok "$f is there"
+done
+perl -MJSON::PP -MDigest::SHA -e '
+	open my $f, "<", "lib/manifest.json"; local $/; my $m = decode_json(<$f>);
+	for my $name (keys %{$m->{files}}) {
+		exit 1 if Digest::SHA->new(256)->addfile("lib/$name")->hexdigest ne $m->{files}{$name};
+	}
+	exit !($m->{shape} =~ /N=70/ && $m->{schedule} ne "");'
+ok 'the manifest has the digests of the files'
+
+cat >main.c <<'END'
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "attend.h"
+
+enum { H = 2, N = 70, D = 24, E = 20 };
+static float q[H][N][D], k[H][N][D], v[H][N][E], whole[H][N][E], parts[H][N][E];
+
+/* The sum over heads and queries of what straight loops get differently. */
+static double worst(float o[H][N][E])
+{
+	double most = 0;
+	for (int h = 0; h < H; h++)
+		for (int n = 0; n < N; n++) {
+			double p[N], sum = 0;
+			for (int m = 0; m <= n; m++) {
+				double s = 0;
+				for (int d = 0; d < D; d++)
+					s += (double)q[h][n][d] * k[h][m][d];
+				sum += p[m] = exp(s / sqrt(D));
+			}
+			for (int e = 0; e < E; e++) {
+				double y = 0;
+				for (int m = 0; m <= n; m++)
+					y += p[m] / sum * v[h][m][e];
+				double off = fabs(y - o[h][n][e]);
+				if (!(off <= most))
+					most = off;
+			}
+		}
+	return most;
+}
+
+static void fill(float *x, size_t n, unsigned seed)
+{
+	while (n--) {
+		seed = seed * 1664525u + 1013904223u;
+		*x++ = (float)(seed >> 8) / 8388608.0f - 1;
+	}
+}
+
+int main(void)
+{
+	fill(**q, sizeof q / sizeof(float), 1);
+	fill(**k, sizeof k / sizeof(float), 2);
+	fill(**v, sizeof v / sizeof(float), 3);
+	size_t size = (attend_WORK_BYTES + attend_SCRATCH_BYTES + 127) / 64 * 64;
+	char *workspace = aligned_alloc(64, size);
+	if (!workspace)
+		return 2;
+	attend(**q, **k, **v, **whole, workspace);
+	struct attend_tensors t = {**q, **k, **v, **parts};
+	for (int phase = 0; phase < attend_PHASES; phase++)
+		for (long i = attend_tasks(phase); i-- > 0;)
+			attend_run(phase, i, i + 1, &t, workspace, workspace + attend_WORK_BYTES);
+	free(workspace);
+	printf("%g %g\n", worst(whole), worst(parts));
+	return !(worst(whole) < 1e-5 && worst(parts) < 1e-5);
+}
+END
+clang=$(command -v clang-19 || command -v clang)
+march=$(perl -MJSON::PP -0ne 'print decode_json($_)->{march}' lib/manifest.json)
+for cc in gcc "$clang"; do
+	name=$(basename "$cc")
+	$cc -O2 -march="$march" -ffp-contract=fast -fno-math-errno -Wall -Werror -Ilib main.c lib/attend.c -lm -o fromsource 2>err &&
+		./fromsource >out
+	ok "$name compiles the source without a warning, and it is right"
+	PKG_CONFIG_PATH=lib
+	export PKG_CONFIG_PATH
+	$cc -O2 -Wall -Werror main.c $(pkg-config --cflags --libs attend) -lm -o fromlibrary 2>err && ./fromlibrary >out
+	ok "$name links the library, and it is right"
+done
+echo '#include "attend.h"' >include.cpp && g++ -Wall -Werror -Ilib -c include.cpp 2>err; ok 'the header is C++ too'
+
+run 0 build attend.att $shape -o lib $isa --name other --json && perl -MJSON::PP -0ne '
+	exit !(decode_json($_)->{name} eq "other")' out && [ -s lib/other.h ]
+ok 'another name, the manifest as JSON'
+run 0 build attend.att $shape -o plain --isa scalar && gcc -O2 -Wall -Werror -Iplain main.c plain/attend.c -lm -o scalar 2>err && ./scalar >out
+ok 'the scalar form'
+run 2 build attend.att $shape -o lib --name 'a b'; ok 'a name that C cannot have'
+run 3 build attend.att $shape -o no/such/folder; ok 'a folder that cannot be made'
+run 2 build attend.att $shape -o lib --target tcc; ok 'a target without object files'
+done_testing

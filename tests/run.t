@@ -1,0 +1,89 @@
+#!/bin/sh
+# run.t: kernels on .npy files, tuned and not, from an empty folder.
+. tests/lib.sh
+
+cat >causal.att <<'END'
+kernel causal
+rank H, N, M, D, E
+param G = 2
+param scale = 1/sqrt(D)
+in  Q[H, N, D]   : f32
+in  K[H/G, M, D] : f32
+in  V[H/G, M, E] : f32
+out O[H, N, E]   : f32
+out L[H, N]      : f32
+S[h,n,m] = Q[h,n,d] * K[h/G,m,d] * scale  where m <= n + (M - N)
+P = softmax[m](S)
+L = logsumexp[m](S)
+O[h,n,e] = P[h,n,m] * V[h/G,m,e]
+END
+npy q.npy 4,37,20
+npy k.npy 2,50,20
+npy v.npy 2,50,24
+inputs='-i Q=q.npy K=k.npy V=v.npy'
+
+run 0 run causal.att $inputs -o O=o.npy L=l.npy --compare && says out right: ; ok 'a kernel agrees with the oracle'
+says out 'N=37' && says out 'M=50' && says out 'H=4'; ok 'extents come from the inputs'
+[ "$(head -c 6 o.npy | tail -c 5)" = NUMPY ] && [ -s l.npy ]; ok 'both outputs are written'
+run 0 run causal.att $inputs -o O=tcc.npy --target tcc --compare && says out tcc; ok 'the scalar form by tcc'
+run 0 run causal.att $inputs -o O=oracle.npy --oracle && says out oracle; ok 'the oracle'
+run 0 run causal.att $inputs --threads 1 --compare; ok 'one thread'
+run 0 run causal.att $inputs --compare --json && perl -MJSON::PP -0ne '
+	my $r = decode_json($_); exit !($r->{right} && $r->{ranks}{N} == 37)' out
+ok 'the outcome as JSON'
+for isa in scalar avx2; do
+	run 0 run causal.att $inputs --isa $isa --compare && says out $isa || says err "this machine has no $isa"
+	ok "ISA $isa"
+done
+
+shape='-r H=4 N=37 M=50 D=20 E=24'
+run 0 emit causal.att --stage schedule $shape && cp out one.sched &&
+	run 0 run causal.att $inputs --schedule one.sched --compare && says out given
+ok 'a schedule from a file'
+run 2 run causal.att $inputs --schedule causal.att; ok 'what is no schedule'
+
+npy short.npy 2,49,24
+run 2 run causal.att -i Q=q.npy K=k.npy V=short.npy && says err "'K'" && says err "'V'" && says err "'M'"
+ok 'inputs that disagree are both named, with the rank'
+run 2 run causal.att $inputs -r N=38 && says err "'N'"; ok 'an input that disagrees with -r'
+run 2 run causal.att -i Q=q.npy K=k.npy && says err 'V[H'; ok 'a missing input is named'
+run 2 run causal.att $inputs X=q.npy && says err Q; ok 'an input the program does not have'
+run 2 run causal.att $inputs -o P=p.npy && says err O; ok 'an output it does not have'
+run 2 run causal.att $inputs Q=q.npy && says err twice; ok 'an input given twice'
+run 3 run causal.att -i Q=none.npy K=k.npy V=v.npy && says err none.npy; ok 'a file that is not there'
+run 3 run causal.att -i Q=causal.att K=k.npy V=v.npy; ok 'a file of another kind'
+run 3 run causal.att $inputs -o O=no/such/folder.npy; ok 'an output that cannot be written'
+head -c 500 q.npy >cut.npy
+run 3 run causal.att -i Q=cut.npy K=k.npy V=v.npy; ok 'a file that was cut'
+
+sed 's/f32/bf16/' causal.att >half.att
+run 0 run half.att $inputs -o O=half.npy --compare; ok 'float32 files for a bf16 program are rounded'
+says half.npy "'<u2'"; ok 'bf16 is written as uint16'
+cp half.npy raw.npy
+cat >scale.att <<'END'
+kernel scale
+rank H, N, E
+in  X[H, N, E] : bf16
+out Y[H, N, E] : f32
+Y[h,n,e] = X[h,n,e] * 2
+END
+run 2 run scale.att -i X=raw.npy && says err '-t X=bf16'; ok 'uint16 must be called bf16'
+run 0 run scale.att -i X=raw.npy -t X=bf16 -o Y=y.npy --compare; ok 'and then is'
+run 0 run half.att $inputs -o O=wide.npy -t O=f32 && says wide.npy "'<f4'"; ok 'an output in another type'
+run 2 run half.att $inputs -t Z=f32; ok '-t of a tensor that is not there'
+run 2 run half.att $inputs -t Q=f33 && says err bf16; ok 'a type that is none'
+
+run 0 tune causal.att $shape --budget 20s --evaluations 6 --threads 1 && says out default; ok 'tuning'
+run 0 cache ls && says out causal && says out 'N=37'; ok 'the winner is listed'
+run 0 cache show causal && says out isa; ok 'and shown with its schedule'
+run 1 cache show nothing; ok 'nothing of that name'
+run 0 cache ls --json && perl -MJSON::PP -0ne 'exit !(decode_json($_)->[0]{kernel} eq "causal")' out; ok 'as JSON'
+run 0 cache check && says out sound; ok 'the cache is sound'
+run 0 run causal.att $inputs --threads 1 --compare && says out 'exact schedule'; ok 'the winner is used'
+run 0 bench causal.att $shape --threads 1 --rounds 3 && says out tuned && says out naive; ok 'bench'
+run 0 tune causal.att $shape --budget 20s --evaluations 6 --threads 1 --json && perl -MJSON::PP -0ne '
+	exit !(decode_json($_)->{reused} > 0)' out
+ok 'tuning again reuses what was measured'
+run 2 tune causal.att && says err rank; ok 'tuning without extents'
+run 2 tune causal.att $shape --strategy luck && says err genetic; ok 'an unknown strategy'
+done_testing
