@@ -7,12 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct isa_info isa_info[ISAS] = {
-	[ISA_SCALAR] = {"scalar", 1, 16, "x86-64-v2"},
-	[ISA_AVX2] = {"avx2", 8, 16, "x86-64-v3"},
-	[ISA_AVX512] = {"avx512", 16, 32, "x86-64-v4"},
-};
-
 /* Register state the system saves on a context switch: bits 1, 2 SSE and AVX; 5, 6, 7 AVX-512. */
 static uint32_t enabled_state(void)
 {
