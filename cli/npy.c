@@ -14,9 +14,9 @@ static const struct {
 	const char *name;
 	DLDataType type;
 } types[] = {
-	{"f8", {kDLFloat, 64, 1}}, {"f4", {kDLFloat, 32, 1}}, {"f2", {kDLFloat, 16, 1}},
-	{"i8", {kDLInt, 64, 1}},   {"i4", {kDLInt, 32, 1}},   {"i1", {kDLInt, 8, 1}},
-	{"u1", {kDLUInt, 8, 1}},   {"b1", {DL_BOOL, 8, 1}},   {"u2", {kDLUInt, 16, 1}},
+        {"f8", {kDLFloat, 64, 1}}, {"f4", {kDLFloat, 32, 1}}, {"f2", {kDLFloat, 16, 1}},
+        {"i8", {kDLInt, 64, 1}},   {"i4", {kDLInt, 32, 1}},   {"i1", {kDLInt, 8, 1}},
+        {"u1", {kDLUInt, 8, 1}},   {"b1", {DL_BOOL, 8, 1}},   {"u2", {kDLUInt, 16, 1}},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
@@ -85,7 +85,8 @@ static bool take_type(struct reader *r, const char **s)
 			r->npy->tensor.dtype = types[i].type;
 			return true;
 		}
-	return fail(r, "it has elements of type %s; supported are f8 f4 f2 i8 i4 i1 u1 b1, and u2 for bf16", name);
+	return fail(r, "it has elements of type %s; supported are f8 f4 f2 i8 i4 i1 u1 b1, and u2 for bf16",
+	            name);
 }
 
 /* (), (3,), (3, 4) or (3, 4,) */
@@ -218,7 +219,8 @@ static bool read_file(struct reader *r, FILE *f)
 	struct stat status;
 	if (fstat(fileno(f), &status))
 		return fail(r, "%s", strerror(errno));
-	return S_ISREG(status.st_mode) ? read_header(r, f) && read_elements(r, f) : fail(r, "it is not a file");
+	return S_ISREG(status.st_mode) ? read_header(r, f) && read_elements(r, f)
+	                               : fail(r, "it is not a file");
 }
 
 bool npy_read(const char *path, struct npy *n, char *why, size_t why_size)

@@ -15,8 +15,9 @@ struct cascade *cascade_new(struct arena *a, const char *name)
 }
 
 /* A copy of a vector's content with no spare room. */
-#define CLONE(arena, to, from)                                                                             \
-	((to)->v = arena_copy((arena), (from)->v, (from)->n * sizeof *(from)->v), (to)->n = (to)->cap = (from)->n)
+#define CLONE(arena, to, from)                                                                               \
+	((to)->v = arena_copy((arena), (from)->v, (from)->n * sizeof *(from)->v),                            \
+	 (to)->n = (to)->cap = (from)->n)
 
 struct cascade *cascade_clone(struct arena *a, const struct cascade *from)
 {
@@ -120,7 +121,8 @@ struct expr cascade_read(struct cascade *c, uint32_t t, const uint32_t *index, i
 /* Extents. */
 
 /* One node, its operands' values given; false when it has none. */
-static bool extent_node(const struct cascade *c, const struct expr_node *n, int64_t x, int64_t y, int64_t *value)
+static bool extent_node(const struct cascade *c, const struct expr_node *n, int64_t x, int64_t y,
+                        int64_t *value)
 {
 	switch (n->op) {
 	case OP_CONST: return n->kind == KIND_INT && (*value = (int64_t)n->number, true);
@@ -207,13 +209,15 @@ bool cascade_check_bound(const struct cascade *c, struct diags *d)
 		if (r->extent == NOT_BOUND)
 			good = diag_error(d, (struct span){0}, "rank '%s' is not bound", r->name);
 		else if (r->extent < 0 || r->extent >= EXTENT_LIMIT)
-			good = diag_error(d, (struct span){0}, "extent %lld of rank '%s' is outside 0 to %lld",
+			good = diag_error(d, (struct span){0},
+			                  "extent %lld of rank '%s' is outside 0 to %lld",
 			                  (long long)r->extent, r->name, (long long)EXTENT_LIMIT - 1);
 	}
 	for (uint32_t i = 0; good && i < c->index.n; i++) {
 		int64_t extent;
 		if (!cascade_extent(c, c->index.v[i].extent, &extent) || extent < 0 || extent >= EXTENT_LIMIT)
-			good = diag_error(d, (struct span){0}, "index '%s' has no valid extent", c->index.v[i].name);
+			good = diag_error(d, (struct span){0}, "index '%s' has no valid extent",
+			                  c->index.v[i].name);
 	}
 	if (!good)
 		return false;

@@ -146,12 +146,10 @@ const char *cascade_digest(struct cascade *c)
 {
 	struct text text;
 	text_init(&text, c->arena);
-	struct renaming renaming = {
-		.cascade = c,
-		.rank = arena_new_array(c->arena, c->rank.n, uint32_t),
-		.index = arena_new_array(c->arena, c->index.n, uint32_t),
-		.tensor = arena_new_array(c->arena, c->tensor.n, uint32_t),
-	}, *owner = &renaming;
+	struct renaming renaming = {.cascade = c}, *owner = &renaming;
+	renaming.rank = arena_new_array(c->arena, c->rank.n, uint32_t);
+	renaming.index = arena_new_array(c->arena, c->index.n, uint32_t);
+	renaming.tensor = arena_new_array(c->arena, c->tensor.n, uint32_t);
 	struct printer p = {c, {renamed, &owner}, &text};
 	text_printf(&text, "kernel %s\n", c->name);
 	for (uint32_t t = 0; t < c->tensor.n; t++)

@@ -6,20 +6,19 @@
 #include <string.h>
 
 const struct op_info op_info[OPS] = {
-	[OP_ELSE] = {.spelling = "else", .arity = 2},
-	[OP_OLD] = {.spelling = "old", .arity = 1},
-	[OP_LOW] = {.spelling = "low"},
-	[OP_HIGH] = {.spelling = "high"},
-	[OP_CAST] = {.arity = 1},
-#define OP(name, spelling, arity, kind, monotone, c, value)                                                \
+        [OP_ELSE] = {.spelling = "else", .arity = 2},
+        [OP_OLD] = {.spelling = "old", .arity = 1},
+        [OP_LOW] = {.spelling = "low"},
+        [OP_HIGH] = {.spelling = "high"},
+        [OP_CAST] = {.arity = 1},
+#define OP(name, spelling, arity, kind, monotone, c, value)                                                  \
 	[OP_##name] = {spelling, arity, RESULT_##kind, monotone, c},
 #include "dsl/ops.h"
 #undef OP
 };
 
 const struct reduction_info reduction_info[REDUCTIONS] = {
-#define REDUCTION(name, spelling, identity, combine, value)                                                \
-	[REDUCE_##name] = {spelling, identity, combine},
+#define REDUCTION(name, spelling, identity, combine, value) [REDUCE_##name] = {spelling, identity, combine},
 #include "dsl/reductions.h"
 #undef REDUCTION
 };
@@ -30,8 +29,9 @@ double op_value(enum op op, double x, double y, double z)
 {
 	(void)y, (void)z;
 	switch ((int)op) {
-#define OP(name, spelling, arity, kind, monotone, c, value)                                                \
-	case OP_##name: return value;
+#define OP(name, spelling, arity, kind, monotone, c, value)                                                  \
+	case OP_##name:                                                                                      \
+		return value;
 #include "dsl/ops.h"
 #undef OP
 	}
@@ -51,8 +51,9 @@ enum op op_find(const char *s, size_t n, int arity)
 double reduction_value(enum reduction r, double a, double x)
 {
 	switch ((int)r) {
-#define REDUCTION(name, spelling, identity, combine, value)                                                \
-	case REDUCE_##name: return value;
+#define REDUCTION(name, spelling, identity, combine, value)                                                  \
+	case REDUCE_##name:                                                                                  \
+		return value;
 #include "dsl/reductions.h"
 #undef REDUCTION
 	}
@@ -141,14 +142,16 @@ struct expr expr_number(struct expr_pool *p, double x)
 		x = 0; /* a constant has no negative zero: it would not survive printing */
 	if (x != x)
 		x = NAN;
-	return intern(p, (struct expr_node){.op = OP_CONST, .kind = whole(x) ? KIND_INT : KIND_REAL, .number = x},
-	              NULL);
+	return intern(
+	        p, (struct expr_node){.op = OP_CONST, .kind = whole(x) ? KIND_INT : KIND_REAL, .number = x},
+	        NULL);
 }
 
 struct expr expr_leaf(struct expr_pool *p, enum op op, enum kind kind, uint32_t symbol)
 {
 	assert(op == OP_INDEX || op == OP_EXTENT || op == OP_VALUE || op == OP_LOW || op == OP_HIGH);
-	return intern(p, (struct expr_node){.op = (uint8_t)op, .kind = (uint8_t)kind, .symbol = symbol}, NULL);
+	return intern(p, (struct expr_node){.op = (uint8_t)op, .kind = (uint8_t)kind, .symbol = symbol},
+	              NULL);
 }
 
 enum { OPERANDS_LIMIT = 16 };
@@ -161,7 +164,7 @@ struct expr expr_read(struct expr_pool *p, enum kind kind, uint32_t tensor, int 
 		memcpy(copy, index, (size_t)n * sizeof *index);
 	return intern(p,
 	              (struct expr_node){
-			      .op = OP_READ, .kind = (uint8_t)kind, .count = (uint16_t)n, .symbol = tensor},
+	                      .op = OP_READ, .kind = (uint8_t)kind, .count = (uint16_t)n, .symbol = tensor},
 	              copy);
 }
 
@@ -206,7 +209,8 @@ static bool all_int(const struct expr_pool *p, int n, const struct expr *x)
 	return true;
 }
 
-static enum kind result_kind(const struct expr_pool *p, enum op op, uint32_t symbol, int n, const struct expr *x)
+static enum kind result_kind(const struct expr_pool *p, enum op op, uint32_t symbol, int n,
+                             const struct expr *x)
 {
 	if (op == OP_CAST)
 		return dtype_kind((enum dtype)symbol);
@@ -297,8 +301,7 @@ static struct expr fold(struct expr_pool *p, enum op op, uint32_t symbol, int n,
 		if (same_int)
 			return expr_number(p, 0);
 		return fold_int_sum(p, op, a, b);
-	case OP_MUL:
-		return is(p, b, 1) && keep_a ? a : is(p, a, 1) && keep_b ? b : NO_EXPR;
+	case OP_MUL: return is(p, b, 1) && keep_a ? a : is(p, a, 1) && keep_b ? b : NO_EXPR;
 	case OP_DIV: return is(p, b, 1) && kind_of(p, a) != KIND_BOOL ? a : NO_EXPR;
 	case OP_IDIV: return is(p, b, 1) && keep_a ? a : NO_EXPR;
 	case OP_MOD: return is(p, b, 1) && keep_a && always_present(p, a) ? expr_number(p, 0) : NO_EXPR;
@@ -331,8 +334,7 @@ static struct expr fold(struct expr_pool *p, enum op op, uint32_t symbol, int n,
 			return c != 0 ? x[1] : x[2];
 		return expr_same(x[1], x[2]) && always_present(p, a) ? x[1] : NO_EXPR;
 	}
-	case OP_CAST:
-		return expr_at(p, a)->op == OP_CAST && expr_at(p, a)->symbol == symbol ? a : NO_EXPR;
+	case OP_CAST: return expr_at(p, a)->op == OP_CAST && expr_at(p, a)->symbol == symbol ? a : NO_EXPR;
 	case OP_ELSE: return expr_is_number(p, a, NULL) ? a : NO_EXPR;
 	default: return NO_EXPR;
 	}
@@ -347,9 +349,11 @@ struct expr expr_make(struct expr_pool *p, enum op op, uint32_t symbol, int n, c
 	if (e.id)
 		return e;
 	enum kind kind = result_kind(p, op, symbol, n, x);
-	return intern(p,
-	              (struct expr_node){.op = (uint8_t)op, .kind = (uint8_t)kind, .count = (uint16_t)n, .symbol = symbol},
-	              x);
+	return intern(
+	        p,
+	        (struct expr_node){
+	                .op = (uint8_t)op, .kind = (uint8_t)kind, .count = (uint16_t)n, .symbol = symbol},
+	        x);
 }
 
 struct expr expr1(struct expr_pool *p, enum op op, struct expr a)

@@ -33,7 +33,8 @@ bool expr_slash_floors(const struct expr_pool *p, struct expr a, struct expr b)
 {
 	const uint64_t varies = (uint64_t)1 << OP_INDEX | (uint64_t)1 << OP_READ | (uint64_t)1 << OP_VALUE |
 	                        (uint64_t)1 << OP_LOW | (uint64_t)1 << OP_HIGH;
-	return expr_at(p, a)->kind == KIND_INT && expr_at(p, b)->kind == KIND_INT && (expr_at(p, a)->ops & varies);
+	return expr_at(p, a)->kind == KIND_INT && expr_at(p, b)->kind == KIND_INT &&
+	       (expr_at(p, a)->ops & varies);
 }
 
 static bool is_word(const char *spelling)

@@ -69,7 +69,8 @@ static void plan_loops(struct evaluation *v, int64_t axis)
 			v->axis_stride = v->stride[i];
 }
 
-static struct program *compile(struct evaluation *v, struct arena *a, struct expr e, const struct oracle_tensor *t)
+static struct program *compile(struct evaluation *v, struct arena *a, struct expr e,
+                               const struct oracle_tensor *t)
 {
 	if (!e.id)
 		return NULL;
@@ -211,16 +212,16 @@ static void accumulate(struct evaluation *v, struct lanes terms, int n)
 		return;
 	}
 	switch ((int)reduce) {
-#define REDUCTION(name, spelling, identity, combine, next)                                                 \
-	case REDUCE_##name:                                                                                \
-		for (int i = 0; i < n; i++) {                                                              \
-			const double a = t[i * step].value, x = terms.value[i * terms.stride];             \
-			(void)a;                                                                           \
-			if (terms.present && !terms.present[i])                                            \
-				continue;                                                                  \
-			t[i * step].value = next;                                                          \
-			t[i * step].count++;                                                               \
-		}                                                                                          \
+#define REDUCTION(name, spelling, identity, combine, next)                                                   \
+	case REDUCE_##name:                                                                                  \
+		for (int i = 0; i < n; i++) {                                                                \
+			const double a = t[i * step].value, x = terms.value[i * terms.stride];               \
+			(void)a;                                                                             \
+			if (terms.present && !terms.present[i])                                              \
+				continue;                                                                    \
+			t[i * step].value = next;                                                            \
+			t[i * step].count++;                                                                 \
+		}                                                                                            \
 		break;
 #include "dsl/reductions.h"
 #undef REDUCTION
@@ -310,7 +311,8 @@ static void run_equation(struct arena *a, struct cascade *c, uint32_t equation, 
 	} while (advance(v, 0, v->left));
 }
 
-bool oracle_run(struct arena *a, struct cascade *c, struct oracle_tensor *tensor, size_t limit, struct diags *d)
+bool oracle_run(struct arena *a, struct cascade *c, struct oracle_tensor *tensor, size_t limit,
+                struct diags *d)
 {
 	size_t used = 0;
 	for (uint32_t i = 0; i < c->equation.n; i++) {
@@ -322,9 +324,10 @@ bool oracle_run(struct arena *a, struct cascade *c, struct oracle_tensor *tensor
 		bool absent = !q->reduce && cascade_presence(c, i).id;
 		size_t bytes = (size_t)t->count * (sizeof *t->data + absent);
 		if (bytes > limit - used)
-			return diag_error(d, q->span,
-			                  "the reference would need %zu MiB for '%s', past its limit of %zu MiB",
-			                  bytes >> 20, c->tensor.v[q->tensor].name, limit >> 20);
+			return diag_error(
+			        d, q->span,
+			        "the reference would need %zu MiB for '%s', past its limit of %zu MiB",
+			        bytes >> 20, c->tensor.v[q->tensor].name, limit >> 20);
 		used += bytes;
 		t->data = arena_new_array(a, (size_t)t->count, double);
 		t->present = absent ? arena_new_array(a, (size_t)t->count, unsigned char) : NULL;

@@ -95,7 +95,8 @@ struct program *program_compile(struct arena *a, struct cascade *c, struct expr 
 			s->level = level[n->symbol];
 		for (int k = 0; k < n->count; k++) {
 			struct expr x = expr_operand(pool, node[i], k);
-			s->operand[k] = (uint32_t)((struct expr *)bsearch(&x, node, i, sizeof x, by_id) - node);
+			s->operand[k] =
+			        (uint32_t)((struct expr *)bsearch(&x, node, i, sizeof x, by_id) - node);
 			operand[k] = motion[s->operand[k]];
 			if (p->step[s->operand[k]].level > s->level)
 				s->level = p->step[s->operand[k]].level;
@@ -210,7 +211,9 @@ static void join_presence(struct step *s, const struct lanes *x, int n)
 			here[k] = is_present(&x[k], i);
 		switch (s->op) {
 		case OP_ELSE: s->present[i] = here[0] || here[1]; break;
-		case OP_SELECT: s->present[i] = here[0] && here[x[0].value[i * x[0].stride] != 0 ? 1 : 2]; break;
+		case OP_SELECT:
+			s->present[i] = here[0] && here[x[0].value[i * x[0].stride] != 0 ? 1 : 2];
+			break;
 		case OP_AND:
 		case OP_OR: {
 			bool decides = s->op == OP_OR;
@@ -232,13 +235,13 @@ static void operate(struct step *s, const struct lanes *o, int n)
 	double *out = s->value;
 	s->out.value = out;
 	switch ((int)s->op) {
-#define OP(name, spelling, arity, kind, monotone, c, expression)                                           \
-	case OP_##name:                                                                                    \
-		for (int i = 0; i < n; i++) {                                                              \
-			const double x = X[i * sx], y = Y[i * sy], z = Z[i * sz];                          \
-			(void)x, (void)y, (void)z;                                                         \
-			out[i] = (double)(expression);                                                     \
-		}                                                                                          \
+#define OP(name, spelling, arity, kind, monotone, c, expression)                                             \
+	case OP_##name:                                                                                      \
+		for (int i = 0; i < n; i++) {                                                                \
+			const double x = X[i * sx], y = Y[i * sy], z = Z[i * sz];                            \
+			(void)x, (void)y, (void)z;                                                           \
+			out[i] = (double)(expression);                                                       \
+		}                                                                                            \
 		break;
 #include "dsl/ops.h"
 #undef OP
@@ -282,7 +285,8 @@ struct lanes program_run(struct program *p, int n)
 			break;
 		case OP_READ: read_tensor(p, s, count); break;
 		default: {
-			struct lanes operand[3] = {{&nothing, NULL, 0}, {&nothing, NULL, 0}, {&nothing, NULL, 0}};
+			struct lanes operand[3] = {
+			        {&nothing, NULL, 0}, {&nothing, NULL, 0}, {&nothing, NULL, 0}};
 			for (int k = 0; k < s->noperands; k++)
 				operand[k] = p->step[s->operand[k]].out;
 			join_presence(s, operand, count);

@@ -23,13 +23,14 @@ struct step {
 	enum op op;
 	uint32_t symbol;
 	int level;
-	bool vector;      /* has a value a coordinate of the chunk */
+	bool vector; /* has a value a coordinate of the chunk */
 	int noperands;
 	uint32_t *operand; /* steps */
 	struct lanes out;
 	double *value; /* its own room */
 	unsigned char *present;
-	/* READ: a dimension whose coordinate is base + slope * i along the chunk, base being its step's first */
+	/* READ: a dimension whose coordinate is base + slope * i along the chunk, base being its step's first
+	 */
 	int64_t slope[MAX_RANKS], stride[MAX_RANKS], extent[MAX_RANKS];
 	bool straight; /* all dimensions are so */
 };

@@ -29,9 +29,9 @@ static struct interval corners(enum op op, struct interval a, struct interval b)
 	struct interval r = {true, INT64_MAX, INT64_MIN};
 	for (int i = 0; i < 4; i++) {
 		int64_t v;
-		if (op == OP_ADD ? __builtin_add_overflow(x[i], y[i], &v)
-		                 : op == OP_SUB ? __builtin_sub_overflow(x[i], y[i], &v)
-		                                : __builtin_mul_overflow(x[i], y[i], &v))
+		if (op == OP_ADD   ? __builtin_add_overflow(x[i], y[i], &v)
+		    : op == OP_SUB ? __builtin_sub_overflow(x[i], y[i], &v)
+		                   : __builtin_mul_overflow(x[i], y[i], &v))
 			return (struct interval){0};
 		r.low = v < r.low ? v : r.low;
 		r.high = v > r.high ? v : r.high;
@@ -73,9 +73,11 @@ static struct interval interval(const struct cascade *c, struct expr e, int dept
 			return (struct interval){0};
 		return (struct interval){true, floor_div(a.low, b.low), floor_div(a.high, b.low)};
 	case OP_MIN:
-		return (struct interval){true, a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
+		return (struct interval){true, a.low < b.low ? a.low : b.low,
+		                         a.high < b.high ? a.high : b.high};
 	case OP_MAX:
-		return (struct interval){true, a.low > b.low ? a.low : b.low, a.high > b.high ? a.high : b.high};
+		return (struct interval){true, a.low > b.low ? a.low : b.low,
+		                         a.high > b.high ? a.high : b.high};
 	default: return (struct interval){0};
 	}
 }
@@ -188,7 +190,8 @@ static struct expr compare(struct expr_pool *p, enum op op, struct expr a, struc
 	for (int side = 0; side < 2; side++) {
 		struct expr sum = side ? a : b, other = side ? b : a;
 		const struct expr_node *n = expr_at(p, sum);
-		if ((n->op != OP_ADD && n->op != OP_SUB) || !expr_is_number(p, expr_operand(p, sum, 1), NULL) ||
+		if ((n->op != OP_ADD && n->op != OP_SUB) ||
+		    !expr_is_number(p, expr_operand(p, sum, 1), NULL) ||
 		    (side ? false : expr_at(p, other)->op != OP_CONST))
 			continue;
 		struct expr x = expr_operand(p, sum, 0);
@@ -276,15 +279,17 @@ static struct node_presence presence_node(struct context *x, struct expr e, cons
 	}
 	if (op == OP_AND || op == OP_OR) {
 		bool and = op == OP_AND;
-		r.is_true = and ? both(p, o[0].is_true, o[1].is_true) : either(p, o[0].is_true, o[1].is_true);
-		r.is_false = and ? either(p, o[0].is_false, o[1].is_false) : both(p, o[0].is_false, o[1].is_false);
+		r.is_true = and? both(p, o[0].is_true, o[1].is_true) : either(p, o[0].is_true, o[1].is_true);
+		r.is_false =
+		        and? either(p, o[0].is_false, o[1].is_false) : both(p, o[0].is_false, o[1].is_false);
 		r.present = either(p, r.is_true, r.is_false);
 		return r;
 	}
 	if (op == OP_ELSE)
 		r.present = either(p, o[0].present, o[1].present);
 	else if (o[1].present.id || o[2].present.id)
-		r.present = either(p, both(p, o[0].is_true, o[1].present), both(p, o[0].is_false, o[2].present));
+		r.present =
+		        either(p, both(p, o[0].is_true, o[1].present), both(p, o[0].is_false, o[2].present));
 	else
 		r.present = o[0].present;
 	r.is_true = holds(p, r.present, e, true);
@@ -330,7 +335,8 @@ static struct expr drop_certain(struct expr_pool *p, struct expr e, void *contex
 	struct interval x = interval(c, a, 0), y = interval(c, b, 0);
 	bool certain = x.known && y.known && (n->op == OP_LT ? x.high < y.low : x.high <= y.low);
 	certain |= n->op == OP_LT && below(c, a, b);
-	certain |= n->op == OP_LE && expr_is_number(p, a, NULL) && expr_at(p, a)->number <= 0 && non_negative(c, b, 0);
+	certain |= n->op == OP_LE && expr_is_number(p, a, NULL) && expr_at(p, a)->number <= 0 &&
+	           non_negative(c, b, 0);
 	return certain ? expr_number(p, 1) : e;
 }
 

@@ -66,7 +66,8 @@ static struct expr build_name(void *owner, const char *name, struct span span)
 	return cascade_read(b->cascade, t, NULL, 0);
 }
 
-static struct expr build_read(void *owner, const char *name, int n, const struct expr *index, struct span span)
+static struct expr build_read(void *owner, const char *name, int n, const struct expr *index,
+                              struct span span)
 {
 	struct build *b = owner;
 	(void)span;
@@ -98,7 +99,9 @@ __attribute__((unused)) static uint32_t build_tensor(struct build *b, enum role 
 	struct tensor t = {.name = name, .role = role, .dtype = dtype};
 	char part[64];
 	while (*extents) {
-		size_t n = strchr(extents, ',') ? strcspn(extents, ",") : strchr(extents, '/') ? strlen(extents) : 1;
+		size_t n = strchr(extents, ',')   ? strcspn(extents, ",")
+		           : strchr(extents, '/') ? strlen(extents)
+		                                  : 1;
 		snprintf(part, sizeof part, "%.*s", (int)n, extents);
 		t.extent[t.nranks++] = build_expr(b, part);
 		extents += n + (extents[n] == ',');
@@ -107,9 +110,10 @@ __attribute__((unused)) static uint32_t build_tensor(struct build *b, enum role 
 }
 
 /* The tensor is made a local, its dtype from the body, unless it was declared an output. */
-__attribute__((unused)) static uint32_t build_equation(struct build *b, const char *tensor, const char *indices,
-                                                       enum reduction reduce, const char *reduced,
-                                                       const char *body, const char *where)
+__attribute__((unused)) static uint32_t build_equation(struct build *b, const char *tensor,
+                                                       const char *indices, enum reduction reduce,
+                                                       const char *reduced, const char *body,
+                                                       const char *where)
 {
 	struct cascade *c = b->cascade;
 	struct equation q = {.reduce = reduce, .body = build_expr(b, body), .where = build_expr(b, where)};
@@ -121,10 +125,10 @@ __attribute__((unused)) static uint32_t build_equation(struct build *b, const ch
 	for (; *reduced; reduced++)
 		q.reduced[q.nreduced++] = build_find_index(b, reduced, 1);
 	enum kind kind = (enum kind)expr_at(&c->pool, q.body)->kind;
-	t.dtype = reduce == REDUCE_ARGMAX  ? DTYPE_I32
-	          : kind == KIND_INT  ? DTYPE_I32
-	          : kind == KIND_BOOL ? DTYPE_BOOL
-	                              : DTYPE_F32;
+	t.dtype = reduce == REDUCE_ARGMAX ? DTYPE_I32
+	          : kind == KIND_INT      ? DTYPE_I32
+	          : kind == KIND_BOOL     ? DTYPE_BOOL
+	                                  : DTYPE_F32;
 	q.tensor = cascade_find_tensor(c, tensor);
 	if (q.tensor == UINT32_MAX)
 		q.tensor = cascade_add_tensor(c, t);

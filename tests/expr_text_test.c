@@ -67,7 +67,9 @@ static struct expr any(int depth)
 	case 0: return an_int(depth);
 	case 1: return expr_number(p, ldexp((double)below(1000) - 500, (int)below(60) - 30));
 	case 2: return expr_number(p, below(2) ? INFINITY : -INFINITY);
-	case 3: x = depth > 0 ? any(depth - 1) : leaf("n"); return expr_make(p, OP_CAST, below(DTYPES), 1, &x);
+	case 3:
+		x = depth > 0 ? any(depth - 1) : leaf("n");
+		return expr_make(p, OP_CAST, below(DTYPES), 1, &x);
 	case 4: x = any(depth - 1); return expr2(p, OP_ELSE, x, any(depth - 1));
 	case 5: return leaf("s");
 	case 6: return expr_leaf(p, below(2) ? OP_LOW : OP_HIGH, KIND_INT, 0);
@@ -95,7 +97,8 @@ static struct expr parse(const char *text)
 	return lexer_expect_line_end(&lexer) && !diags.errors ? e : NO_EXPR;
 }
 
-/* Leaves out each pair of parentheses that follows no name, in turn: is one needless? An `else` keeps its own. */
+/* Leaves out each pair of parentheses that follows no name, in turn: is one needless? An `else` keeps its
+ * own. */
 static bool has_needless(struct expr e, const char *text)
 {
 	size_t n = strlen(text);

@@ -55,8 +55,8 @@ static void round_trip(DLDataType type, const char *name)
 	if (type.code == kDLBfloat)
 		type.code = kDLUInt;
 	ok(good && n.tensor.ndim == 2 && n.shape[0] == 2 && n.shape[1] == 3 && n.stride[0] == 3 &&
-	       n.stride[1] == 1 && n.tensor.dtype.code == type.code && n.tensor.dtype.bits == type.bits &&
-	       !memcmp(n.tensor.data, data, 6u * type.bits / 8),
+	           n.stride[1] == 1 && n.tensor.dtype.code == type.code && n.tensor.dtype.bits == type.bits &&
+	           !memcmp(n.tensor.data, data, 6u * type.bits / 8),
 	   "%s reads back", name);
 	if (good)
 		npy_free(&n);
@@ -71,17 +71,19 @@ static void shapes(void)
 	int64_t shape[] = {2, 3}, strides[] = {-3, -1};
 	DLTensor t = {.data = data, .ndim = 2, .dtype = {kDLUInt, 8, 1}, .shape = shape, .strides = strides};
 	t.byte_offset = 5;
-	ok(npy_write(path, &t, error, sizeof error) && npy_read(path, &n, error, sizeof error) && !memcmp(n.tensor.data, wanted, 6),
+	ok(npy_write(path, &t, error, sizeof error) && npy_read(path, &n, error, sizeof error) &&
+	           !memcmp(n.tensor.data, wanted, 6),
 	   "negative strides and an offset are written in order");
 	npy_free(&n);
 	t.ndim = 0;
-	ok(npy_write(path, &t, error, sizeof error) && npy_read(path, &n, error, sizeof error) && n.tensor.ndim == 0 &&
-	       *(unsigned char *)n.tensor.data == 5,
+	ok(npy_write(path, &t, error, sizeof error) && npy_read(path, &n, error, sizeof error) &&
+	           n.tensor.ndim == 0 && *(unsigned char *)n.tensor.data == 5,
 	   "a number has no ranks");
 	npy_free(&n);
 	shape[0] = 0;
 	t.ndim = 2;
-	ok(npy_write(path, &t, error, sizeof error) && npy_read(path, &n, error, sizeof error) && n.shape[0] == 0 && n.shape[1] == 3,
+	ok(npy_write(path, &t, error, sizeof error) && npy_read(path, &n, error, sizeof error) &&
+	           n.shape[0] == 0 && n.shape[1] == 3,
 	   "an empty tensor");
 	npy_free(&n);
 	char beside[64];
@@ -99,7 +101,8 @@ static void headers(void)
 	ok(npy_read(path, &n, error, sizeof error) && n.stride[0] == 1 && n.stride[1] == 2, "Fortran order");
 	npy_free(&n);
 	put_header(2, "{\"shape\":(4,),\"fortran_order\":False,\"descr\":\"|i1\"}", 4);
-	ok(npy_read(path, &n, error, sizeof error) && n.tensor.ndim == 1 && n.shape[0] == 4 && ((char *)n.tensor.data)[3] == 3,
+	ok(npy_read(path, &n, error, sizeof error) && n.tensor.ndim == 1 && n.shape[0] == 4 &&
+	           ((char *)n.tensor.data)[3] == 3,
 	   "version 2, other quotes, order and spacing");
 	npy_free(&n);
 	put_header(3, "{'descr': '>i4', 'fortran_order': False, 'shape': (2,)}\n", 8);
@@ -113,26 +116,28 @@ static void lies(void)
 	static const struct {
 		const char *header, *error;
 	} cases[] = {
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 2), }", "ends early"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", "more elements"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,), }", "more elements"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "64 bits"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "whole numbers"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1 2), }", "whole numbers"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1), }", "more than 8"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': 3, }", "not a tuple"},
-		{"{'descr': '<f4', 'fortran_order': 1, 'shape': (3,), }", "neither True"},
-		{"{'descr': '<V2', 'fortran_order': False, 'shape': (3,), }", "type <V2"},
-		{"{'descr': '<c8', 'fortran_order': False, 'shape': (3,), }", "type <c8"},
-		{"{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (3,), }", "record"},
-		{"{'descr': '<f4', 'shape': (3,), }", "lacks fortran_order"},
-		{"{'descr': '<f4', 'descr': '<f4', 'shape': (3,), }", "repeated key 'descr'"},
-		{"{'descr': '<f4', 'colour': 3, }", "unknown or repeated key 'colour'"},
-		{"{'descr': '<f4', 'fortran_order': False, 'shape': (3,", "whole numbers"},
-		{"{'descr': '<f4", "record"},
-		{"{'descr", "dictionary of"},
-		{"[1, 2]", "not a dictionary"},
-		{"", "not a dictionary"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 2), }", "ends early"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }",
+	         "more elements"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904,), }",
+	         "more elements"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "64 bits"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "whole numbers"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1 2), }", "whole numbers"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1), }", "more than 8"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': 3, }", "not a tuple"},
+	        {"{'descr': '<f4', 'fortran_order': 1, 'shape': (3,), }", "neither True"},
+	        {"{'descr': '<V2', 'fortran_order': False, 'shape': (3,), }", "type <V2"},
+	        {"{'descr': '<c8', 'fortran_order': False, 'shape': (3,), }", "type <c8"},
+	        {"{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (3,), }", "record"},
+	        {"{'descr': '<f4', 'shape': (3,), }", "lacks fortran_order"},
+	        {"{'descr': '<f4', 'descr': '<f4', 'shape': (3,), }", "repeated key 'descr'"},
+	        {"{'descr': '<f4', 'colour': 3, }", "unknown or repeated key 'colour'"},
+	        {"{'descr': '<f4', 'fortran_order': False, 'shape': (3,", "whole numbers"},
+	        {"{'descr': '<f4", "record"},
+	        {"{'descr", "dictionary of"},
+	        {"[1, 2]", "not a dictionary"},
+	        {"", "not a dictionary"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		put_header(1, cases[i].header, 24);

@@ -1,5 +1,5 @@
-/* Random cascades: the oracle, chunk by chunk along an axis of its choice, against a recursive evaluation of one
- * element at a time, and the presence that dsl/presence.c derives against the presence that is. */
+/* Random cascades: the oracle, chunk by chunk along an axis of its choice, against a recursive evaluation of
+ * one element at a time, and the presence that dsl/presence.c derives against the presence that is. */
 #include <math.h>
 
 #include "cascade_build.h"
@@ -152,12 +152,15 @@ static void define(uint32_t equation)
 	}
 }
 
-/* Texts of random expressions over the indices i and j, tensors of ranks I, J, IJ, and what is defined so far. */
+/* Texts of random expressions over the indices i and j, tensors of ranks I, J, IJ, and what is defined so
+ * far. */
 static const char *random_int(int depth)
 {
-	static const char *const leaves[] = {"i", "j", "i-1", "j+1", "i+j", "2*i", "j/2", "i%3", "I-1-i", "3", "G[i]", "G[j-1]", "min(i,j)", "xor(i,1)"};
+	static const char *const leaves[] = {"i",   "j",     "i-1", "j+1",  "i+j",    "2*i",      "j/2",
+	                                     "i%3", "I-1-i", "3",   "G[i]", "G[j-1]", "min(i,j)", "xor(i,1)"};
 	if (depth > 0 && below(4) == 0)
-		return arena_printf(&arena, "(%s)%c(%s)", random_int(depth - 1), "+-"[below(2)], random_int(depth - 1));
+		return arena_printf(&arena, "(%s)%c(%s)", random_int(depth - 1), "+-"[below(2)],
+		                    random_int(depth - 1));
 	return leaves[below(sizeof leaves / sizeof *leaves)];
 }
 
@@ -165,7 +168,8 @@ static const char *random_bool(int depth)
 {
 	static const char *const compare[] = {"<", "<=", "==", "!=", ">", ">="};
 	if (depth > 0 && below(3) == 0)
-		return arena_printf(&arena, "(%s) %s (%s)", random_bool(depth - 1), below(2) ? "and" : "or", random_bool(depth - 1));
+		return arena_printf(&arena, "(%s) %s (%s)", random_bool(depth - 1), below(2) ? "and" : "or",
+		                    random_bool(depth - 1));
 	if (depth > 0 && below(5) == 0)
 		return arena_printf(&arena, "not (%s)", random_bool(depth - 1));
 	if (below(6) == 0)
@@ -208,9 +212,11 @@ static void input(const char *name, const char *extents, enum dtype dtype, int l
 	int64_t count = 1, extent = 0;
 	for (int r = 0; r < b.cascade->tensor.v[t].nranks; r++)
 		count *= cascade_extent(b.cascade, b.cascade->tensor.v[t].extent[r], &extent) ? extent : 0;
-	have[t] = (struct oracle_tensor){.data = arena_new_array(&arena, (size_t)count, double), .count = count};
+	have[t] = (struct oracle_tensor){.data = arena_new_array(&arena, (size_t)count, double),
+	                                 .count = count};
 	for (int64_t i = 0; i < count; i++)
-		have[t].data[i] = dtype == DTYPE_F32 ? (double)below(64) / 32 - 1 : (double)(low + (int)below((uint32_t)values));
+		have[t].data[i] = dtype == DTYPE_F32 ? (double)below(64) / 32 - 1
+		                                     : (double)(low + (int)below((uint32_t)values));
 	want[t] = have[t];
 }
 
@@ -237,7 +243,8 @@ static void random_cascade(void)
 	input("F", "I", DTYPE_BOOL, 0, 2);
 	input("s", "", DTYPE_F32, 0, 0);
 	for (int q = 0; q < EQUATIONS; q++) {
-		static const char *const left[] = {"", "i", "j", "ij", "ji"}, *const reduced[] = {"ij", "j", "i", "", ""};
+		static const char *const left[] = {"", "i", "j", "ij", "ji"}, *const reduced[] = {
+		                                                                      "ij", "j", "i", "", ""};
 		static const char *const also[] = {"ji", "j", "i", "", ""};
 		uint32_t shape = below(5), tensors = b.cascade->tensor.n;
 		enum reduction r = shape < 3 ? (enum reduction)(1 + below(REDUCTIONS - 1)) : REDUCE_NONE;
@@ -245,13 +252,15 @@ static void random_cascade(void)
 		const char *text = random_real(3, tensors);
 		if (r == REDUCE_PROD || r == REDUCE_ANY || r == REDUCE_ALL)
 			text = arena_printf(&arena, "select(%s, 0.5, 1)", random_bool(2));
-		build_equation(&b, name, left[shape], r, below(2) ? reduced[shape] : also[shape], text, where);
+		build_equation(&b, name, left[shape], r, below(2) ? reduced[shape] : also[shape], text,
+		               where);
 	}
 }
 
 static bool close_to(double a, double c)
 {
-	return a == c || (a != a && c != c) || fabs(a - c) <= 1e-9 * (fabs(a) + fabs(c) + 1) || fabs(c) > 1e300;
+	return a == c || (a != a && c != c) || fabs(a - c) <= 1e-9 * (fabs(a) + fabs(c) + 1) ||
+	       fabs(c) > 1e300;
 }
 
 static bool agrees(void)
@@ -266,7 +275,8 @@ static bool agrees(void)
 		uint32_t t = c->equation.v[q].tensor;
 		for (int64_t i = 0; i < want[t].count; i++) {
 			bool here = !have[t].present || have[t].present[i];
-			if (here == want[t].present[i] && (!here || close_to(have[t].data[i], want[t].data[i])))
+			if (here == want[t].present[i] &&
+			    (!here || close_to(have[t].data[i], want[t].data[i])))
 				continue;
 			struct text text;
 			text_init(&text, &arena);

@@ -68,9 +68,9 @@ static void holds(const char *name, const double *expected, int64_t count)
 	}
 	ok(good, "%s", name);
 }
-#define HOLDS(name, ...)                                                                                   \
+#define HOLDS(name, ...)                                                                                     \
 	holds(name, (double[]){__VA_ARGS__}, (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)))
-#define GIVEN(name, ...)                                                                                   \
+#define GIVEN(name, ...)                                                                                     \
 	given(name, (double[]){__VA_ARGS__}, (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)))
 
 static void begin(void)
@@ -213,7 +213,8 @@ struct shape {
 };
 
 /* Grouped-query attention by loops, causal from the bottom right, as one would write it in C. */
-static void attention_loops(struct shape s, const double *q, const double *k, const double *v, double *o, double *l)
+static void attention_loops(struct shape s, const double *q, const double *k, const double *v, double *o,
+                            double *l)
 {
 	double *p = arena_new_array(&arena, (size_t)s.m, double);
 	for (int64_t bh = 0; bh < s.b * s.h; bh++)
@@ -272,7 +273,8 @@ static void attention(struct shape s)
 	snprintf(at, sizeof at, "%sE", kv);
 	build_tensor(&b, ROLE_IN, "V", at, DTYPE_F32);
 	snprintf(at, sizeof at, "Q[b,h,n,d] * K[b,h/%lld,m,d]", (long long)s.group);
-	snprintf(where, sizeof where, s.window ? "m <= n + (M - N) and n + (M - N) - m < %lld" : "m <= n + (M - N)",
+	snprintf(where, sizeof where,
+	         s.window ? "m <= n + (M - N) and n + (M - N) - m < %lld" : "m <= n + (M - N)",
 	         (long long)s.window);
 	fold("S", "bhnm", REDUCE_SUM, "d", at, NULL);
 	map("SM", "bhnm", "S[b,h,n,m]", where);
@@ -287,8 +289,9 @@ static void attention(struct shape s)
 	double *l = arena_new_array(&arena, (size_t)(s.b * s.h * s.n), double);
 	attention_loops(s, named("Q")->data, named("K")->data, named("V")->data, o, l);
 	ok(ran && difference(named("O"), o) < 1e-13 && difference(named("L"), l) < 1e-13,
-	   "attention b %lld h %lld/%lld n %lld m %lld d %lld e %lld window %lld", (long long)s.b, (long long)s.h,
-	   (long long)s.group, (long long)s.n, (long long)s.m, (long long)s.d, (long long)s.e, (long long)s.window);
+	   "attention b %lld h %lld/%lld n %lld m %lld d %lld e %lld window %lld", (long long)s.b,
+	   (long long)s.h, (long long)s.group, (long long)s.n, (long long)s.m, (long long)s.d, (long long)s.e,
+	   (long long)s.window);
 }
 
 static void limit(void)
