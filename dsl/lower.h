@@ -155,10 +155,10 @@ struct reduction_parts {
 	int n;
 	uint32_t index[MAX_REDUCED];
 	uint64_t set;
-	struct expr body;
+	struct expr body, where; /* where: NO_EXPR, or a condition on what is reduced */
 };
 bool lower_reduction(const struct env *, struct ast *, struct reduction_parts *);
-/* A tensor hoisted for an equation without where, shared if there is one already, read at its indices. */
+/* A tensor hoisted for an equation, shared if there is one already, read at its indices. */
 struct expr hoist(const struct env *, struct span, struct reduction_parts);
 /* A mean over what is always present, as a sum. */
 struct expr lower_mean(const struct env *, struct span, struct reduction_parts);

@@ -69,15 +69,18 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 	struct lower *w = env->w;
 	for (uint32_t i = 0; i < w->shared.n; i++) {
 		const struct shared *s = &w->shared.v[i];
-		if (expr_same(s->body, r.body) && s->reduce == r.reduce && s->reduced == r.set)
+		if (expr_same(s->body, r.body) && s->reduce == r.reduce && s->reduced == r.set && !r.where.id)
 			return cascade_read(w->c, s->tensor, w->tensor.v[s->tensor].index,
 			                    w->c->tensor.v[s->tensor].nranks);
 	}
 	uint32_t order[MAX_INDICES];
 	int n = index_order(w, r.body, order, MAX_INDICES);
+	uint64_t missing = r.where.id ? fact_of(w, r.where).free & ~fact_of(w, r.body).free : 0;
+	for (; missing; missing &= missing - 1)
+		order[n++] = (uint32_t)__builtin_ctzll(missing);
 	struct tensor t = {.name = "X", .role = ROLE_LOCAL, .span = span};
 	struct tensor_fact fact = {.defined = true, .hoisted = true, .has_index = true};
-	struct equation q = {.reduce = r.reduce, .nreduced = (uint8_t)r.n, .body = r.body, .span = span};
+	struct equation q = {.reduce = r.reduce, .nreduced = (uint8_t)r.n, .body = r.body, .where = r.where, .span = span};
 	for (int i = 0; i < n; i++) {
 		if (r.set >> order[i] & 1)
 			continue;
@@ -94,7 +97,8 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 	q.tensor = add_tensor(w, t, fact);
 	if (!add_equation(env, q))
 		return NO_EXPR;
-	vec_push(w->arena, &w->shared, (struct shared){r.body, r.reduce, r.set, q.tensor});
+	if (!r.where.id)
+		vec_push(w->arena, &w->shared, (struct shared){r.body, r.reduce, r.set, q.tensor});
 	return cascade_read(w->c, q.tensor, q.index, q.nindex);
 }
 

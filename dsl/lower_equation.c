@@ -338,6 +338,37 @@ static bool check_type(const struct work *k)
 	return false;
 }
 
+static void conjuncts(struct work *k, struct expr e, struct expr *outer, struct expr *inner)
+{
+	struct expr_pool *p = &k->env.w->c->pool;
+	if (expr_at(p, e)->op == OP_AND) {
+		conjuncts(k, expr_operand(p, e, 0), outer, inner);
+		conjuncts(k, expr_operand(p, e, 1), outer, inner);
+		return;
+	}
+	struct expr *to = fact_of(k->env.w, e).free & k->r.set ? inner : outer;
+	*to = to->id ? expr2(p, OP_AND, *to, e) : e;
+}
+
+/* Of the condition on a reduction, what speaks of reduced indices restricts the range; the rest says where the
+ * result is at all, and stands with an equation of its own: T = X where rest, X = the reduction. */
+static bool split_where(struct work *k)
+{
+	struct lower *w = k->env.w;
+	struct expr outer = NO_EXPR, inner = NO_EXPR, value;
+	conjuncts(k, k->where, &outer, &inner);
+	if (!outer.id)
+		return true;
+	k->r.where = inner;
+	if (k->r.reduce == REDUCE_MEAN && !inner.id && !fact_of(w, k->r.body).maybe_absent)
+		value = lower_mean(&k->env, k->span, k->r);
+	else
+		value = hoist(&k->env, k->span, k->r);
+	k->where = outer;
+	k->r = (struct reduction_parts){.body = value};
+	return value.id != 0;
+}
+
 /* T = X, for an X hoisted here over the same indices: T is defined as X is. */
 static void take_over(struct work *k, uint32_t since)
 {
@@ -420,6 +451,8 @@ static void lower_one(struct work *k)
 	if (explicit ? !check_explicit(k) : summed ? !sum_implicitly(k, summed) : false)
 		return;
 	if (!check_where(k) || !check_type(k))
+		return;
+	if (k->r.reduce && k->where.id && !split_where(k))
 		return;
 	if (k->r.reduce == REDUCE_MEAN && !k->where.id && !fact_of(w, k->r.body).maybe_absent) {
 		struct expr e = lower_mean(&k->env, k->span, k->r);
