@@ -116,6 +116,10 @@ enum cache_result cache_put_trials(struct cache *, const struct cache_key *, int
 /* The stored trial of that source under this very key. */
 enum cache_result cache_find_trial(struct cache *, struct arena *, const struct cache_key *, const char *source,
                                    struct cache_trial *);
+/* Every stored trial under the key, oldest first: what a search that starts again need not measure. The strings
+ * live during the call of `each`, which must not use the cache. */
+enum cache_result cache_each_trial(struct cache *, const struct cache_key *,
+                                   void (*each)(void *, const struct cache_trial *), void *owner);
 
 /* ---- winners ---- */
 

@@ -92,6 +92,34 @@ static enum trial_status status_of(const char *name)
 	return TRIAL_PRUNED;
 }
 
+#define TRIAL "SELECT schedule, source, status, reason, rung, verified, runs, seconds, least, quartile, median, " \
+	"deviation, switches, ratio, ratio_low, ratio_high, error FROM trial JOIN config ON config.id = trial.config " \
+	"WHERE env = ? AND problem = ? "
+
+/* The texts belong to the statement. */
+static struct cache_trial read_trial(sqlite3_stmt *s)
+{
+	return (struct cache_trial){
+		.schedule = (const char *)sqlite3_column_text(s, 0),
+		.source = (const char *)sqlite3_column_text(s, 1),
+		.status = status_of((const char *)sqlite3_column_text(s, 2)),
+		.reason = (const char *)sqlite3_column_text(s, 3),
+		.rung = sqlite3_column_int(s, 4),
+		.verified = sqlite3_column_int(s, 5),
+		.runs = sqlite3_column_int(s, 6),
+		.seconds = store_number(s, 7),
+		.least = store_number(s, 8),
+		.quartile = store_number(s, 9),
+		.median = store_number(s, 10),
+		.deviation = store_number(s, 11),
+		.switches = sqlite3_column_int64(s, 12),
+		.ratio = store_number(s, 13),
+		.ratio_low = store_number(s, 14),
+		.ratio_high = store_number(s, 15),
+		.error = store_number(s, 16),
+	};
+}
+
 enum cache_result cache_find_trial(struct cache *c, struct arena *a, const struct cache_key *key,
                                    const char *source, struct cache_trial *t)
 {
@@ -101,36 +129,34 @@ enum cache_result cache_find_trial(struct cache *c, struct arena *a, const struc
 	enum cache_result r = store_key(c, key, false, &k);
 	if (r != CACHE_OK)
 		return store_trouble(c, r);
-	sqlite3_stmt *s = store_prepare(
-		c, &r,
-		"SELECT schedule, status, reason, rung, verified, runs, seconds, least, quartile, median, "
-		"deviation, switches, ratio, ratio_low, ratio_high, error FROM trial JOIN config ON config.id = "
-		"trial.config WHERE env = ? AND problem = ? AND source = ?",
-		"iit", k.env, k.problem, source);
+	sqlite3_stmt *s = store_prepare(c, &r, TRIAL "AND source = ?", "iit", k.env, k.problem, source);
 	bool there = store_row(s, &r);
 	if (there) {
-		*t = (struct cache_trial){
-			.schedule = store_text(a, s, 0),
-			.source = arena_strdup(a, source),
-			.status = status_of((const char *)sqlite3_column_text(s, 1)),
-			.reason = store_text(a, s, 2),
-			.rung = sqlite3_column_int(s, 3),
-			.verified = sqlite3_column_int(s, 4),
-			.runs = sqlite3_column_int(s, 5),
-			.seconds = store_number(s, 6),
-			.least = store_number(s, 7),
-			.quartile = store_number(s, 8),
-			.median = store_number(s, 9),
-			.deviation = store_number(s, 10),
-			.switches = sqlite3_column_int64(s, 11),
-			.ratio = store_number(s, 12),
-			.ratio_low = store_number(s, 13),
-			.ratio_high = store_number(s, 14),
-			.error = store_number(s, 15),
-		};
+		*t = read_trial(s);
+		t->schedule = arena_strdup(a, t->schedule);
+		t->source = arena_strdup(a, t->source);
+		t->reason = t->reason ? arena_strdup(a, t->reason) : NULL;
 	}
 	sqlite3_finalize(s);
 	return store_trouble(c, there || r != CACHE_OK ? r : CACHE_MISS);
+}
+
+enum cache_result cache_each_trial(struct cache *c, const struct cache_key *key,
+                                   void (*each)(void *, const struct cache_trial *), void *owner)
+{
+	struct store_key k;
+	if (!c->db)
+		return CACHE_MISS;
+	enum cache_result r = store_key(c, key, false, &k);
+	if (r != CACHE_OK)
+		return store_trouble(c, r);
+	sqlite3_stmt *s = store_prepare(c, &r, TRIAL "ORDER BY trial.id", "ii", k.env, k.problem);
+	while (store_row(s, &r)) {
+		struct cache_trial t = read_trial(s);
+		each(owner, &t);
+	}
+	sqlite3_finalize(s);
+	return store_trouble(c, r);
 }
 
 int64_t cache_session_begin(struct cache *c, const struct cache_key *key, uint64_t seed, const char *strategy,

@@ -64,7 +64,7 @@ static bool load(const struct child *c, struct instance *x, const struct binary 
 	}
 	arena_free(&a);
 	for (int i = 0; x->module && i < b->source->nphases; i++) {
-		x->phase[i] = (at_phase *)p->target->symbol(x->module, b->source->phase[i].symbol);
+		*(void **)&x->phase[i] = p->target->symbol(x->module, b->source->phase[i].symbol);
 		if (!x->phase[i]) {
 			snprintf(reason, 200, "it has no %s", b->source->phase[i].symbol);
 			return false;
@@ -228,7 +228,7 @@ static void start(struct child *c, const struct place_limits *limits)
 
 struct candidate_job {
 	const struct place_limits *limits;
-	const struct binary *binary;
+	const struct binary *binary, *control;
 	int n, repetitions;
 };
 
@@ -249,14 +249,23 @@ static void candidate_child(void *context, void *result)
 		if (!check(&c, &x, v))
 			return;
 	}
+	static struct instance control;
 	if (!j->repetitions || !place_buffers(&c, &x, -1))
 		return;
+	if (j->control && (!load(&c, &control, j->control, v->reason) || !place_buffers(&c, &control, -1)))
+		return;
 	put_inputs(&x, SET_NORMAL);
-	alarm_in(c.limits->seconds * (j->repetitions + 1));
+	alarm_in(2 * c.limits->seconds * (j->repetitions + 1));
 	run(&c, &x);
+	if (j->control) {
+		put_inputs(&control, SET_NORMAL);
+		run(&c, &control);
+	}
 	int64_t before = switches();
-	for (v->runs = 0; v->runs < j->repetitions; v->runs++)
+	for (v->runs = 0; v->runs < j->repetitions; v->runs++) {
+		v->control[v->runs] = j->control ? timed(&c, &control) : 0;
 		v->seconds[v->runs] = timed(&c, &x);
+	}
 	v->switches = switches() - before;
 }
 
@@ -405,13 +414,13 @@ static struct sandbox_limits sandbox_limits(const struct place_limits *l, double
 	                               .quiet = true};
 }
 
-void measure_candidate(const struct place_limits *limits, const struct binary *binary, int n, int repetitions,
-                       struct verdict *v)
+void measure_candidate(const struct place_limits *limits, const struct binary *binary, int n,
+                       const struct binary *control, int repetitions, struct verdict *v)
 {
-	struct candidate_job job = {limits, binary, n, repetitions};
+	struct candidate_job job = {limits, binary, control, n, repetitions};
 	char text[32];
 	*v = (struct verdict){.status = TRIAL_CRASH};
-	struct sandbox_limits l = sandbox_limits(limits, 4 * n + repetitions + 1);
+	struct sandbox_limits l = sandbox_limits(limits, 4 * n + 2 * (repetitions + 1));
 	struct sandbox_outcome o = sandbox_run(candidate_child, &job, v, sizeof *v, &l);
 	if (o.status == SANDBOX_OK)
 		return;

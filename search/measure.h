@@ -60,13 +60,14 @@ struct verdict {
 	double error;        /* the largest normalised error seen */
 	double first;        /* wall seconds of the first run of the last binary */
 	int runs;
-	double seconds[MAX_ROUNDS]; /* of the last binary, on the normal set */
+	double seconds[MAX_ROUNDS], control[MAX_ROUNDS]; /* of the last binary, on the normal set; the
+	                                                    control's before each */
 	int64_t switches;
 };
 /* Checks each binary of one candidate (small shapes first, the real one last) on the sets that have expected
- * values; then times the last one `repetitions` times. */
-void measure_candidate(const struct place_limits *, const struct binary *, int n, int repetitions,
-                       struct verdict *);
+ * values; then times the last one `repetitions` times, in turns with the control where one is given. */
+void measure_candidate(const struct place_limits *, const struct binary *, int n, const struct binary *control,
+                       int repetitions, struct verdict *);
 
 /* Runs them round by round in one child, after one run each to warm up. False when the child did not live to the
  * end: *culprit is the kernel that was running, -1 when it was none, and `reason` says what happened. */

@@ -77,6 +77,11 @@ static int files_like(const char *name, const char *part)
 	return n;
 }
 
+static void count_trials(void *owner, const struct cache_trial *t)
+{
+	*(int *)owner += t->source && t->schedule && (t->status == TRIAL_OK || t->reason);
+}
+
 static void test_trials(void)
 {
 	struct cache *c = cache_open(file("trials"));
@@ -110,6 +115,11 @@ static void test_trials(void)
 	less.rung = 2;
 	cache_put_trials(c, &k, 0, &less, 1);
 	ok(find(c, 64, "a", &t) == CACHE_OK && t.seconds == 9 && t.rung == 2, "a further one does");
+	int n = 0;
+	ok(cache_each_trial(c, &k, count_trials, &n) == CACHE_OK && n == 3, "all trials of a key are given");
+	k.env.threads = 9;
+	ok(cache_each_trial(c, &k, count_trials, &n) == CACHE_MISS && n == 3, "and none of another");
+	k.env.threads = 1;
 	int64_t session = cache_session_begin(c, &k, 1, "genetic", 60);
 	ok(session > 0, "a session is noted");
 	cache_session_note(c, session, SESSION_COMPLETE, 40);

@@ -1,0 +1,225 @@
+#include <math.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "search/loop.h"
+
+enum { REPETITIONS = 3 };
+static const double compile_limit = 20; /* seconds */
+static const double first_limit = 120;  /* of a run, before one is known */
+static const double least_limit = 0.25;
+static const double patience = 4;       /* times the best a run may take */
+
+struct place_limits search_limits(const struct search *s, int optimise)
+{
+	double limit = s->best_run > 0 ? fmax(patience * s->best_run, least_limit) : first_limit;
+	return (struct place_limits){s->place, s->options->threads, optimise, limit};
+}
+
+bool search_stopped(const struct search *s)
+{
+	return s->options->stop && *s->options->stop;
+}
+
+double search_elapsed(const struct search *s)
+{
+	return wall_seconds() - s->began;
+}
+
+void search_report(struct search *s, const char *activity)
+{
+	s->progress.activity = activity;
+	s->progress.elapsed = search_elapsed(s);
+	s->progress.budget = s->budget;
+	s->progress.control = s->control_seconds;
+	s->progress.best = s->incumbent ? s->control_seconds * s->incumbent->cost : 0;
+	s->progress.ratio = s->incumbent ? 1 / s->incumbent->cost : 0;
+	if (s->options->progress)
+		s->options->progress(s->options->owner, &s->progress);
+}
+
+void search_reject(struct search *s, const struct candidate *c)
+{
+	enum trial_status status = c->trial.status;
+	s->progress.rejected[status]++;
+	if (!s->first_reason[status])
+		s->first_reason[status] = c->trial.reason;
+}
+
+void search_fail(struct candidate *c, enum trial_status status, int rung, const char *reason)
+{
+	c->trial.status = status;
+	c->trial.reason = reason;
+	c->trial.verified = false;
+	c->trial.rung = rung;
+	c->cost = INFINITY;
+}
+
+const char *search_text(struct search *s, struct arena *a, const struct candidate *c,
+                        const struct kernel_source *source)
+{
+	const char *text = NULL;
+	if (s->options->plant)
+		text = s->options->plant(s->options->owner, a, c->number, c->text, source);
+	return text ? text : source->text;
+}
+
+static struct candidate *find_source(const struct search *s, const char *source)
+{
+	for (uint32_t i = 0; i < s->all.n; i++) {
+		if (!strcmp(s->all.v[i]->source, source))
+			return s->all.v[i];
+	}
+	return NULL;
+}
+
+static struct kernel_source keep_geometry(struct arena *a, const struct kernel_source *from)
+{
+	struct kernel_source k = *from;
+	k.text = NULL;
+	k.digest = arena_strdup(a, from->digest);
+	k.phase = arena_copy(a, from->phase, (size_t)from->nphases * sizeof *from->phase);
+	for (int i = 0; i < k.nphases; i++)
+		k.phase[i].symbol = arena_strdup(a, from->phase[i].symbol);
+	return k;
+}
+
+/* The text and all else that is bulky lives only as long as `work`. */
+static struct candidate *candidate(struct search *s, struct arena *work, const struct schedule *schedule,
+                                   const struct point *point)
+{
+	struct kernel_source k;
+	const struct target_options options = {.isa = s->place->isa, .optimise = OPTIMISE_SEARCH};
+	struct candidate c = {.schedule = *schedule, .number = (int)s->all.n, .cost = NAN};
+	if (point)
+		c.point = *point;
+	if (!s->subject->render(s->subject->owner, work, schedule, s->subject->workloads - 1, &k))
+		return NULL;
+	c.text = s->subject->text(s->subject->owner, s->arena, schedule);
+	const char *text = search_text(s, work, &c, &k);
+	if (text != k.text)
+		k.digest = arena_printf(work, "%s%s", k.digest, digest_text(work, text, strlen(text)));
+	c.source = tune_source_key(work, &k, s->place->target, &options);
+	struct candidate *known = find_source(s, c.source);
+	if (known)
+		return known;
+	c.source = arena_strdup(s->arena, c.source);
+	c.kernel = keep_geometry(s->arena, &k);
+	c.trial = (struct cache_trial){.schedule = c.text, .source = c.source};
+	struct candidate *out = arena_copy(s->arena, &c, sizeof c);
+	vec_push(s->arena, &s->all, out);
+	return out;
+}
+
+struct candidate *search_candidate(struct search *s, const struct schedule *schedule, const struct point *point)
+{
+	struct arena work;
+	jmp_buf env;
+	struct candidate *volatile c = NULL;
+	arena_init(&work);
+	if (ARENA_TRY(&work, &env))
+		c = candidate(s, &work, schedule, point);
+	arena_free(&work);
+	if (c && point && !c->on_grid) {
+		c->on_grid = true;
+		c->point = *point;
+	}
+	return c;
+}
+
+/* Renders and compiles for one workload. A schedule that is not legal at a small shape has no object there. */
+static bool compile(struct search *s, struct arena *work, struct candidate *c, int workload,
+                    struct kernel_source *k, struct object *object)
+{
+	char reason[200];
+	bool timeout;
+	if (!s->subject->render(s->subject->owner, work, &c->schedule, workload, k))
+		return true;
+	const char *text = search_text(s, work, c, k);
+	if (measure_compile(s->place, text, OPTIMISE_SEARCH, compile_limit, object, &timeout, reason))
+		return true;
+	search_fail(c, timeout ? TRIAL_TIMEOUT : TRIAL_COMPILE_ERROR, 0,
+	            arena_printf(s->arena, "compiling: %s", reason));
+	return false;
+}
+
+bool search_object(struct search *s, struct candidate *c)
+{
+	struct arena work;
+	jmp_buf env;
+	if (c->object.bytes)
+		return true;
+	arena_init(&work);
+	if (ARENA_TRY(&work, &env)) {
+		struct kernel_source k;
+		if (compile(s, &work, c, s->subject->workloads - 1, &k, &c->object) && c->object.bytes)
+			c->kernel = keep_geometry(s->arena, &k);
+	} else {
+		search_fail(c, TRIAL_COMPILE_ERROR, 0, "out of memory");
+	}
+	arena_free(&work);
+	return c->object.bytes;
+}
+
+static void take(struct search *s, struct candidate *c, const struct verdict *v)
+{
+	struct cache_trial *t = &c->trial;
+	t->error = v->error;
+	t->switches = v->switches;
+	if (v->status != TRIAL_OK) {
+		search_fail(c, v->status, 0, arena_strdup(s->arena, v->reason));
+		return;
+	}
+	struct statistics own = statistics_of(v->seconds, v->runs);
+	struct race r = {.kernels = 2, .rounds = v->runs};
+	memcpy(r.seconds[0], v->control, sizeof v->control);
+	memcpy(r.seconds[1], v->seconds, sizeof v->seconds);
+	struct ratio ratio = c == s->control || !s->control ? (struct ratio){1, 1, 1} : race_ratio(&r, 1);
+	t->status = TRIAL_OK;
+	t->verified = true;
+	t->rung = 1;
+	t->runs = own.runs;
+	t->seconds = own.envelope;
+	t->least = own.least;
+	t->quartile = own.quartile;
+	t->median = own.median;
+	t->deviation = own.deviation;
+	t->ratio = ratio.value;
+	t->ratio_low = ratio.low;
+	t->ratio_high = ratio.high;
+	c->cost = 1 / ratio.value;
+	if (s->best_run == 0 || v->first < s->best_run)
+		s->best_run = v->first;
+}
+
+void search_evaluate(struct search *s, struct candidate *c)
+{
+	const int real = s->subject->workloads - 1;
+	struct arena work;
+	jmp_buf env;
+	struct object small = {0};
+	arena_init(&work);
+	if (ARENA_TRY(&work, &env)) {
+		struct kernel_source k;
+		struct binary b[2];
+		int n = 0;
+		if ((real == 0 || compile(s, &work, c, 0, &k, &small)) && search_object(s, c)) {
+			if (small.bytes)
+				b[n++] = (struct binary){s->subject->workload[0], &k, &small};
+			b[n++] = (struct binary){s->subject->workload[real], &c->kernel, &c->object};
+			const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
+			struct verdict v;
+			const struct binary control = {s->subject->workload[real],
+			                               s->control ? &s->control->kernel : NULL,
+			                               s->control ? &s->control->object : NULL};
+			measure_candidate(&limits, b, n, s->control ? &control : NULL, REPETITIONS, &v);
+			take(s, c, &v);
+		}
+	} else {
+		search_fail(c, TRIAL_COMPILE_ERROR, 0, "out of memory");
+	}
+	arena_free(&work);
+	object_free(&small);
+	if (c->trial.status != TRIAL_OK)
+		object_free(&c->object);
+}

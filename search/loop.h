@@ -1,0 +1,85 @@
+/* loop.h: one search, its state and its steps, for the files that carry it.
+ *
+ * loop.c goes round: points, candidates, races. evaluate.c takes one candidate from schedule to trial. publish.c
+ * compiles the winner for keeping and proves it again.
+ */
+#ifndef ATTUNE_SEARCH_LOOP_H
+#define ATTUNE_SEARCH_LOOP_H
+
+#include "search/subject.h"
+
+struct candidate {
+	struct schedule schedule;
+	struct point point; /* on the grid, or the nearest to it */
+	bool on_grid;
+	const char *text;
+	const char *source;  /* key */
+	int number;          /* of the evaluation; what `plant` is told */
+	struct kernel_source kernel; /* of the real shape; its text is not kept */
+	struct object object;        /* of the real shape; bytes NULL until needed */
+	struct cache_trial trial;
+	double cost;  /* its time by the control's; INFINITY: rejected */
+	bool reused;  /* the trial was stored before this search */
+	bool raced;   /* in this search */
+};
+
+struct search {
+	struct arena *arena;
+	struct subject *subject;
+	const struct tune_place *place;
+	const struct tune_options *options;
+	struct cache *cache;
+	const struct cache_key *key;
+	int64_t session;
+	enum cache_result kept; /* the worst of what storing came to */
+
+	struct strategy_state *strategy;
+	struct point_set met;
+	uint64_t random;
+
+	VEC(struct candidate *) all;
+	struct candidate *control, *incumbent;
+	double control_seconds; /* envelope, from the latest race */
+	double best_run;        /* wall seconds of the quickest first run so far: what a limit is made of */
+	double noise;
+	double began, budget, deadline; /* wall clock; deadline: when to stop searching and publish */
+	struct tune_progress progress;
+	const char *first_reason[TRIAL_STATUSES];
+};
+
+/* ---- evaluate.c ---- */
+
+enum { OPTIMISE_SEARCH = 1, OPTIMISE_KEEP = 3 };
+
+/* Limits of running objects compiled at `optimise`. */
+struct place_limits search_limits(const struct search *, int optimise);
+bool search_stopped(const struct search *);
+double search_elapsed(const struct search *);
+void search_report(struct search *, const char *activity);
+/* Counts a rejected candidate. */
+void search_reject(struct search *, const struct candidate *);
+
+/* The candidate of a schedule: rendered, with its key; known ones are found again instead. NULL when it is not
+ * legal at the real shape. Its number is the next. */
+struct candidate *search_candidate(struct search *, const struct schedule *, const struct point *);
+/* Compiles and measures a new candidate up to rung 1: fills in trial and cost. */
+void search_evaluate(struct search *, struct candidate *);
+/* Sees to it that the object of the real shape is at hand; a failure becomes the trial. */
+bool search_object(struct search *, struct candidate *);
+/* Text as it is compiled: what `plant` gives, or the source's own. */
+const char *search_text(struct search *, struct arena *, const struct candidate *, const struct kernel_source *);
+void search_fail(struct candidate *, enum trial_status, int rung, const char *reason);
+
+/* ---- publish.c ---- */
+
+/* Compiles the incumbent and the default for keeping, proves the winner on all shapes, races them and stores trial,
+ * winner and code. Fills in what the result says of it. */
+void search_publish(struct search *, bool complete, struct tune_result *);
+
+/* ---- loop.c ---- */
+
+/* The whole search over a subject. As tune(). */
+bool search_run(struct arena *, struct subject *, const struct tune_place *, const struct cache_key *,
+                struct cache *, const struct tune_options *, struct tune_result *, struct text *reason);
+
+#endif

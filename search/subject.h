@@ -1,0 +1,36 @@
+/* subject.h: what the tuning loop needs to know of the thing it tunes: points, schedules, sources, and what has
+ * to come out. A cascade is one; tests make others. */
+#ifndef ATTUNE_SEARCH_SUBJECT_H
+#define ATTUNE_SEARCH_SUBJECT_H
+
+#include "search/measure.h"
+#include "search/strategy.h"
+
+enum { MAX_WORKLOADS = 4 };
+struct subject {
+	struct grid grid;
+	const struct space *space; /* to head a landscape; may be NULL */
+	struct schedule control;   /* the default */
+	/* Small and awkward shapes first, the real one last; each has inputs and expected values of the sets it is
+	 * checked on. */
+	int workloads;
+	struct workload *workload[MAX_WORKLOADS];
+
+	struct schedule (*schedule)(void *owner, const struct point *);
+	struct point (*nearest)(void *owner, const struct schedule *);
+	const char *(*text)(void *owner, struct arena *, const struct schedule *);
+	/* False when the text is no schedule, or not legal here. */
+	bool (*parse)(void *owner, struct arena *, const char *text, struct schedule *);
+	/* False when the schedule is not legal at that workload's shape. */
+	bool (*render)(void *owner, struct arena *, const struct schedule *, int workload, struct kernel_source *);
+	void (*close)(void *owner); /* gives back what is not in the arena; may be NULL */
+	void *owner;
+};
+
+/* Of a bound cascade, with expected values: small shapes by the oracle; the real one by the oracle too where that
+ * is quick, else by a float64 kernel, naive and scalar, which is first held against the oracle on the small
+ * shapes. NULL with the reason when no expected values can be had. `note`: what could not be checked. */
+struct subject *subject_new(struct arena *, const struct cascade *, const struct tune_place *,
+                            const struct tune_threads *, uint64_t seed, struct text *reason, struct text *note);
+
+#endif
