@@ -123,9 +123,10 @@ enum cache_result cache_each_trial(struct cache *, const struct cache_key *,
 
 /* ---- winners ---- */
 
-/* Makes the stored, verified trial of `source` the winner of its key. An incomplete search does not replace the
- * better winner of a complete one. */
-enum cache_result cache_put_winner(struct cache *, const struct cache_key *, const char *source, bool complete);
+/* Makes the stored, verified trial of `source` the winner of its key; of a better one only when `replace`, which
+ * says that the one there was measured again and lost. */
+enum cache_result cache_put_winner(struct cache *, const struct cache_key *, const char *source, bool complete,
+                                   bool replace);
 
 /* The rung of the ladder that answered. */
 enum cache_rung { CACHE_EXACT, CACHE_NEAREST, CACHE_ARCH, CACHE_DEFAULT, CACHE_RUNGS };

@@ -13,7 +13,8 @@ const char *const cache_rung_name[CACHE_RUNGS] = {
 	[CACHE_DEFAULT] = "default",
 };
 
-enum cache_result cache_put_winner(struct cache *c, const struct cache_key *key, const char *source, bool complete)
+enum cache_result cache_put_winner(struct cache *c, const struct cache_key *key, const char *source, bool complete,
+                                   bool replace)
 {
 	struct store_key k;
 	enum cache_result r = store_begin(c);
@@ -29,8 +30,9 @@ enum cache_result cache_put_winner(struct cache *c, const struct cache_key *key,
 			"ON CONFLICT DO UPDATE SET config = excluded.config, source = excluded.source, "
 			"trial = excluded.trial, quality = excluded.quality, complete = excluded.complete, "
 			"generation = generation + 1, at = excluded.at "
-			"WHERE excluded.complete >= winner.complete OR excluded.quality >= winner.quality",
-			"iiti", k.env, k.problem, source, (int64_t)complete);
+			"WHERE ?5 OR excluded.quality >= (SELECT coalesce(ratio, 1) FROM trial t WHERE t.id = "
+			"winner.trial)",
+			"iitii", k.env, k.problem, source, (int64_t)complete, (int64_t)replace);
 		r = store_run(s, r);
 		if (r == CACHE_OK && sqlite3_changes(c->db) == 0)
 			r = CACHE_REFUSED;

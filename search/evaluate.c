@@ -38,6 +38,12 @@ void search_report(struct search *s, const char *activity)
 		s->options->progress(s->options->owner, &s->progress);
 }
 
+void search_kept(struct search *s, enum cache_result r)
+{
+	if (r != CACHE_OK && r != CACHE_REFUSED && s->kept == CACHE_OK)
+		s->kept = r;
+}
+
 void search_reject(struct search *s, const struct candidate *c)
 {
 	enum trial_status status = c->trial.status;

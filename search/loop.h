@@ -33,7 +33,8 @@ struct search {
 	int64_t session;
 	enum cache_result kept; /* the worst of what storing came to */
 
-	struct strategy_state *strategy;
+	const struct strategy *strategy;
+	struct strategy_state *state;
 	struct point_set met;
 	uint64_t random;
 
@@ -56,6 +57,8 @@ struct place_limits search_limits(const struct search *, int optimise);
 bool search_stopped(const struct search *);
 double search_elapsed(const struct search *);
 void search_report(struct search *, const char *activity);
+/* Notes what storing something came to. */
+void search_kept(struct search *, enum cache_result);
 /* Counts a rejected candidate. */
 void search_reject(struct search *, const struct candidate *);
 
@@ -78,8 +81,9 @@ void search_publish(struct search *, bool complete, struct tune_result *);
 
 /* ---- loop.c ---- */
 
-/* The whole search over a subject. As tune(). */
+/* The whole search over a subject, which `began` at that wall_seconds. As tune(); of `options`, seconds, seed and
+ * strategy are set. Leaves flops and peak of the result alone. */
 bool search_run(struct arena *, struct subject *, const struct tune_place *, const struct cache_key *,
-                struct cache *, const struct tune_options *, struct tune_result *, struct text *reason);
+                struct cache *, const struct tune_options *, double began, struct tune_result *, struct text *reason);
 
 #endif

@@ -250,10 +250,13 @@ static void candidate_child(void *context, void *result)
 			return;
 	}
 	static struct instance control;
-	if (!j->repetitions || !place_buffers(&c, &x, -1))
+	if (!j->repetitions)
 		return;
-	if (j->control && (!load(&c, &control, j->control, v->reason) || !place_buffers(&c, &control, -1)))
+	if (!place_buffers(&c, &x, -1) ||
+	    (j->control && (!load(&c, &control, j->control, v->reason) || !place_buffers(&c, &control, -1)))) {
+		fail(v, TRIAL_CRASH, "no memory to time it in");
 		return;
+	}
 	put_inputs(&x, SET_NORMAL);
 	alarm_in(2 * c.limits->seconds * (j->repetitions + 1));
 	run(&c, &x);

@@ -162,14 +162,14 @@ static void test_winners(void)
 	struct cache *c = cache_open(file("winners"));
 	struct cache_key k = key(64);
 	struct cache_found f[4];
-	ok(cache_put_winner(c, &k, "a", true) == CACHE_REFUSED, "no winner without a trial");
+	ok(cache_put_winner(c, &k, "a", true, true) == CACHE_REFUSED, "no winner without a trial");
 	struct cache_trial t = trial("a");
 	t.verified = false;
 	cache_put_trials(c, &k, 0, &t, 1);
-	ok(cache_put_winner(c, &k, "a", true) == CACHE_REFUSED, "nor with one that was not verified");
+	ok(cache_put_winner(c, &k, "a", true, true) == CACHE_REFUSED, "nor with one that was not verified");
 	t.verified = true;
 	cache_put_trials(c, &k, 0, &t, 1);
-	ok(cache_put_winner(c, &k, "a", false) == CACHE_OK, "a verified trial can win");
+	ok(cache_put_winner(c, &k, "a", false, false) == CACHE_OK, "a verified trial can win");
 	ok(cache_lookup(c, &arena, &k, f, 4) == 1 && f[0].rung == CACHE_EXACT && !strcmp(f[0].source, "a") &&
 	           !strcmp(f[0].shape, "H=8 N=64") && f[0].ratio == 1.25 && f[0].seconds == 0.5 && !f[0].complete,
 	   "and is found");
@@ -182,27 +182,27 @@ static void test_winners(void)
 	t = trial("b");
 	t.ratio = 1.1;
 	cache_put_trials(c, &k, 0, &t, 1);
-	ok(cache_put_winner(c, &k, "b", true) == CACHE_OK, "a complete search replaces an incomplete one");
+	ok(cache_put_winner(c, &k, "b", true, true) == CACHE_OK, "what was measured again and lost is replaced");
 	t = trial("c");
 	t.ratio = 1.05;
 	cache_put_trials(c, &k, 0, &t, 1);
-	ok(cache_put_winner(c, &k, "c", false) == CACHE_REFUSED, "an incomplete one replaces no better complete one");
+	ok(cache_put_winner(c, &k, "c", false, false) == CACHE_REFUSED, "a better one is not, unless it was");
 	t.ratio = 1.5;
 	cache_put_trials(c, &k, 0, &t, 1);
-	ok(cache_put_winner(c, &k, "c", false) == CACHE_OK, "but a worse one");
+	ok(cache_put_winner(c, &k, "c", false, false) == CACHE_OK, "a worse one always");
 
 	static const int64_t shapes[] = {4096, 128, 32};
 	for (int i = 0; i < 3; i++) {
 		struct cache_key other = key(shapes[i]);
 		const char *source = arena_printf(&arena, "n%d", (int)shapes[i]);
 		put(c, shapes[i], source);
-		cache_put_winner(c, &other, source, true);
+		cache_put_winner(c, &other, source, true, true);
 	}
 	struct cache_key arch = key(64), near = key(100), lost = key(100);
 	arch.env.hardware = "hw2";
 	t = trial("far");
 	cache_put_trials(c, &arch, 0, &t, 1);
-	cache_put_winner(c, &arch, "far", true);
+	cache_put_winner(c, &arch, "far", true, true);
 	int n = cache_lookup(c, &arena, &near, f, 4);
 	ok(n == 4 && f[0].rung == CACHE_NEAREST && !strcmp(f[0].shape, "H=8 N=128") &&
 	           !strcmp(f[1].shape, "H=8 N=64") && !strcmp(f[2].shape, "H=8 N=32") &&
@@ -234,7 +234,7 @@ static void test_artifacts(void)
 	void *bytes = NULL;
 	size_t size = 0;
 	put(c, 64, "a");
-	cache_put_winner(c, &k, "a", true);
+	cache_put_winner(c, &k, "a", true, true);
 	ok(cache_put_artifact(c, &k, "a", "code\0code", 9) == CACHE_OK, "code is kept");
 	ok(cache_get_artifact(c, &k, "a", &bytes, &size) == CACHE_OK && size == 9 && !memcmp(bytes, "code\0code", 9),
 	   "and comes back");
@@ -465,7 +465,7 @@ static int writer(const char *path, const char *who, int batches, int report)
 			t[j] = trial(arena_printf(&arena, "%s-%d-%d", who, i, j));
 		if (cache_put_trials(c, &k, 0, t, BATCH) != CACHE_OK)
 			return 1;
-		cache_put_winner(c, &k, t[0].source, true);
+		cache_put_winner(c, &k, t[0].source, true, true);
 		cache_put_artifact(c, &k, t[0].source, folder, sizeof folder);
 		if (report >= 0 && write(report, &i, sizeof i) != sizeof i)
 			return 2;
