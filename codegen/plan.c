@@ -159,6 +159,11 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	uint32_t reduced = q->reduced[0];
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
 		return false;
+	/* What is absent becomes a zero of operand a, so it must be told without the lanes; a local's sum over
+	 * fewer coordinates is left to a plain reduction. */
+	struct expr presence = cascade_presence(c, equation);
+	if (presence.id && (mentions(c, presence, lanes) || reduced != stream->index))
+		return false;
 	*out = (struct plan_contract){
 		.equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
 	if (!reads_local(all, stream, s.b)) {

@@ -297,14 +297,14 @@ static void build_after(struct builder *b, struct tile_block *code)
 		build_pointwise(b, code, b->stream->after.v[i], read_by_later_after(b, i));
 }
 
-/* Which cascade indices are ranges for the bounds: the tiled rows and the walked one. */
-static int ranged(const struct builder *b, uint32_t *index)
+/* Which cascade indices are ranges for the bounds: all but the tasks' single coordinates. */
+static int ranged(const struct builder *b, uint32_t **index)
 {
 	int n = 0;
-	if (b->plan->rows != NO_INDEX)
-		index[n++] = b->plan->rows;
-	if (b->plan->walked != NO_INDEX)
-		index[n++] = b->plan->walked;
+	*index = arena_new_array(b->arena, b->c->index.n, uint32_t);
+	for (uint32_t i = 0; i < b->c->index.n; i++)
+		if (!is_task(b->plan, i))
+			(*index)[n++] = i;
 	return n;
 }
 
@@ -330,8 +330,8 @@ static struct expr clip(struct builder *b, struct expr e, bool high)
 /* Everything that must hold for a tile to run without its predicates. */
 static struct expr full_condition(struct builder *b)
 {
-	uint32_t index[2];
-	int n = ranged(b, index);
+	uint32_t *index;
+	int n = ranged(b, &index);
 	struct expr all = expr_number(&b->c->pool, 1);
 	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
 		struct expr presence = build_presence(b, b->stream->carry.v[i].equation);
@@ -377,8 +377,8 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 static struct tile_statement build_walk(struct builder *b)
 {
 	struct expr_pool *p = b->p->pool;
-	uint32_t index[2];
-	int n = ranged(b, index);
+	uint32_t *index;
+	int n = ranged(b, &index);
 	struct range r = {NO_EXPR, NO_EXPR};
 	if (b->stream->present.id && b->sizes->sparsity == SPARSITY_BOUNDS)
 		r = bounds_of(b->c, b->stream->present, b->plan->walked, index, n);

@@ -369,7 +369,7 @@ static bool check_store(struct check *c, const struct tile_statement *s)
 	if (c->reads[n->symbol])
 		return fail(c, s, "%s is stored in the phase that reads it", t->name);
 	c->stores[n->symbol] = true;
-	return check_expression(c, s, s->expression, ALLOW_VALUE) && check_kind(c, s, t->dtype, s->expression);
+	return check_expression(c, s, s->expression, ALLOW_VALUE);
 }
 
 /* low(i) == number, in a conjunction, leaves one task along i. */
