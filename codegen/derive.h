@@ -1,0 +1,157 @@
+/* derive.h: what the files of streams_derive share (stream.c, derive_*.c); nobody else includes it.
+ *
+ * The cascade being worked on is a clone of the user's. derive_prepare.c brings it into a form where every
+ * reduction is over one index and no mean is left, and says of each equation what becomes of it.
+ * derive_fuse.c takes the streamed reductions in order and puts each into a group, the stream to be, using
+ * the modes of theory §2. derive_place.c picks the locals of each group, finds a home for whatever is left
+ * and writes the result.
+ */
+#ifndef ATTUNE_CODEGEN_DERIVE_H
+#define ATTUNE_CODEGEN_DERIVE_H
+
+#include "codegen/separate.h"
+#include "codegen/stream.h"
+
+enum { NO_GROUP = -1, EQUATIONS_LIMIT = 400, GROUPS_LIMIT = 48, INLINE_LIMIT = 300 };
+
+/* What becomes of an equation. */
+enum place {
+	PLACE_INLINE, /* a map: written out wherever it is read */
+	PLACE_LOCAL,  /* an inner contraction: computed in every tile that reads it, never in memory as a whole */
+	PLACE_CARRY,  /* a reduction over a group's streamed index */
+	PLACE_MAP,    /* a map in memory, made by a group of its own */
+};
+
+/* What is known of an equation beyond its text. */
+struct fact {
+	enum place place;
+	uint32_t origin;       /* tensor of the user's cascade it came from */
+	int group;             /* CARRY, MAP */
+	bool done;             /* CARRY: fused into its group */
+	struct expr presence;  /* as the prepared cascade has it; bodies may be inlined later */
+	struct expr inlined;   /* memo of derive_inlined */
+	uint64_t direct;       /* memo of derive_direct */
+	uint32_t stamp;        /* of that memo */
+	struct expr folded;    /* derive_local: an INLINE map in terms of smaller ones */
+	bool live;             /* derive_place: some output needs it */
+	uint32_t emitted;      /* derive_place: its position in the result plus one */
+};
+
+/* A stream to be. */
+struct group {
+	uint32_t index; /* NO_INDEX: maps only */
+	uint8_t nrow;
+	uint32_t row[MAX_RANKS];
+	VEC(struct carry) carry;  /* equation: of the working cascade */
+	VEC(uint32_t) map;        /* maps in memory; with an index, stored from inside the tile */
+	VEC(uint32_t) local;      /* derive_place */
+	VEC(uint32_t) after;
+	struct expr present;      /* derive_place: hull of the presence of what it computes */
+	uint64_t extra;           /* groups that must come first for `after` */
+};
+
+struct derivation {
+	struct arena *arena;
+	struct cascade *c;
+	const struct stream_options *options;
+	struct algebra algebra;
+	VEC(struct fact) fact; /* one an equation of c */
+	VEC(struct group) group;
+	VEC(struct rewrite) rewrite;
+	uint32_t stamp; /* moves whenever a group or equation changes */
+};
+
+/* derive_prepare.c */
+struct derivation *derive_prepare(struct arena *, const struct cascade *, const struct stream_options *);
+void derive_classify(struct derivation *);
+/* e with every PLACE_INLINE map written out. */
+struct expr derive_inlined(struct derivation *, struct expr e);
+/* Replaces index variables by expressions, all at once. */
+struct expr derive_substitute(struct cascade *, struct expr, int n, const uint32_t *from, const struct expr *to);
+/* The definition of what a READ reads, or NO_EQUATION. */
+uint32_t derive_definition(const struct cascade *, struct expr read);
+/* Does it read its tensor at the very variables that define it? */
+bool derive_identity(const struct cascade *, struct expr read);
+/* A local tensor with a fresh name and the shape of the equation's left side. */
+uint32_t derive_new_tensor(struct derivation *, const char *name, const struct equation *like);
+/* Appends the equation, defining such a tensor. */
+uint32_t derive_new_equation(struct derivation *, const char *name, struct equation, uint32_t origin);
+
+/* derive_fuse.c */
+void derive_fuse(struct derivation *);
+/* The groups an expression reads carries or maps of, through maps and locals. */
+uint64_t derive_direct(struct derivation *, struct expr);
+/* … and all those need in turn. */
+uint64_t derive_closure(struct derivation *, uint64_t groups);
+int derive_new_group(struct derivation *, uint32_t index, const uint32_t *row, int nrow);
+/* An expression as the user would write it: maps that were written out are named again. */
+const char *derive_spell(struct derivation *, struct expr);
+
+/* derive_modes.c: how one reduction joins the pass of a group it depends on. Nothing of the derivation changes
+ * until the plan is carried out. In a plan's expressions VALUE(k) stands for its accumulator k. */
+enum { PLAN_ACCUMULATORS = 8, PLAN_REWRITES = 8 };
+struct plan_term {
+	struct expr of, factor; /* of: VALUE or READ of a carry */
+};
+struct accumulator {
+	struct expr body, presence;
+	enum reduction reduce;
+	const char *suffix; /* of its tensor's name */
+	bool own;           /* needs none of the group's rows: a group of its own */
+	uint8_t nindex, terms;
+	uint32_t index[MAX_RANKS];
+	struct plan_term term[MAX_TERMS];
+};
+struct plan {
+	struct derivation *d;
+	int group;
+	uint32_t equation;
+	struct expr result; /* the reduction's value after the stream */
+	int n, nrewrite;
+	struct accumulator accumulator[PLAN_ACCUMULATORS];
+	struct rewrite rewrite[PLAN_REWRITES];
+	uint32_t on;          /* of a failure: the tensor depended on */
+	const char *why;      /* … and the sentence */
+};
+/* Fills plan->result and what it needs, or why there is none. d, group and equation are set. */
+bool derive_plan(struct plan *);
+
+/* Shared by derive_modes.c and derive_equiv.c. */
+struct expr plan_accumulate(struct plan *, struct accumulator);
+struct accumulator plan_new(const struct plan *, struct expr body, const char *suffix, bool running);
+/* e with every carry of the group, and every VALUE, replaced by its OLD. */
+struct expr plan_old(struct plan *, struct expr e);
+/* factor where something was accumulated before, else 0; false when that cannot be told. */
+bool plan_guard(struct plan *, struct expr *factor);
+void plan_note(struct plan *, enum mode, uint32_t carry, int accumulators, const char *reason);
+/* EQUIV over all `carries`. */
+bool plan_equiv(struct plan *, struct expr f, const uint32_t *carry, uint32_t carries, struct expr *result);
+
+bool derive_joinable(struct derivation *, uint64_t needs, int group);
+
+/* derive_local.c: names the parts of a tile that the bodies of a group share, and fills group.local. */
+void derive_fold_maps(struct derivation *);
+void derive_locals(struct derivation *, uint32_t group);
+
+/* derive_place.c */
+struct streams *derive_place(struct derivation *);
+struct streams *derive_unfused(struct derivation *);
+
+static inline bool index_in(const uint32_t *list, int n, uint32_t index)
+{
+	for (int i = 0; i < n; i++)
+		if (list[i] == index)
+			return true;
+	return false;
+}
+static inline bool index_subset(const uint32_t *a, int na, const uint32_t *b, int nb)
+{
+	for (int i = 0; i < na; i++)
+		if (!index_in(b, nb, a[i]))
+			return false;
+	return true;
+}
+/* The READs in e, those in coordinates too; the list is in the pool's arena. */
+uint32_t derive_reads(const struct expr_pool *, struct expr e, struct expr **list);
+
+#endif

@@ -1,0 +1,196 @@
+/* What becomes of each equation of the prepared cascade.
+ *
+ * A reduction whose result is larger than any one of its operands (S[n,m] from Q[n,d] and K[m,d]) and which a
+ * later reduction consumes is an inner contraction: it is computed again in every tile that needs it. Any
+ * other reduction is streamed. A map is written out where it is read, unless it is an operand of a
+ * contraction that would compute it many times over.
+ */
+#include "codegen/derive.h"
+
+static const struct expr_pool *pool(const struct derivation *d)
+{
+	return &d->c->pool;
+}
+
+static void store(struct derivation *d, uint32_t i)
+{
+	const struct equation *q = &d->c->equation.v[i];
+	struct fact *f = &d->fact.v[i];
+	if (d->group.n >= GROUPS_LIMIT)
+		return; /* streams_derive gives up on so many */
+	f->place = PLACE_MAP;
+	f->inlined = NO_EXPR;
+	f->group = derive_new_group(d, NO_INDEX, q->index, q->nindex);
+	vec_push(d->arena, &d->group.v[f->group].map, i);
+}
+
+/* An `else` asks whether what it reads is present: a map with a `where` of its own stays what it is. */
+static void store_where_asked(struct derivation *d, struct expr e)
+{
+	struct expr *node;
+	uint32_t n = expr_mentions(pool(d), e, OP_ELSE, 0) ? expr_nodes(pool(d), e, &node) : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct expr *read;
+		if (expr_at(pool(d), node[i])->op != OP_ELSE)
+			continue;
+		uint32_t reads = derive_reads(pool(d), expr_operand(pool(d), node[i], 0), &read);
+		for (uint32_t r = 0; r < reads; r++) {
+			uint32_t def = derive_definition(d->c, read[r]);
+			if (def != NO_EQUATION && d->fact.v[def].place == PLACE_INLINE &&
+			    d->c->equation.v[def].where.id)
+				store(d, def);
+		}
+	}
+}
+
+static bool mentions_all(const struct derivation *d, struct expr read, const struct equation *q)
+{
+	for (int i = 0; i < q->nindex; i++)
+		if (!expr_mentions(pool(d), read, OP_INDEX, q->index[i]))
+			return false;
+	return true;
+}
+
+/* No operand has all of its coordinates, and none is an inner contraction it sums along. */
+static bool grows(const struct derivation *d, const struct equation *q, struct expr body)
+{
+	struct expr *read;
+	uint32_t n = derive_reads(pool(d), body, &read);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t def = derive_definition(d->c, read[i]);
+		bool local = def != NO_EQUATION && d->fact.v[def].place == PLACE_LOCAL;
+		if (local ? expr_mentions(pool(d), read[i], OP_INDEX, q->reduced[0]) : mentions_all(d, read[i], q))
+			return false;
+	}
+	return n > 0;
+}
+
+/* The indices that a reader of T has and T has not are its last ones: then a traversal for the others needs each
+ * element of T once. */
+static bool prefix(const struct equation *t, const struct equation *reader)
+{
+	bool ended = false;
+	for (int i = 0; i < reader->nindex; i++) {
+		bool has = index_in(t->index, t->nindex, reader->index[i]);
+		if (has && ended)
+			return false;
+		ended |= !has;
+	}
+	return true;
+}
+
+/* Some reduction sums along the result, and every reader reads it in step. `body`, `where`: inlined, by equation. */
+static bool consumed(const struct derivation *d, uint32_t i, const struct expr *body, const struct expr *where)
+{
+	const struct equation *t = &d->c->equation.v[i];
+	bool along = false;
+	for (uint32_t r = i + 1; r < d->c->equation.n; r++) {
+		const struct equation *q = &d->c->equation.v[r];
+		struct expr *read;
+		bool reads = false;
+		if (expr_mentions(pool(d), where[r], OP_READ, t->tensor))
+			return false;
+		if (!expr_mentions(pool(d), body[r], OP_READ, t->tensor))
+			continue;
+		uint32_t n = derive_reads(pool(d), body[r], &read);
+		for (uint32_t k = 0; k < n; k++) {
+			if (expr_at(pool(d), read[k])->symbol != t->tensor)
+				continue;
+			if (!derive_identity(d->c, read[k]))
+				return false;
+			reads = true;
+		}
+		if (!reads)
+			continue;
+		if (d->fact.v[r].place == PLACE_MAP)
+			return false;
+		if (q->reduce == REDUCE_NONE)
+			continue;
+		if (q->nreduced == 1 && index_in(t->index, t->nindex, q->reduced[0])) {
+			along = true;
+			if (!prefix(t, q))
+				return false;
+		}
+	}
+	return along;
+}
+
+/* Worth keeping in memory when it would be computed many times: more than a product or two. */
+static bool costly(const struct derivation *d, struct expr e)
+{
+	struct expr *node;
+	uint32_t n = expr_nodes(pool(d), e, &node), reads = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *o = expr_at(pool(d), node[i]);
+		if (o->op == OP_READ) {
+			reads++;
+			for (int k = 0; k < o->count; k++)
+				if (expr_at(pool(d), expr_operand(pool(d), node[i], k))->op != OP_INDEX)
+					return true;
+		} else if (o->kind == KIND_REAL && o->count && o->op != OP_ADD && o->op != OP_SUB &&
+		           o->op != OP_MUL && o->op != OP_NEG && o->op != OP_SELECT && o->op != OP_CAST) {
+			return true;
+		}
+	}
+	return reads > 2;
+}
+
+/* Keeps in memory the maps among the operands of reduction r that it would compute again for every
+ * coordinate they lack. */
+static void store_operands(struct derivation *d, uint32_t r, struct expr e)
+{
+	const struct equation q = d->c->equation.v[r];
+	struct expr *read;
+	uint32_t n = derive_reads(pool(d), e, &read);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t def = derive_definition(d->c, read[i]);
+		if (def == NO_EQUATION || d->fact.v[def].place != PLACE_INLINE)
+			continue;
+		const struct equation z = d->c->equation.v[def];
+		struct expr body = derive_inlined(d, z.body), *inner;
+		uint32_t m = derive_reads(pool(d), body, &inner);
+		bool keep = index_in(z.index, z.nindex, q.reduced[0]) && costly(d, body) &&
+		            !index_subset(q.index, q.nindex, z.index, z.nindex);
+		for (uint32_t k = 0; k < m; k++) {
+			uint32_t of = derive_definition(d->c, inner[k]);
+			if (of != NO_EQUATION && (d->fact.v[of].place == PLACE_LOCAL ||
+			                          (d->fact.v[of].place == PLACE_CARRY && d->fact.v[r].place != PLACE_LOCAL)))
+				keep = false;
+		}
+		if (keep)
+			store(d, def);
+		else
+			store_operands(d, r, z.body);
+	}
+}
+
+void derive_classify(struct derivation *d)
+{
+	uint32_t n = d->c->equation.n;
+	struct expr *body = arena_new_array(d->arena, n, struct expr), *list;
+	struct expr *where = arena_new_array(d->arena, n, struct expr);
+	for (uint32_t i = 0; i < n; i++)
+		d->fact.v[i].place = d->c->equation.v[i].reduce ? PLACE_CARRY : PLACE_INLINE;
+	for (uint32_t i = 0; i < n; i++)
+		store_where_asked(d, d->c->equation.v[i].body);
+	for (uint32_t i = 0; i < n; i++) {
+		body[i] = derive_inlined(d, d->c->equation.v[i].body);
+		where[i] = derive_inlined(d, d->c->equation.v[i].where);
+		if (d->fact.v[i].place == PLACE_INLINE) {
+			d->fact.v[i].inlined = body[i];
+			if (expr_nodes(pool(d), body[i], &list) > INLINE_LIMIT)
+				store(d, i);
+		}
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct equation *q = &d->c->equation.v[i];
+		if (d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex && grows(d, q, body[i]) &&
+		    consumed(d, i, body, where))
+			d->fact.v[i].place = PLACE_LOCAL;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		if (d->c->equation.v[i].nreduced == 1)
+			store_operands(d, i, d->c->equation.v[i].body);
+	for (uint32_t i = 0; i < n; i++)
+		d->fact.v[i].inlined = NO_EXPR;
+}
