@@ -40,7 +40,7 @@ struct rewrite {
 	struct span span;
 };
 
-/* T' = Σ factor · (carried tensor so far) ⊕ reduction over the tile. In `factor`, OLD(READ c) is carry c
+/* T' = Σ factor · (carried tensor before this tile) ⊕ reduction over the tile. In `factor`, OLD(READ c) is carry c
  * before this tile and READ c after it. A factor that is no number is never evaluated to NaN: it is
  * wrapped so that it is 0 where nothing was accumulated yet. */
 enum { MAX_TERMS = 4 };
@@ -59,9 +59,10 @@ struct carry {
 #define NO_INDEX UINT32_MAX
 struct stream {
 	uint32_t index; /* the streamed index; NO_INDEX: no reduction is streamed, `after` is all there is */
-	VEC(uint32_t) row;            /* index variables every carry has: the coordinates of one traversal */
-	VEC(uint32_t) local;          /* equations, in order; those that are outputs or read by a later stream
-	                                 are stored from inside the tile */
+	VEC(uint32_t) row;            /* index variables every carry has: the coordinates of one traversal. Without a
+	                                 carry: those of the maps or local outputs, the innermost left out */
+	VEC(uint32_t) local;          /* equations, in order; inner contractions and maps, which may read running
+	                                 values of carries. Those that are outputs are stored from inside the tile */
 	VEC(struct carry) carry;      /* in order: a carry may read running values of earlier ones only */
 	VEC(uint32_t) after;          /* equations over finished carries, in order */
 	struct expr present;          /* hull of the presence of all carries: outside it a tile does nothing */
