@@ -80,12 +80,15 @@ $(BUILD)/tests/npy_test: $(BUILD)/cli/npy.o
 check: all $(TESTS)
 	ATTUNE=$(BUILD)/attune BUILD=$(BUILD) prove -j2 --timer --exec '' $(TESTS) $(wildcard tests/*.t)
 
+golden: $(BUILD)/tests/parse_test
+	$(BUILD)/tests/parse_test golden
+
 deps:
 	scripts/deps
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check deps clean
+.PHONY: all lib check golden deps clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

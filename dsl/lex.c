@@ -10,6 +10,7 @@ struct scan {
 	const char *s;
 	uint32_t at, size;
 	enum lex_mode mode;
+	bool bad; /* since the last token */
 	/* LEX_STATEMENTS */
 	uint32_t statement; /* indent of the statement's first line */
 	uint32_t open;      /* brackets not yet closed in it */
@@ -33,9 +34,9 @@ static const char *const symbols[] = {"==", "!=", "<=", ">=", ":=", "//", "->", 
 /* Symbols after which, or before which, a statement cannot end. */
 static bool is_infix(const struct token *t)
 {
-	static const uint16_t infix[] = {'+', '-', '*', '/', '%', '<', '>', '=', ',', ';',
+	static const uint16_t infix[] = {'+', '-', '*', '/', '%', '<', '>', '=', ',', ';', ':',
 	                                 SYMBOL('=', '='), SYMBOL('!', '='), SYMBOL('<', '='),
-	                                 SYMBOL('>', '='), SYMBOL(':', '='), SYMBOL('/', '/')};
+	                                 SYMBOL('>', '='), SYMBOL(':', '=')};
 	static const char *const words[] = {"where", "else", "and", "or"};
 	if (t->kind == TOKEN_SYMBOL)
 		for (size_t i = 0; i < sizeof infix / sizeof *infix; i++)
@@ -109,21 +110,14 @@ static struct token number(struct scan *c)
 				at++;
 		}
 	}
-	/* 3x, 1e, 2.: not numbers, and better said here than as two tokens. */
-	uint32_t end = at;
-	while (end < c->size && (is_letter(c->s[end]) || is_digit(c->s[end])))
-		end++;
-	t.span.end = end;
+	t.span.end = at;
 	char *text = arena_strndup(c->l->arena, c->s + c->at, at - c->at);
 	t.number = strtod(text, NULL);
-	if (end != at) {
-		diag_error(c->l->diags, t.span, "'%.*s' is not a number", (int)(end - c->at), c->s + c->at);
-		diag_help(c->l->diags, "a product is written with '*': %s * %.*s", text, (int)(end - at), c->s + at);
-	} else if (isinf(t.number)) {
+	if (isinf(t.number)) {
 		diag_error(c->l->diags, t.span, "the number '%s' is too large", text);
 		t.number = 0;
 	}
-	c->at = end;
+	c->at = at;
 	return t;
 }
 
@@ -136,6 +130,21 @@ static struct token name(struct scan *c)
 	t.name = arena_strndup(c->l->arena, c->s + c->at, at - c->at);
 	c->at = at;
 	return t;
+}
+
+/* 3x: said here, and then a '*' stands between them. */
+static void product(struct scan *c, struct token number)
+{
+	uint32_t end = c->at;
+	while (end < c->size && (is_letter(c->s[end]) || is_digit(c->s[end])))
+		end++;
+	if (end == c->at)
+		return;
+	struct span span = {number.span.begin, end};
+	diag_error(c->l->diags, span, "'%.*s' is not a number", (int)(end - span.begin), c->s + span.begin);
+	diag_help(c->l->diags, "a product is written with '*': %.*s * %.*s", (int)(c->at - span.begin),
+	          c->s + span.begin, (int)(end - c->at), c->s + c->at);
+	push(c, (struct token){.kind = TOKEN_SYMBOL, .symbol = '*', .span = {c->at, end}});
 }
 
 /* The bytes of one character in UTF-8, so that a message shows it whole. */
@@ -158,6 +167,7 @@ static bool bad(struct scan *c)
 	else
 		diag_error(c->l->diags, span, "the character '%.*s' has no meaning here", (int)n, c->s + c->at);
 	c->at += n;
+	c->bad = true;
 	return false;
 }
 
@@ -204,12 +214,16 @@ static void scan(struct scan *c)
 				c->at++;
 		} else if (token(c, &t)) {
 			t.first = first;
+			t.after_bad = c->bad;
+			c->bad = false;
 			t.indent = indent;
 			first = false;
 			push(c, t);
+			if (t.kind == TOKEN_NUMBER)
+				product(c, t);
 		}
 	}
-	push(c, (struct token){.kind = TOKEN_END, .first = true, .span = {c->size, c->size + 1}});
+	push(c, (struct token){.kind = TOKEN_END, .first = true, .after_bad = c->bad, .span = {c->size, c->size + 1}});
 }
 
 void lexer_init(struct lexer *l, struct arena *a, const char *source, size_t size, enum lex_mode mode,
@@ -264,6 +278,8 @@ bool lexer_take_word(struct lexer *l, const char *word)
 bool lexer_expected(struct lexer *l, const char *what)
 {
 	const struct token *t = lexer_peek(l);
+	if (t->after_bad)
+		return false;
 	switch (t->kind) {
 	case TOKEN_END: return diag_error(l->diags, t->span, "expected %s, but the text ends here", what);
 	case TOKEN_NEWLINE: return diag_error(l->diags, t->span, "expected %s, but the line ends here", what);

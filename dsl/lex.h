@@ -22,6 +22,7 @@ enum token_kind { TOKEN_END, TOKEN_NEWLINE, TOKEN_NAME, TOKEN_NUMBER, TOKEN_SYMB
 struct token {
 	uint8_t kind;
 	bool first;      /* of its line */
+	bool after_bad;  /* bytes before it belonged to no token, and were told of */
 	uint16_t symbol; /* SYMBOL */
 	uint32_t indent; /* of its line: bytes of white space */
 	struct span span;
@@ -66,6 +67,7 @@ const char *lexer_expect_name(struct lexer *, const char *what);
 bool lexer_expect_number(struct lexer *, double *);
 /* A NEWLINE or the END, which stays. */
 bool lexer_expect_line_end(struct lexer *);
+/* Says so, unless what is there instead follows bytes that were told of; false. */
 bool lexer_expected(struct lexer *, const char *what);
 
 /* To the beginning of the next line (LEX_LINES) or statement. */

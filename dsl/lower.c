@@ -293,13 +293,20 @@ static void declare_lost(struct lower *w)
 	for (uint32_t i = 0; i < w->file->lost.n; i++) {
 		char *s = arena_strdup(w->arena, w->file->lost.v[i]);
 		name_add(w, s, NAME_LOST, 0, (struct span){0});
-		const struct name *n = name_find(w, s);
-		if (n && n->kind == NAME_TENSOR)
-			w->tensor.v[n->id].defined = true;
 		s = arena_strdup(w->arena, s);
 		for (char *c = s; *c; c++)
 			*c = (char)tolower((unsigned char)*c);
 		name_add(w, s, NAME_LOST, 0, (struct span){0});
+	}
+}
+
+/* An output whose equation had a syntax error is not without one. */
+static void define_lost(struct lower *w)
+{
+	for (uint32_t i = 0; i < w->file->lost.n; i++) {
+		const struct name *n = name_find(w, w->file->lost.v[i]);
+		if (n && n->kind == NAME_TENSOR)
+			w->tensor.v[n->id].defined = true;
 	}
 }
 
@@ -490,8 +497,9 @@ struct cascade *cascade_parse(struct arena *arena, const char *source, size_t si
 	lexer_init(&l, arena, source, size, LEX_STATEMENTS, diags);
 	w.file = ast_parse(&l);
 	read_prelude(&w);
-	declare(&w);
 	declare_lost(&w);
+	declare(&w);
+	define_lost(&w);
 	for (uint32_t i = 0; i < w.template.n; i++)
 		if (!w.template.v[i].prelude)
 			template_check(&w, &w.template.v[i]);

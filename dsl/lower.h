@@ -35,6 +35,7 @@ struct name {
 	struct expr value; /* PARAM; NO_EXPR when it failed */
 	struct span span;
 	bool used;
+	bool claimed; /* by another declaration too, which was told of */
 };
 
 /* What is known of an expression beside itself. */

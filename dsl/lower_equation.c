@@ -417,7 +417,8 @@ static void define(struct work *k)
 		return;
 	f->broken = false;
 	bool spans_body = (fact_of(w, q.body).free & ~k->r.set) == k->on_left;
-	if (t->role == ROLE_LOCAL && !q.where.id && spans_body && expr_at(&w->c->pool, q.body)->op != OP_READ)
+	bool copy = !q.reduce && expr_at(&w->c->pool, q.body)->op == OP_READ;
+	if (t->role == ROLE_LOCAL && !q.where.id && spans_body && !copy)
 		vec_push(w->arena, &w->shared, (struct shared){q.body, q.reduce, k->r.set, k->tensor});
 }
 
@@ -446,6 +447,8 @@ static void lower_one(struct work *k)
 	if (summed && explicit) {
 		diag_error(w->diags, k->right->span, "index '%s' is neither on the left nor in '%s[…]'",
 		           index_name(k, lowest(summed)), k->right->name);
+		diag_help(w->diags, "put it in the brackets, or write the sum around it: sum[%s](%s[…](…))",
+		          index_name(k, lowest(summed)), k->right->name);
 		return;
 	}
 	if (explicit ? !check_explicit(k) : summed ? !sum_implicitly(k, summed) : false)

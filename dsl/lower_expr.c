@@ -191,6 +191,8 @@ static bool find_tensor(const struct env *env, const struct ast *a, uint32_t *t)
 	struct name *n = name_find(w, a->name);
 	if (!n || n->kind == NAME_LOST)
 		return unknown_value(env, a->name, a->name_span).id;
+	if (n->kind != NAME_TENSOR && n->claimed)
+		return false;
 	if (n->kind != NAME_TENSOR) {
 		static const char *const kinds[] = {"a rank", "an index", "a param"};
 		return fail(env, a->span, "'%s' is %s, not a tensor", a->name, kinds[n->kind]).id;

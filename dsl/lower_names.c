@@ -33,16 +33,22 @@ static const char *what(const struct lower *w, const struct name *n)
 
 struct name *name_add(struct lower *w, const char *s, enum name_kind kind, uint32_t id, struct span span)
 {
-	const struct name *old = name_find(w, s);
+	struct name *old = name_find(w, s);
+	struct name name = {.text = s, .kind = kind, .id = id, .span = span};
 	if (old && kind != NAME_LOST && old->kind != NAME_LOST) {
 		diag_error(w->diags, span, "'%s' is already %s", s, what(w, old));
+		old->claimed = true;
 		if (old->kind == NAME_INDEX && expr_at(&w->c->pool, w->c->index.v[old->id].extent)->op == OP_EXTENT)
 			diag_help(w->diags, "it walks rank %s; use another name",
 			          w->c->rank.v[w->c->index.v[old->id].rank].name);
 		return NULL;
 	}
-	if (old)
+	if (old && kind == NAME_LOST)
 		return NULL;
+	if (old) {
+		*old = name;
+		return old;
+	}
 	if (w->name.n >= w->slots / 2) {
 		w->slots = w->slots ? 2 * w->slots : 64;
 		w->slot = arena_new_array(w->arena, w->slots, uint32_t);
@@ -50,7 +56,7 @@ struct name *name_add(struct lower *w, const char *s, enum name_kind kind, uint3
 			*slot_of(w, w->name.v[i].text) = i + 1;
 	}
 	uint32_t *slot = slot_of(w, s);
-	vec_push(w->arena, &w->name, (struct name){.text = s, .kind = kind, .id = id, .span = span});
+	vec_push(w->arena, &w->name, name);
 	*slot = w->name.n;
 	return &w->name.v[w->name.n - 1];
 }

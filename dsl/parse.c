@@ -280,6 +280,21 @@ static bool parse_listed(struct lexer *l, struct statement *s, enum statement_ki
 	return parse_names(l, s, what, true);
 }
 
+/* The end of a statement, or what may have been meant by what stands there. */
+static bool expect_end(struct lexer *l)
+{
+	const struct token *t = lexer_peek(l);
+	if (lexer_expect_line_end(l))
+		return true;
+	if (t->after_bad || t->kind != TOKEN_SYMBOL)
+		return false;
+	if (t->symbol == '^')
+		diag_help(l->diags, "a power is written pow(x, y)");
+	if (t->symbol == '&' || t->symbol == '|')
+		diag_help(l->diags, "write '%s'", t->symbol == '&' ? "and" : "or");
+	return false;
+}
+
 /* Which keyword begins the statement, or NULL: an equation, or nothing known. */
 static const char *keyword(const struct lexer *l)
 {
@@ -327,7 +342,7 @@ static bool parse_statement(struct lexer *l, struct ast_file *f, struct statemen
 		s->kind = STATEMENT_EQUATION;
 		vec_push(l->arena, &s->line, e);
 		s->span = e.span;
-		return lexer_expect_line_end(l);
+		return expect_end(l);
 	}
 	lexer_next(l);
 	if (!strcmp(word, "in") || !strcmp(word, "out"))
@@ -347,7 +362,7 @@ static bool parse_statement(struct lexer *l, struct ast_file *f, struct statemen
 	else
 		good = parse_template(l, s, *word == 'd');
 	s->span = (struct span){begin, lexer_end(l)};
-	return good && lexer_expect_line_end(l);
+	return good && expect_end(l);
 }
 
 /* The names on the left of '=', or all of them. */
