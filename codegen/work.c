@@ -51,9 +51,9 @@ static double evaluate(const struct sample *s, const struct expr *node, uint32_t
 }
 
 /* The share of a box that a predicate keeps. */
-static double share(struct cascade *c, struct expr predicate, const uint32_t *index, int n)
+static double share(struct cascade *c, struct expr predicate, const uint32_t *all, int nall)
 {
-	enum { POINTS = 1 << 14 };
+	enum { POINTS = 1 << 17 };
 	struct expr *node;
 	uint32_t nodes = expr_nodes(&c->pool, predicate, &node);
 	struct sample s = {
@@ -65,6 +65,11 @@ static double share(struct cascade *c, struct expr predicate, const uint32_t *in
 	double *coordinate = (double *)s.coordinate, kept = 0;
 	/* Additive recurrence by powers of the inverse of the root of x^(n+1) = x + 1 (Roberts 2018): evenly
 	 * spread in any number of dimensions. */
+	uint32_t index[MAX_RANKS + MAX_REDUCED]; /* those that matter: fewer dimensions, denser points */
+	int n = 0;
+	for (int i = 0; i < nall; i++)
+		if (expr_mentions(&c->pool, predicate, OP_INDEX, all[i]))
+			index[n++] = all[i];
 	double root = 2;
 	for (int i = 0; i < 60; i++)
 		root = pow(1 + root, 1.0 / (n + 1));
@@ -81,6 +86,41 @@ static double share(struct cascade *c, struct expr predicate, const uint32_t *in
 		kept += isnan(present) || present != 0;
 	}
 	return kept / POINTS;
+}
+
+/* Where somebody reads the result of equation q: a predicate over its own index variables. NO_EXPR:
+ * everywhere, also when it is read in a way that is not seen through. A `where` on a score stands in an
+ * equation of its own, after the product that it makes needless elsewhere. */
+static struct expr wanted(struct cascade *c, uint32_t q)
+{
+	struct equation e = c->equation.v[q];
+	if (c->tensor.v[e.tensor].role != ROLE_LOCAL)
+		return NO_EXPR;
+	struct expr any = NO_EXPR;
+	struct expr here = cascade_read(c, e.tensor, e.index, e.nindex);
+	for (uint32_t r = 0; r < c->equation.n; r++) {
+		if (!expr_mentions(&c->pool, c->equation.v[r].body, OP_READ, e.tensor))
+			continue;
+		struct expr *node, present = cascade_presence(c, r);
+		uint32_t n = expr_nodes(&c->pool, c->equation.v[r].body, &node);
+		for (uint32_t i = 0; i < n; i++) {
+			const struct expr_node *x = expr_at(&c->pool, node[i]);
+			if (x->op == OP_READ && x->symbol == e.tensor && !expr_same(node[i], here))
+				return NO_EXPR;
+		}
+		if (!present.id)
+			return NO_EXPR;
+		any = any.id ? expr2(&c->pool, OP_OR, any, present) : present;
+	}
+	/* A reader with more coordinates wants an element if it does at any of them. */
+	for (uint32_t i = 0; i < c->index.n && any.id; i++) {
+		bool own = false;
+		for (int k = 0; k < e.nindex; k++)
+			own |= e.index[k] == i;
+		if (!own && expr_mentions(&c->pool, any, OP_INDEX, i))
+			return NO_EXPR;
+	}
+	return any;
 }
 
 double cascade_flops(struct cascade *c)
@@ -102,8 +142,8 @@ double cascade_flops(struct cascade *c)
 			cascade_extent(c, c->index.v[index[i]].extent, &extent);
 			points *= (double)extent;
 		}
-		struct expr present = cascade_presence(c, q);
-		e = &c->equation.v[q];
+		struct expr present = cascade_presence(c, q), read = wanted(c, q);
+		present = !present.id ? read : !read.id ? present : expr2(&c->pool, OP_AND, present, read);
 		flops += 2 * points * (present.id && points > 0 ? share(c, present, index, n) : 1);
 	}
 	return flops;

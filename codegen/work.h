@@ -4,9 +4,9 @@
 
 #include "dsl/cascade.h"
 
-/* Useful floating-point work of a bound cascade: two for every present element of every sum of products, the
- * usual count that shares of a machine's peak refer to. What a predicate keeps of a range is found by a fixed,
- * evenly spread sample, to about a thousandth; what depends on the data of a tensor counts as present. */
+/* Useful floating-point work of a bound cascade: two for every element of every sum of products that is present
+ * and wanted by a reader, the usual count that shares of a machine's peak refer to. What a predicate keeps of a range is found by a fixed,
+ * evenly spread sample, good to about a thousandth of the range; what depends on the data of a tensor counts as present. */
 double cascade_flops(struct cascade *);
 
 #endif
