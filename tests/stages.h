@@ -55,8 +55,8 @@ static void stages_fill(struct stages *s, uint32_t t)
 	}
 }
 
-/* Difference in units of the largest finite magnitude expected; infinite when one is a NaN or misses an
- * infinity. */
+/* Difference in units of the largest finite magnitude expected; infinite when one misses an infinity or a NaN
+ * of the other. */
 static double stages_apart(const double *expected, const double *got, int64_t n)
 {
 	double scale = 1, most = 0;
@@ -64,7 +64,8 @@ static double stages_apart(const double *expected, const double *got, int64_t n)
 		if (isfinite(expected[i]))
 			scale = fmax(scale, fabs(expected[i]));
 	for (int64_t i = 0; i < n; i++) {
-		double d = expected[i] == got[i] ? 0 : fabs(expected[i] - got[i]) / scale;
+		bool same = expected[i] == got[i] || (isnan(expected[i]) && isnan(got[i]));
+		double d = same ? 0 : fabs(expected[i] - got[i]) / scale;
 		most = d <= most ? most : isnan(d) ? (double)INFINITY : d;
 	}
 	return most;

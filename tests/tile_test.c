@@ -367,6 +367,43 @@ static void mutilated(void)
 	arena_free(&a);
 }
 
+/* Parses, checks and runs with the n-th allocation failing; true when there was no n-th. */
+static bool starved(const char *source, uint64_t n)
+{
+	struct arena a;
+	jmp_buf env;
+	volatile bool finished = false;
+	arena_init(&a);
+	a.fail_at = n;
+	if (ARENA_TRY(&a, &env)) {
+		struct text errors, reason;
+		struct tile_program *p = parse(&a, source, &errors);
+		double *tensor[8] = {0};
+		text_init(&reason, &a);
+		for (uint32_t t = 0; p && t < p->tensor.n; t++)
+			tensor[t] = filled(&a, 1 << 10, 1);
+		finished = p && tile_run(&a, p, tensor, false, &reason);
+	}
+	arena_free(&a);
+	return finished;
+}
+
+static void out_of_memory(void)
+{
+	struct arena a;
+	jmp_buf env;
+	volatile uint64_t n = 1;
+	arena_init(&a);
+	if (ARENA_TRY(&a, &env)) {
+		struct text whole = attention_text(&a, (struct shape){3, 5, 2, 2, 1, 1000});
+		while (n < 20000 && !starved(whole.s, n))
+			n += 1 + n / 64;
+	}
+	ok(n > 500 && n < 20000, "an allocation that fails anywhere ends the work, no more (about %llu of them)",
+	   (unsigned long long)n);
+	arena_free(&a);
+}
+
 int main(void)
 {
 	static const struct shape shapes[] = {
@@ -379,5 +416,6 @@ int main(void)
 	refuse();
 	misspelled();
 	mutilated();
+	out_of_memory();
 	return tap_done();
 }

@@ -1,0 +1,99 @@
+/* stages_test.c: every example through every stage, on ragged shapes and many schedules. */
+#include <glob.h>
+#include <stdio.h>
+
+#include "dsl/parse.h"
+#include "tests/stages.h"
+#include "tests/tap.h"
+
+struct shape {
+	int64_t n, m, d;
+	int points; /* random schedules */
+};
+
+static const struct shape shapes[] = {
+	{63, 200, 64, 3}, {200, 63, 60, 2}, {63, 63, 128, 2}, {1, 200, 64, 4},
+	{200, 1, 60, 4},  {1, 1, 128, 8},   {17, 40, 8, 20},
+};
+
+static char *whole_file(struct arena *a, const char *path, size_t *size)
+{
+	FILE *f = fopen(path, "rb");
+	char *s = arena_alloc(a, SOURCE_LIMIT);
+	*size = f ? fread(s, 1, SOURCE_LIMIT - 1, f) : 0;
+	if (f)
+		fclose(f);
+	return s;
+}
+
+/* Queries by N, keys by M, whatever is contracted or kept by D; few batches and heads. */
+static int64_t extent_of(const char *rank, const struct shape *s)
+{
+	switch (*rank) {
+	case 'B': return 1;
+	case 'H': return 4;
+	case 'N':
+	case 'T': return s->n;
+	case 'M': return s->m;
+	default: return s->d;
+	}
+}
+
+static void try_shape(const char *path, const struct shape *shape)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	a.limit = (size_t)2 << 30;
+	if (!ARENA_TRY(&a, &env)) {
+		ok(false, "%s: memory", path);
+		arena_free(&a);
+		return;
+	}
+	size_t size;
+	char *source = whole_file(&a, path, &size);
+	struct diags d;
+	struct text errors;
+	text_init(&errors, &a);
+	diags_init(&d, &a, path, source, size);
+	struct cascade *c = cascade_parse(&a, source, size, NULL, 0, &d);
+	if (!c) {
+		diags_print(&d, &errors);
+		ok(false, "%s parses: %s", path, errors.s);
+		arena_free(&a);
+		return;
+	}
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		if (c->rank.v[i].extent == NOT_BOUND)
+			c->rank.v[i].extent = extent_of(c->rank.v[i].name, shape);
+	struct stages s;
+	bool good = stages_begin(&s, &a, c, 1);
+	struct schedule schedule;
+	for (int i = 0; good && i < shape->points + 2; i++) {
+		enum isa isa = (enum isa)(i % ISAS);
+		schedule = i == 0   ? schedule_default(s.problem, ISA_AVX512)
+		           : i == 1 ? schedule_naive(s.problem, ISA_AVX512)
+		                    : stages_random(&s, isa);
+		good = stages_schedule(&s, &schedule);
+		if (!good) {
+			schedule_print(s.problem, &schedule, &errors);
+			printf("# with the schedule\n%s", errors.s);
+		}
+	}
+	ok(good, "%s N %d M %d D %d: all stages agree on %d schedules %s", path, (int)shape->n, (int)shape->m,
+	   (int)shape->d, shape->points + 2, s.fault.s);
+	arena_free(&a);
+}
+
+int main(void)
+{
+	glob_t files;
+	size_t count = glob("examples/*.att", 0, NULL, &files) ? 0 : files.gl_pathc;
+	ok(count >= 9, "%zu examples", count);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+			try_shape(files.gl_pathv[i], &shapes[k]);
+	if (count)
+		globfree(&files);
+	return tap_done();
+}
