@@ -35,7 +35,7 @@ struct options {
 	struct bindings rank, param;
 	struct pairs input, type;
 	struct words output; /* -o: TENSOR=FILE or a folder */
-	const char *schedule, *stage, *target, *isa, *strategy, *name, *cache;
+	const char *schedule, *stage, *target, *isa, *strategy, *record, *name, *cache;
 	double budget; /* seconds */
 	int threads, evaluations, rounds;
 	uint64_t seed;

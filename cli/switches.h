@@ -16,6 +16,7 @@ SWITCH(0,   "budget",   "TIME",        SECONDS,  budget,      FOR(TUNE), "how lo
 SWITCH(0,   "evaluations", "N",        COUNT,    evaluations, FOR(TUNE) | FOR(REPLAY), "how many candidates to measure at most; default no limit, 128 in a replay")
 SWITCH(0,   "seed",     "N",           SEED,     seed,        FOR(TUNE) | FOR(REPLAY), "of the search; default 1")
 SWITCH(0,   "strategy", "NAME",        TEXT,     strategy,    FOR(TUNE) | FOR(REPLAY), "genetic, random or exhaustive; default genetic")
+SWITCH(0,   "record",   "FILE",        TEXT,     record,      FOR(TUNE), "write every candidate and its time, for 'attune replay'")
 SWITCH(0,   "rounds",   "N",           COUNT,    rounds,      FOR(BENCH), "interleaved rounds; default 11")
 SWITCH(0,   "name",     "NAME",        TEXT,     name,        FOR(BUILD), "of files and function; default the kernel's name")
 SWITCH(0,   "threads",  "N",           COUNT,    threads,     COMPILES, "threads a kernel may use; default all usable cores")

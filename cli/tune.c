@@ -1,6 +1,7 @@
 /* attune tune: a search with a line of progress, stopped but not lost by an interrupt. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ static void on_signal(int signal)
 }
 
 struct screen {
+	FILE *record; /* or NULL */
 	bool terminal;
 	double next; /* seconds: when the next plain line is due */
 	double best;
@@ -38,6 +40,20 @@ static void show_progress(void *user, const struct attune_progress *p)
 	        s->terminal ? "\r\033[K" : "", p->activity, best, p->ratio > 0 ? p->ratio : 1, p->evaluated,
 	        p->reused, p->rejected, left > 0 ? left : 0, s->terminal ? "" : "\n");
 	fflush(stderr);
+}
+
+static void write_record(void *user, const char *line)
+{
+	struct screen *s = user;
+	size_t n = strlen(line);
+	fprintf(s->record, "%s%s", line, n && line[n - 1] == '\n' ? "" : "\n");
+}
+
+/* 0, or an exit status after saying what is wrong with the file. */
+static int close_record(FILE *f, const char *path)
+{
+	bool bad = ferror(f);
+	return fclose(f) || bad ? complain_of(ATTUNE_SYSTEM, "%s: %s", path, strerror(errno)) : 0;
 }
 
 static int print_result(const struct attune_tune_result *r, bool json)
@@ -86,38 +102,48 @@ static int print_result(const struct attune_tune_result *r, bool json)
 	return 0;
 }
 
+static int search(struct attune_program *program, const struct options *o, FILE *record)
+{
+	struct screen screen = {.record = record, .terminal = isatty(STDERR_FILENO), .best = 1e300};
+	struct attune_tune_options options = {
+	        .seconds = o->budget,
+	        .evaluations = o->evaluations,
+	        .seed = o->seed,
+	        .strategy = o->strategy,
+	        .progress = show_progress,
+	        .record = record ? write_record : NULL,
+	        .user = &screen,
+	        .cancel = &interrupted,
+	};
+	struct attune_tune_result result;
+	struct attune_error error;
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	enum attune_status tuned = attune_tune(program, &options, &result, &error);
+	if (screen.terminal)
+		fputs("\r\033[K", stderr);
+	if (tuned)
+		return complain(&error);
+	int status = print_result(&result, o->json);
+	attune_tune_result_free(&result);
+	return status;
+}
+
 int command_tune(const struct options *o)
 {
 	int status = 0;
-	struct attune_error error;
 	struct attune_program *program = NULL;
+	FILE *record = o->record ? fopen(o->record, "we") : NULL;
+	if (o->record && !record)
+		return complain_of(ATTUNE_SYSTEM, "%s: %s", o->record, strerror(errno));
 	struct attune_context *context = open_context(o, &status);
 	if (context && (program = open_program(context, o, &status))) {
-		struct screen screen = {.terminal = isatty(STDERR_FILENO), .best = 1e300};
-		struct attune_tune_options options = {
-		        .seconds = o->budget,
-		        .evaluations = o->evaluations,
-		        .seed = o->seed,
-		        .strategy = o->strategy,
-		        .progress = show_progress,
-		        .user = &screen,
-		        .cancel = &interrupted,
-		};
-		struct attune_tune_result result;
-		struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-		sigaction(SIGINT, &action, NULL);
-		sigaction(SIGTERM, &action, NULL);
-		enum attune_status tuned = attune_tune(program, &options, &result, &error);
-		if (screen.terminal)
-			fputs("\r\033[K", stderr);
-		if (tuned) {
-			status = complain(&error);
-		} else {
-			status = print_result(&result, o->json);
-			attune_tune_result_free(&result);
-		}
+		status = search(program, o, record);
 		report_cache(context);
 	}
+	if (record && close_record(record, o->record) && !status)
+		status = ATTUNE_SYSTEM;
 	attune_program_free(program);
 	attune_context_free(context);
 	return status;

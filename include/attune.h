@@ -239,11 +239,14 @@ struct attune_tune_options {
 	int evaluations;      /* most candidates; 0: no limit but the budget */
 	uint64_t seed;        /* 0: 1 */
 	const char *strategy; /* "genetic", "random", "exhaustive"; NULL: the best that is built in */
-	void (*progress)(void *user,
-	                 const struct attune_progress *); /* from the calling thread; may be NULL */
+	/* Both from the calling thread; either may be NULL. A recorded line is one of the landscape that
+	 * attune_replay reads. */
+	void (*progress)(void *user, const struct attune_progress *);
+	void (*record)(void *user, const char *line);
 	void *user;
-	const volatile sig_atomic_t
-	        *cancel; /* when it becomes nonzero the best so far is kept and returned */
+	/* When it becomes nonzero, in a signal handler or another thread, the best so far is kept and returned;
+	 * NULL: never. */
+	const volatile sig_atomic_t *cancel;
 };
 
 /* Why candidates were rejected. */

@@ -82,6 +82,12 @@ _Static_assert(TRIAL_STATUSES <=
                        sizeof((struct attune_tune_result *)0)->rejection / sizeof(struct attune_rejection),
                "a place for every way to fail");
 
+static void record(void *owner, const char *line)
+{
+	const struct tune_job *job = owner;
+	job->options.record(job->options.user, line);
+}
+
 static enum attune_status search(void *data, struct arena *arena, struct attune_error *error)
 {
 	const struct tune_job *job = data;
