@@ -1,6 +1,8 @@
 # make            the library, the command line and the Clang shim, under $(BUILD)
+# make LLVM=none  the same without the shim: kernels are compiled by libtcc only
 # make deps       installs what is needed, from Debian packages (root)
 # make check      the tests: no network, no GPU, a few minutes on two cores
+# make check-long the same with the longer variant of each test that has one
 # make golden     rewrites expectations; review the diff
 # make check-asan the tests under AddressSanitizer and UBSan
 # make fuzz       ten minutes of fuzzing (FUZZ_SECONDS=600)
@@ -33,30 +35,33 @@ LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o) $(EMBED:%=$(BUILD)/embed/%.o) $(BUILD)/co
 CLI_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
 TEST_SRC = $(wildcard tests/*_test.c)
 TESTS    = $(TEST_SRC:%.c=$(BUILD)/%)
-SHIM     = $(BUILD)/libattune-clang.so
 LIB      = $(BUILD)/libattune.a
-
-lib: $(LIB)
+ifneq ($(LLVM),none)
+SHIM     = $(BUILD)/libattune-clang.so
+endif
 
 all: lib $(BUILD)/attune $(SHIM)
+
+lib: $(LIB)
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
 $(BUILD)/attune: $(CLI_OBJ) $(LIB)
-	$(CC) $(SANITIZE) -rdynamic -o $@ $(CLI_OBJ) $(LIB) $(LIBS)
+	$(CC) $(SANITIZE) -o $@ $(CLI_OBJ) $(LIB) $(LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(C17) -DATTUNE_LIBDIR='"$(PREFIX)/lib"' -c -o $@ $<
 
-# The one piece of C++: Clang and LLVM in process, opened at run time.
-$(SHIM): targets/clang_shim.cpp targets/clang_shim.h
+# The one piece of C++: Clang and LLVM in process, opened at run time. Never sanitised: LLVM is not.
+LLVM_LIB = $(shell llvm-config-$(LLVM) --libdir)
+$(BUILD)/libattune-clang.so: targets/clang_shim.cpp targets/clang_shim.h targets/names.h
 	@mkdir -p $(@D)
 	$(CXX) -std=c++17 -O1 -fPIC -shared -fno-rtti -fno-exceptions -Wall -I. \
 	  -isystem $(shell llvm-config-$(LLVM) --includedir) -o $@ $< \
-	  -L$(shell llvm-config-$(LLVM) --libdir) -l:libclang-cpp.so.$(LLVM).1 -lLLVM-$(LLVM) -Wl,-rpath,$(shell llvm-config-$(LLVM) --libdir)
+	  -L$(LLVM_LIB) -l:libclang-cpp.so.$(LLVM).1 -lLLVM-$(LLVM) -Wl,-rpath,$(LLVM_LIB)
 
 $(BUILD)/embed/%.o: % scripts/embed
 	@mkdir -p $(@D)
@@ -73,7 +78,7 @@ $(BUILD)/codegen_digest.o: $(DIGEST_SRC)
 
 $(BUILD)/tests/%: tests/%.c tests/tap.h $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(C17) -rdynamic -o $@ $< $(filter %.o,$^) $(LIB) $(LIBS)
+	$(CC) $(C17) -o $@ $< $(filter %.o,$^) $(LIB) $(LIBS)
 
 $(BUILD)/tests/npy_test: $(BUILD)/cli/npy.o
 
@@ -83,12 +88,30 @@ check: all $(TESTS)
 golden: $(BUILD)/tests/parse_test
 	$(BUILD)/tests/parse_test golden
 
+check-long:
+	LONG=1 $(MAKE) check
+
+# Code made at run time and LLVM are not sanitised; what they are handed and hand back is.
+ASAN = BUILD=build-asan CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+check-asan:
+	$(MAKE) $(ASAN) check
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install $(BUILD)/attune $(DESTDIR)$(PREFIX)/bin
+	install -m 644 include/attune.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(LIB) $(SHIM) $(DESTDIR)$(PREFIX)/lib
+	printf '%s\n' 'Name: attune' 'Description: fused kernels from cascades of Einsums' \
+	  "Version: $$(sed -n 's/.*ATTUNE_VERSION "\(.*\)"/\1/p' include/attune.h)" \
+	  'Cflags: -I$(PREFIX)/include' 'Libs: -L$(PREFIX)/lib -lattune $(LIBS)' \
+	  > $(DESTDIR)$(PREFIX)/lib/pkgconfig/attune.pc
+
 deps:
 	scripts/deps
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden deps clean
+.PHONY: all lib check golden check-long check-asan install deps clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

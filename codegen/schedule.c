@@ -1,12 +1,6 @@
 /* The problem a schedule is for, the schedule a machine gets untuned, and what is legal. */
 #include "codegen/schedule.h"
 
-const struct isa_info isa_info[ISAS] = {
-	[ISA_SCALAR] = {"scalar", 1, 16, "x86-64-v2"},
-	[ISA_AVX2] = {"avx2", 8, 16, "x86-64-v3"},
-	[ISA_AVX512] = {"avx512", 16, 32, "x86-64-v4"},
-};
-
 enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
 
 struct problem *problem_new(struct arena *arena, const struct cascade *c, const struct machine *machine,

@@ -42,7 +42,7 @@ static void spin(void *context, void *result)
 {
 	(void)context;
 	*(volatile int *)result = 7;
-	for (volatile int i = 0;; i++)
+	for (volatile unsigned i = 0;; i++)
 		;
 }
 
