@@ -281,6 +281,32 @@ static void allocation(void)
 	ok(all && total > 100, "each of %d allocations can fail", (int)total);
 }
 
+/* The fenced block of docs/language.md that begins so. */
+static const char *example(struct arena *a, const char *page, const char *begin)
+{
+	const char *from = strstr(page, arena_printf(a, "```\n%s", begin));
+	const char *to = from ? strstr(from + 4, "```") : NULL;
+	return to ? arena_strndup(a, from + 4, (size_t)(to - from - 4)) : "";
+}
+
+/* What the reference shows is what there is. */
+static void reference(void)
+{
+	struct arena a;
+	struct diags d;
+	size_t size;
+	arena_init(&a);
+	const char *page = read_file(&a, "docs/language.md", &size);
+	struct cascade *c = parse(&a, example(&a, page, "# Causal"), NULL, 0, &d);
+	const char *canonical = example(&a, page, "X1[b,h,n,m]");
+	ok(c && *canonical && strstr(print(&a, c), canonical), "the canonical cascade of the reference");
+	const char *templates = example(&a, page, "fn  softcap");
+	c = parse(&a, arena_printf(&a, "%srank N, M\nin X[N,M]\nout O[N,M]\nO = softmax[m](l2norm[m](X))", templates),
+	          NULL, 0, &d);
+	ok(c && *templates, "the templates of the reference");
+	arena_free(&a);
+}
+
 int main(int argc, char **argv)
 {
 	golden = argc > 1 && !strcmp(argv[1], "golden");
@@ -293,6 +319,7 @@ int main(int argc, char **argv)
 	digests();
 	limits();
 	growth();
+	reference();
 	allocation();
 	return tap_done();
 }
