@@ -13,12 +13,6 @@ struct loop {
 	int64_t extent, step;
 };
 
-/* What has been reduced so far, of one result. */
-struct total {
-	double value;
-	int64_t count, at; /* present terms; ARGMAX: where the largest was */
-};
-
 struct evaluation {
 	struct cascade *cascade;
 	const struct equation *equation;
@@ -31,7 +25,10 @@ struct evaluation {
 	bool axis_reduced;
 	int64_t *coordinate;
 	struct program *body, *where, *otherwise;
-	struct total total[CHUNK];
+	/* What has been reduced so far, of each result of the chunk: its present terms, and for ARGMAX where
+	 * the largest was. */
+	double total[CHUNK];
+	int64_t count[CHUNK], at[CHUNK];
 };
 
 static int64_t index_extent(const struct cascade *c, uint32_t index)
@@ -75,8 +72,8 @@ static struct program *compile(struct evaluation *v, struct arena *a, struct exp
 	if (!e.id)
 		return NULL;
 	int *level = arena_new_array(a, v->cascade->index.n, int);
-	for (int i = 0; i < v->loops; i++)
-		level[v->loop[i].index] = i + 1;
+	for (int i = 0; i < v->loops; i++) /* an axis of one chunk never moves */
+		level[v->loop[i].index] = v->loop[i].extent <= v->loop[i].step ? 0 : i + 1;
 	return program_compile(a, v->cascade, e, t, v->coordinate, level, v->axis);
 }
 
@@ -173,17 +170,18 @@ static int64_t flat_position(const struct evaluation *v, int along_axis)
 	return position;
 }
 
-static void take_largest(const struct evaluation *v, struct total *t, double x, int along_axis)
+static void take_largest(struct evaluation *v, int result, double x, int along_axis)
 {
+	double most = v->total[result];
 	int64_t at = flat_position(v, along_axis);
-	bool first = !t->count++;
-	if (!first && !(x > t->value) && !(x == t->value && at < t->at) && !(t->value != t->value && x == x))
+	bool first = !v->count[result]++;
+	if (!first && !(x > most) && !(x == most && at < v->at[result]) && !(most != most && x == x))
 		return;
-	t->value = x;
-	t->at = at;
+	v->total[result] = x;
+	v->at[result] = at;
 }
 
-/* The most common case: a sum with all terms there. */
+/* The most common case: a sum along the axis with all terms there. */
 static double sum_of(const double *x, int n)
 {
 	double s[4] = {0};
@@ -198,29 +196,29 @@ static double sum_of(const double *x, int n)
 
 static void accumulate(struct evaluation *v, struct lanes terms, int n)
 {
-	struct total *t = v->total;
+	double *total = v->total;
 	const int step = !v->axis_reduced; /* of the totals along the chunk */
 	const enum reduction reduce = v->equation->reduce;
 	if (reduce == REDUCE_SUM && !terms.present && !step && terms.stride) {
-		t->value += sum_of(terms.value, n);
+		*total += sum_of(terms.value, n);
 		return;
 	}
 	if (reduce == REDUCE_ARGMAX) {
 		for (int i = 0; i < n; i++)
 			if (!terms.present || terms.present[i])
-				take_largest(v, &t[i * step], terms.value[i * terms.stride], i);
+				take_largest(v, i * step, terms.value[i * terms.stride], i);
 		return;
 	}
+	for (int i = 0; reduce == REDUCE_MEAN && i < n; i++)
+		v->count[i * step] += !terms.present || terms.present[i];
 	switch ((int)reduce) {
 #define REDUCTION(name, spelling, identity, combine, next)                                                   \
 	case REDUCE_##name:                                                                                  \
 		for (int i = 0; i < n; i++) {                                                                \
-			const double a = t[i * step].value, x = terms.value[i * terms.stride];               \
+			const double a = total[i * step], x = terms.value[i * terms.stride];                 \
 			(void)a;                                                                             \
-			if (terms.present && !terms.present[i])                                              \
-				continue;                                                                    \
-			t[i * step].value = next;                                                            \
-			t[i * step].count++;                                                                 \
+			if (!terms.present || terms.present[i])                                              \
+				total[i * step] = next;                                                      \
 		}                                                                                            \
 		break;
 #include "dsl/reductions.h"
@@ -241,8 +239,11 @@ static void reduce_chunk(struct evaluation *v)
 {
 	const enum reduction reduce = v->equation->reduce;
 	int results = v->axis_reduced ? 1 : chunk_of(v);
-	for (int i = 0; i < results; i++)
-		v->total[i] = (struct total){reduction_info[reduce].identity, 0, -1};
+	for (int i = 0; i < results; i++) {
+		v->total[i] = reduction_info[reduce].identity;
+		v->count[i] = 0;
+		v->at[i] = -1;
+	}
 	bool any = true;
 	for (int i = v->left; i < v->loops; i++)
 		any &= v->loop[i].extent > 0;
@@ -256,12 +257,9 @@ static void reduce_chunk(struct evaluation *v)
 	}
 	double *to = v->result->data + offset_of(v);
 	for (int i = 0; i < results; i++) {
-		struct total *t = &v->total[i];
-		if (reduce == REDUCE_ARGMAX)
-			t->value = (double)t->at;
-		if (reduce == REDUCE_MEAN && t->count)
-			t->value /= (double)t->count;
-		to[i * v->axis_stride] = t->value;
+		double total = reduce == REDUCE_ARGMAX ? (double)v->at[i] : v->total[i];
+		to[i * v->axis_stride] =
+		        reduce == REDUCE_MEAN && v->count[i] ? total / (double)v->count[i] : total;
 	}
 }
 

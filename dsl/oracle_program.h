@@ -43,7 +43,8 @@ struct program {
 	int moved; /* the outermost level that has moved since the last evaluation; the evaluator resets it */
 };
 
-/* `level[i]` is the level, from 1, of the loop over index variable i. The cascade's ranks are bound. */
+/* `level[i]` is the level, from 1, of the loop over index variable i; 0 if it stands still. The cascade's ranks
+ * are bound. */
 struct program *program_compile(struct arena *, struct cascade *, struct expr, const struct oracle_tensor *,
                                 const int64_t *coordinate, const int *level, int64_t axis);
 /* A guess at the time an element takes in chunks of `width`, for choosing the axis. */
