@@ -1,0 +1,33 @@
+/* ctree.h: the small tree of C that an emitter builds and then prints.
+ *
+ * A block is a list of nodes: a line (one statement or declaration), a comment, a nested block with a head
+ * ("for (…)", "else", a function's declarator), or a group: nodes without braces, a place to insert at
+ * later. Expressions are text, composed from the operation table's templates. All memory is the arena's.
+ */
+#ifndef ATTUNE_CODEGEN_CTREE_H
+#define ATTUNE_CODEGEN_CTREE_H
+
+#include "base/text.h"
+
+enum c_kind { C_LINE, C_COMMENT, C_BLOCK, C_GROUP };
+
+struct c_block {
+	struct c_node *first, *last;
+};
+struct c_node {
+	enum c_kind kind;
+	const char *text;
+	struct c_block body;
+	struct c_node *next;
+};
+
+void c_line(struct arena *, struct c_block *, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void c_comment(struct arena *, struct c_block *, const char *text);
+/* Both append and return the new, empty inner block. */
+struct c_block *c_open(struct arena *, struct c_block *, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+struct c_block *c_group(struct arena *, struct c_block *);
+
+void c_print(const struct c_block *, int depth, struct text *);
+
+#endif

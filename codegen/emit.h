@@ -1,0 +1,199 @@
+/* emit.h: what the parts of the C emitter share; no other part of the program includes it.
+ *
+ * A phase is emitted twice. The first round finds out which values are read from memory, which arguments
+ * and strides are used; the second prints with that known: a value that nobody reads back lives only in a
+ * register, and nothing unused is declared.
+ *
+ * Widths of vectors are the only thing known of the instruction set here; the rest is the prelude's.
+ *
+ *   emit_c.c         phases, tasks, FOR, IF, NARROW; the translation unit
+ *   emit_plan.c      names, ranges, layouts, scratch
+ *   emit_expr.c      expressions to C text, temporaries
+ *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
+ *   emit_loops.c     those loops
+ *   emit_contract.c  register-tiled micro-kernels and their calls
+ *   emit_prelude.c   the part of the prelude a text needs
+ */
+#ifndef ATTUNE_CODEGEN_EMIT_H
+#define ATTUNE_CODEGEN_EMIT_H
+
+#include "codegen/ctree.h"
+#include "codegen/machine.h"
+#include "codegen/stream.h"
+#include "codegen/tile.h"
+
+
+/* The current range of an index variable. */
+struct current {
+	uint32_t index;
+	bool single;            /* one coordinate: low and high are the same text */
+	bool narrow;            /* made by NARROW: `outer` has the base */
+	const char *low, *high; /* first and last coordinate: a C name or a number */
+	int64_t step;           /* the most coordinates it holds */
+	int64_t grain;          /* it begins and, unless clipped, ends at a multiple of this from outer's low */
+	int64_t multiple;       /* divides the number of coordinates it holds; 1: nothing known */
+	int64_t align;          /* divides low; 0: low is 0 */
+	struct current *outer;    /* NULL: this is the whole extent */
+};
+
+struct value_plan {
+	const char *name;
+	bool integer;
+	bool memory; /* somebody reads it back */
+	int64_t size;                /* elements, padding included */
+	int64_t stride[MAX_RANKS];
+	int64_t offset;              /* bytes into scratch */
+};
+
+struct tensor_plan {
+	const char *name, *type, *get; /* C type; "f32": the suffix of the prelude's get and put */
+	bool used;
+	uint8_t strides;           /* argument: bit r set where stride r is used */
+	int64_t stride[MAX_RANKS]; /* work tensor without panels */
+	int64_t elements;          /* work tensor */
+	int64_t offset;            /* bytes into the work area */
+};
+
+struct emitter {
+	struct arena *arena;
+	const struct tile_program *program;
+	const struct expr_pool *pool;
+	int lanes;        /* of a vector */
+	bool real_double;
+	struct current **range;          /* one an index variable: its current range */
+	const char **index_name;
+	struct value_plan *value;
+	struct tensor_plan *tensor;
+	int64_t *row_block, *lane_block; /* one an index variable: the widest register blocks over it */
+	VEC(const char *) taken;       /* names in use in this phase */
+	struct c_block *functions;     /* micro-kernels, before the phase that calls them */
+	VEC(struct micro) micro;
+	int64_t scratch_bytes, work_bytes;
+};
+
+/* ---- emit_plan.c ---- */
+
+void plan_init(struct emitter *);
+/* Offsets in scratch of the values in memory. */
+void plan_scratch(struct emitter *);
+/* `stem`, or stem2, stem3, …: a name that nothing has in this phase. */
+const char *plan_name(struct emitter *, const char *stem);
+struct current *plan_range(struct emitter *, struct current);
+/* The range whose low is the first coordinate that rank r of a value holds. */
+const struct current *value_base(const struct emitter *, uint32_t value, int r);
+/* Whether blocks of `width` coordinates from the low of the index's current range may run past its end
+ * without touching coordinates of the value that mean something. */
+bool value_may_spill(const struct emitter *, uint32_t value, int r, int64_t width);
+/* Position of an index among a value's ranks, or -1. */
+int value_rank(const struct emitter *, uint32_t value, uint32_t index);
+/* The number of coordinates is a multiple of n. */
+bool range_whole(const struct current *, int64_t n);
+
+/* ---- emit_expr.c ---- */
+
+/* A C expression that needs no parentheses around it as an operand. */
+struct term {
+	const char *text;
+	enum kind kind;
+	bool vector;
+	bool bare; /* a name or a number: as good as a temporary */
+};
+
+struct memo {
+	uint32_t expr;
+	struct term term;
+};
+
+/* The loops around an expression and where its temporaries go. */
+struct nest {
+	struct emitter *e;
+	struct c_block *row;  /* temporaries that are the same for all lanes */
+	struct c_block *body; /* the others; the same block where there are no lanes */
+	uint32_t lane;        /* index whose coordinates are in the lanes; NO_INDEX: none */
+	const char *at;       /* coordinate of the first lane */
+	const char *left;     /* coordinates from there to the end of the range */
+	bool partial;         /* fewer than a vector may be left */
+	uint32_t loop[MAX_RANKS + 1];
+	int nloops;
+	uint8_t *uses; /* one an expression: how often the statements of the loop mention it */
+	VEC(const char *) row_name; /* temporaries of `row` made since the body began */
+	VEC(struct memo) scalar;
+	VEC(struct memo) vector;
+};
+
+void nest_count(struct nest *, struct expr);
+struct term nest_term(struct nest *, struct expr);
+/* The expression as a number of that kind, in a vector if asked. */
+const char *nest_text(struct nest *, struct expr, enum kind, bool vector);
+struct term nest_convert(struct nest *, struct term, enum kind, bool vector);
+/* A value was assigned: what was computed from it is forgotten; `term` is it from now on. */
+void nest_assign(struct nest *, uint32_t value, struct term);
+const char *nest_temporary(struct nest *, struct c_block *, const char *stem, struct term);
+/* Coordinate of an index in this nest. */
+const char *nest_coordinate(const struct nest *, uint32_t index);
+/* Index of a value's element at the current coordinates, for `name[…]` or `name + …`. */
+const char *nest_element(const struct nest *, uint32_t value);
+/* Address of the element of READ e, and the stride along the lane (NULL when the lane is not in it). */
+const char *nest_address(struct nest *, struct expr e, const char **lane_stride);
+const char *emit_number(struct emitter *, double, enum kind);
+const char *emit_condition(struct nest *, struct expr);
+/* high + 1, and high + 1 - at. */
+const char *emit_after(struct emitter *, const char *high);
+const char *emit_left(struct emitter *, const struct current *, const char *at);
+/* text without one pair of parentheses that encloses all of it. */
+const char *emit_strip(struct emitter *, const char *);
+/* "a * 3", "a", "" and so on joined by " + ". */
+const char *emit_sum(struct emitter *, const char *sum, const char *term, int64_t times);
+
+/* ---- emit_group.c, emit_loops.c ---- */
+
+/* How one statement is run: loops over `outer`, then vectors over `lane` or a scalar body. */
+enum shape {
+	SHAPE_SCALAR, /* `outer` only */
+	SHAPE_LANES,  /* vectors along `lane`; a REDUCE reduces over it */
+	SHAPE_COLUMN, /* a REDUCE over `inner` with other coordinates in the lanes */
+	SHAPE_FOLD,   /* a REDUCE over `inner`, one element at a time */
+	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows */
+};
+struct shape_of {
+	enum shape shape;
+	int nouter;
+	uint32_t outer[MAX_RANKS];
+	uint32_t lane, inner;
+};
+enum { MAX_GROUP = 64 };
+struct group {
+	int count, nouter;
+	uint32_t outer[MAX_RANKS];
+	const struct tile_statement *statement[MAX_GROUP];
+	struct shape_of shape[MAX_GROUP];
+};
+
+/* Takes statements from s[0 … n) that share outer loops; how many is group->count, at least 1. */
+void group_take(const struct emitter *, const struct tile_statement *s, uint32_t n, struct group *);
+void emit_group(struct emitter *, struct c_block *, const struct group *);
+/* The statement in a few words, for a comment. */
+const char *emit_describe(struct emitter *, const struct tile_statement *);
+/* for (…) over the current range of `index`, whose coordinate gets the index's name. */
+struct c_block *emit_loop(struct emitter *, struct c_block *, uint32_t index);
+
+/* ---- emit_contract.c ---- */
+
+/* A micro-kernel; equal ones are emitted once. */
+struct micro {
+	const char *name;
+	int rows, vectors;
+	int64_t a_row, a_step;
+	int64_t b_step; /* 0: an argument of the call */
+	int64_t out_row;
+	bool edge;       /* lanes may be missing or strided */
+	bool accumulate, scale;
+};
+void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);
+
+/* ---- emit_prelude.c ---- */
+
+/* Adds to `out` the paragraphs of the ISA's prelude that `body` mentions, and those they mention. */
+void emit_prelude(struct arena *, enum isa, bool real_double, const char *body, struct text *out);
+
+#endif

@@ -1,0 +1,333 @@
+/* Contractions: one noinline micro-kernel a shape, and the blocks that call it.
+ *
+ * A micro-kernel keeps rows × vectors of the result in named vectors and streams over the contracted index:
+ * a from rows of scratch, broadcast; b from panels or rows of memory. Every row of a block is computed, also
+ * where the range ends inside it: scratch has room (plan_value), and what is there means nothing. Where the
+ * last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an edge form of the kernel
+ * loads what is there. */
+#include "codegen/emit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_micro(const struct micro *x, const struct micro *y)
+{
+	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row && x->a_step == y->a_step &&
+	       x->b_step == y->b_step && x->out_row == y->out_row && x->edge == y->edge && x->accumulate == y->accumulate && x->scale == y->scale;
+}
+
+static const char *times(struct emitter *e, const char *p, int64_t elements, int vectors)
+{
+	const char *s = p;
+	if (elements)
+		s = arena_printf(e->arena, "%s + %lld", s, (long long)elements);
+	if (vectors)
+		s = arena_printf(e->arena, vectors == 1 ? "%s + LANES" : "%s + %d * LANES", s, vectors);
+	return s;
+}
+
+static const char *load_b(struct emitter *e, const struct micro *k, int v)
+{
+	if (k->edge)
+		return v ? arena_printf(e->arena, "v_load_step(b + %d * LANES * b_lane, b_lane, left - %d * LANES)", v, v) :
+		           "v_load_step(b, b_lane, left)";
+	return arena_printf(e->arena, "v_load(%s)", times(e, "b", 0, v));
+}
+
+static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
+{
+	struct text t;
+	for (int r = 0; r < k->rows; r++) {
+		if (k->scale)
+			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
+		text_init(&t, e->arena);
+		text_add(&t, "vreal ");
+		for (int v = 0; v < k->vectors; v++) {
+			text_printf(&t, "%sc%d_%d = ", v ? ", " : "", r, v);
+			if (k->accumulate)
+				text_printf(&t, "v_load(%s)", times(e, "out", r * k->out_row, v));
+			else
+				text_add(&t, "v_splat(0)");
+			if (k->scale)
+				text_printf(&t, " * s%d", r);
+		}
+		c_line(e->arena, b, "%s;", t.s);
+	}
+}
+
+static void emit_micro(struct emitter *e, const struct micro *k, const char *what)
+{
+	struct arena *a = e->arena;
+	struct text t;
+	text_init(&t, a);
+	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, const real *b, ", k->name);
+	if (!k->b_step)
+		text_add(&t, "long b_step, ");
+	if (k->edge)
+		text_add(&t, "long b_lane, long left, ");
+	if (k->scale)
+		text_add(&t, "const real *scale, ");
+	text_add(&t, "real *out, long count)");
+	c_line(a, e->functions, "%s", "");
+	c_comment(a, e->functions, what);
+	struct c_block *f = c_open(a, e->functions, "%s", t.s);
+	emit_start(e, f, k);
+	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");
+	text_init(&t, a);
+	for (int v = 0; v < k->vectors; v++)
+		text_printf(&t, "%sb%d = %s", v ? ", " : "const vreal ", v, load_b(e, k, v));
+	c_line(a, loop, "%s;", t.s);
+	c_line(a, loop, "vreal x;");
+	for (int r = 0; r < k->rows; r++) {
+		text_init(&t, a);
+		text_printf(&t, "x = v_splat(a[%lld]);", (long long)(r * k->a_row));
+		for (int v = 0; v < k->vectors; v++)
+			text_printf(&t, " c%d_%d += x * b%d;", r, v, v);
+		c_line(a, loop, "%s", t.s);
+	}
+	c_line(a, loop, "a += %lld;", (long long)k->a_step);
+	if (k->b_step)
+		c_line(a, loop, "b += %lld;", (long long)k->b_step);
+	else
+		c_line(a, loop, "b += b_step;");
+	for (int r = 0; r < k->rows; r++) {
+		text_init(&t, a);
+		for (int v = 0; v < k->vectors; v++) {
+			const char *to = times(e, "out", r * k->out_row, v);
+			if (k->edge)
+				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);", v ? " " : "", to, r, v, v);
+			else
+				text_printf(&t, "%sv_store(%s, c%d_%d);", v ? " " : "", to, r, v);
+		}
+		c_line(a, f, "%s", t.s);
+	}
+}
+
+/* The name of the micro-kernel, emitted if there is no equal one. */
+static const char *micro_name(struct emitter *e, struct micro k, const struct tile_statement *s)
+{
+	for (uint32_t i = 0; i < e->micro.n; i++)
+		if (same_micro(&e->micro.v[i], &k))
+			return e->micro.v[i].name;
+	const char *stem = arena_printf(e->arena, "contract_%s%s", e->program->value.v[s->value].name,
+	                                k.edge ? "_edge" : "");
+	k.name = stem;
+	for (uint32_t i = 0, n = 2; i < e->micro.n; i++)
+		if (!strcmp(e->micro.v[i].name, k.name)) {
+			k.name = arena_printf(e->arena, "%s_%u", stem, n++);
+			i = UINT32_MAX;
+		}
+	vec_push(e->arena, &e->micro, k);
+	emit_micro(e, &k, arena_printf(e->arena, "%d row%s by %d vector%s of  %s", k.rows, k.rows == 1 ? "" : "s",
+	                               k.vectors, k.vectors == 1 ? "" : "s", emit_describe(e, s)));
+	return k.name;
+}
+
+/* Where b comes from. */
+struct source {
+	bool tensor;            /* reading past the lanes would leave it */
+	const char *step, *lane; /* C text of its strides along the contracted index and the lanes */
+};
+
+static struct source source_of(struct emitter *e, const struct tile_statement *s)
+{
+	const struct expr_node *b = expr_at(e->pool, s->b);
+	struct source from = {0};
+	if (b->op == OP_VALUE) {
+		e->value[b->symbol].memory = true;
+		const int64_t *stride = e->value[b->symbol].stride;
+		from.step = arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->index)]);
+		from.lane = arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->lanes)]);
+		return from;
+	}
+	const struct tile_tensor *t = &e->program->tensor.v[b->symbol];
+	struct tensor_plan *p = &e->tensor[b->symbol];
+	int lanes = 0, index = 0;
+	for (int r = 0; r < b->count; r++) {
+		const struct expr_node *at = expr_at(e->pool, expr_operand(e->pool, s->b, r));
+		if (at->op == OP_INDEX && at->symbol == s->lanes)
+			lanes = r;
+		else if (at->op == OP_INDEX && at->symbol == s->index)
+			index = r;
+	}
+	if (t->place == PLACE_ARGUMENT) {
+		p->strides |= (uint8_t)(1 << lanes | 1 << index);
+		from.step = arena_printf(e->arena, "%s_stride%d", p->name, index);
+		from.lane = arena_printf(e->arena, "%s_stride%d", p->name, lanes);
+	} else {
+		from.step = arena_printf(e->arena, "%lld", (long long)(t->panel ? t->panel : p->stride[index]));
+		from.lane = arena_printf(e->arena, "%lld", (long long)(t->panel ? 1 : p->stride[lanes]));
+	}
+	from.tensor = !t->panel;
+	return from;
+}
+
+static bool is_number(const char *s)
+{
+	return *s >= '0' && *s <= '9';
+}
+
+static const char *at_element(struct nest *n, uint32_t value)
+{
+	const char *i = nest_element(n, value), *name = n->e->value[value].name;
+	return strcmp(i, "0") ? arena_printf(n->e->arena, "%s + %s", name, i) : name;
+}
+
+struct call {
+	const struct tile_statement *s;
+	struct source from;
+	struct micro micro;
+	const char *scale; /* array of the factors, from the low of the rows; NULL: a value's own */
+	bool ragged;       /* the last lanes may be missing and must not be touched */
+};
+
+static void emit_one_call(struct nest *n, struct c_block *b, const struct call *c, bool edge)
+{
+	struct emitter *e = n->e;
+	const struct tile_statement *s = c->s;
+	const struct expr_node *from = expr_at(e->pool, s->b);
+	struct micro k = c->micro;
+	k.edge = edge;
+	n->row = n->body = b;
+	const char *b_at = from->op == OP_VALUE ? at_element(n, from->symbol) : nest_address(n, s->b, NULL);
+	struct text t;
+	text_init(&t, e->arena);
+	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), at_element(n, expr_at(e->pool, s->a)->symbol), b_at);
+	if (!k.b_step)
+		text_printf(&t, "%s, ", c->from.step);
+	if (edge)
+		text_printf(&t, "%s, %s, ", c->from.lane, emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
+	if (k.scale && c->scale) {
+		const char *at = s->rows == NO_INDEX ? "0" : nest_coordinate(n, s->rows);
+		const char *low = s->rows == NO_INDEX ? "0" : e->range[s->rows]->low;
+		text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", c->scale, at, low);
+	} else if (k.scale) {
+		text_printf(&t, "%s, ", at_element(n, expr_at(e->pool, s->scale)->symbol));
+	}
+	c_line(e->arena, b, "%s%s, %s);", t.s, at_element(n, s->value), e->range[s->index]->single ? "1" : emit_left(e, e->range[s->index], e->range[s->index]->low));
+}
+
+static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
+{
+	struct emitter *e = n->e;
+	bool runtime = !is_number(c->from.lane), apart = !runtime && strcmp(c->from.lane, "1");
+	int64_t width = (int64_t)c->micro.vectors * e->lanes;
+	const struct current *lanes = e->range[c->s->lanes];
+	/* A range shorter than a block is all edge. */
+	if (apart || (c->ragged && lanes->step < width)) {
+		emit_one_call(n, b, c, true);
+		return;
+	}
+	const char *condition = "";
+	if (runtime)
+		condition = arena_printf(e->arena, "%s == 1", c->from.lane);
+	if (c->ragged)
+		condition = arena_printf(e->arena, "%s%s%s + %lld <= %s", condition, runtime ? " && " : "",
+		                         nest_coordinate(n, c->s->lanes), (long long)width - 1, lanes->high);
+	if (!*condition) {
+		emit_one_call(n, b, c, false);
+		return;
+	}
+	emit_one_call(n, c_open(e->arena, b, "if (%s)", condition), c, false);
+	emit_one_call(n, c_open(e->arena, b, "else"), c, true);
+}
+
+/* Blocks of an index from its low: inside the loop its coordinate is the block's first. */
+static struct c_block *emit_blocks(struct nest *n, struct c_block *b, uint32_t index, int64_t width)
+{
+	struct emitter *e = n->e;
+	const struct current *r = e->range[index];
+	if (r->step <= width)
+		return b;
+	const char *i = e->index_name[index];
+	n->loop[n->nloops++] = index;
+	return c_open(e->arena, b, "for (long %s = %s; %s <= %s; %s += %lld)", i, r->low, i, r->high, i,
+	              (long long)width);
+}
+
+/* A scale that is not simply a value over the rows is computed into an array of its own. */
+static const char *emit_scale(struct nest *n, struct c_block *b, const struct tile_statement *s, int block)
+{
+	struct emitter *e = n->e;
+	const struct expr_node *x = expr_at(e->pool, s->scale);
+	if (x->op == OP_VALUE && s->rows != NO_INDEX && !e->value[x->symbol].integer) {
+		int r = value_rank(e, x->symbol, s->rows);
+		if (r >= 0 && e->value[x->symbol].stride[r] == 1) {
+			e->value[x->symbol].memory = true;
+			return NULL;
+		}
+	}
+	const char *name = plan_name(e, arena_printf(e->arena, "%s_scale", e->program->value.v[s->value].name));
+	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
+	c_line(e->arena, b, "real %s[%lld] = {0};", name, (long long)((rows ? rows->step : 1) + block));
+	nest_count(n, s->scale);
+	if (!rows || rows->single) {
+		n->row = n->body = b;
+		c_line(e->arena, b, "%s[0] = %s;", name, emit_strip(e, nest_text(n, s->scale, KIND_REAL, false)));
+	} else {
+		n->row = n->body = emit_loop(e, b, s->rows);
+		n->loop[n->nloops++] = s->rows;
+		const char *text = nest_text(n, s->scale, KIND_REAL, false);
+		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[s->rows], rows->low, emit_strip(e, text));
+		n->nloops--;
+	}
+	n->scalar.n = 0;
+	return name;
+}
+
+void emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s)
+{
+	uint32_t names = e->taken.n;
+	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
+	uint32_t a = expr_at(e->pool, s->a)->symbol;
+	const struct tile_value *v = &e->program->value.v[s->value];
+	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
+	int lanes_rank = value_rank(e, s->value, s->lanes), rows_rank = rows ? value_rank(e, s->value, s->rows) : -1;
+	e->value[a].memory = e->value[s->value].memory = true;
+	c_comment(e->arena, b, emit_describe(e, s));
+
+	struct call c = {.s = s, .from = source_of(e, s)};
+	struct micro *k = &c.micro;
+	k->rows = rows ? s->block_rows : 1;
+	if (rows && rows->step < k->rows)
+		k->rows = (int)rows->step;
+	k->vectors = s->block_lanes;
+	int64_t needed = (e->range[s->lanes]->step + e->lanes - 1) / e->lanes;
+	if (needed < k->vectors)
+		k->vectors = (int)(needed ? needed : 1);
+	k->a_row = rows ? e->value[a].stride[value_rank(e, a, s->rows)] : 0;
+	k->a_step = e->value[a].stride[value_rank(e, a, s->index)];
+	k->b_step = is_number(c.from.step) ? strtoll(c.from.step, NULL, 10) : 0;
+	k->out_row = rows ? e->value[s->value].stride[rows_rank] : 0;
+	k->accumulate = s->accumulate;
+	k->scale = s->accumulate && s->scale.id;
+	int64_t width = (int64_t)k->vectors * e->lanes;
+	c.ragged = !range_whole(e->range[s->lanes], width) &&
+	           (c.from.tensor || !value_may_spill(e, s->value, lanes_rank, width));
+
+	for (int r = 0; r < v->nranks; r++)
+		if (v->index[r] != s->lanes && v->index[r] != s->rows && !e->range[v->index[r]]->single) {
+			b = emit_loop(e, b, v->index[r]);
+			n.loop[n.nloops++] = v->index[r];
+		}
+	if (k->scale)
+		c.scale = emit_scale(&n, b, s, k->rows);
+	b = emit_blocks(&n, b, s->lanes, width);
+	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) ||
+	    value_may_spill(e, s->value, rows_rank, k->rows)) {
+		if (rows)
+			b = emit_blocks(&n, b, s->rows, k->rows);
+		emit_call(&n, b, &c);
+	} else {
+		/* The rows after the range belong to somebody: whole blocks, then row by row. */
+		const char *i = e->index_name[s->rows];
+		n.loop[n.nloops++] = s->rows;
+		b = c_open(e->arena, b, "for (long %s = %s, step; %s <= %s; %s += step)", i, rows->low, i, rows->high, i);
+		c_line(e->arena, b, "step = %s + %d <= %s ? %d : 1;", i, k->rows - 1, rows->high, k->rows);
+		struct call one = c;
+		one.micro.rows = 1;
+		emit_call(&n, c_open(e->arena, b, "if (step == 1)"), &one);
+		emit_call(&n, c_open(e->arena, b, "else"), &c);
+	}
+	e->taken.n = names;
+}

@@ -1,0 +1,481 @@
+#include "codegen/emit.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *emit_number(struct emitter *e, double x, enum kind kind)
+{
+	if (kind != KIND_REAL)
+		return x < 0 ? arena_printf(e->arena, "(%lld)", (long long)x) :
+		               arena_printf(e->arena, "%lld", (long long)x);
+	if (isnan(x))
+		return "REAL_NAN";
+	if (isinf(x))
+		return x < 0 ? "(-REAL_INF)" : "REAL_INF";
+	struct text t;
+	text_init(&t, e->arena);
+	if (x < 0 || (x == 0 && signbit(x)))
+		text_char(&t, '(');
+	text_number(&t, x);
+	if (!strpbrk(t.s, ".e"))
+		text_add(&t, ".0");
+	if (!e->real_double)
+		text_char(&t, 'f');
+	if (t.s[0] == '(')
+		text_char(&t, ')');
+	return t.s;
+}
+
+const char *emit_strip(struct emitter *e, const char *s)
+{
+	size_t n = strlen(s);
+	if (n < 2 || s[0] != '(' || s[n - 1] != ')')
+		return s;
+	int depth = 0;
+	for (size_t i = 0; i < n; i++) {
+		depth += (s[i] == '(') - (s[i] == ')');
+		if (!depth && i + 1 < n)
+			return s;
+	}
+	return arena_strndup(e->arena, s + 1, n - 2);
+}
+
+const char *emit_sum(struct emitter *e, const char *sum, const char *term, int64_t times)
+{
+	if (!times || !strcmp(term, "0"))
+		return sum;
+	const char *product = times == 1 ? term : arena_printf(e->arena, "%s * %lld", term, (long long)times);
+	return *sum ? arena_printf(e->arena, "%s + %s", sum, product) : product;
+}
+
+static bool is_bare(const char *s)
+{
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && *s != '_')
+			return false;
+	return true;
+}
+
+static struct term term_of(const char *text, enum kind kind, bool vector)
+{
+	return (struct term){text, kind, vector, is_bare(text)};
+}
+
+static struct term number_term(struct emitter *e, double x, enum kind kind)
+{
+	return (struct term){emit_number(e, x, kind), kind, false, true};
+}
+
+const char *emit_after(struct emitter *e, const char *high)
+{
+	char *end;
+	long long n = strtoll(high, &end, 10);
+	return end != high && !*end ? arena_printf(e->arena, "%lld", n + 1) : arena_printf(e->arena, "%s + 1", high);
+}
+
+const char *emit_left(struct emitter *e, const struct current *r, const char *at)
+{
+	const char *after = emit_after(e, r->high);
+	char *end;
+	long long first = strtoll(at, &end, 10);
+	if (*end)
+		return arena_printf(e->arena, "%s - %s", after, at);
+	return first ? arena_printf(e->arena, "%s - %lld", after, first) : after;
+}
+
+/* ---- what a loop's statements share ---- */
+
+void nest_count(struct nest *n, struct expr e)
+{
+	const struct expr_node *node = expr_at(n->e->pool, e);
+	if (n->uses[e.id] < 2 && n->uses[e.id]++)
+		return;
+	for (int i = 0; i < node->count; i++)
+		nest_count(n, expr_operand(n->e->pool, e, i));
+}
+
+static const struct term *remembered(const struct nest *n, struct expr e)
+{
+	for (uint32_t i = n->vector.n; i-- > 0;)
+		if (n->vector.v[i].expr == e.id)
+			return &n->vector.v[i].term;
+	for (uint32_t i = n->scalar.n; i-- > 0;)
+		if (n->scalar.v[i].expr == e.id)
+			return &n->scalar.v[i].term;
+	return NULL;
+}
+
+static void remember(struct nest *n, uint32_t expr, struct term t)
+{
+	if (t.vector)
+		vec_push(n->e->arena, &n->vector, (struct memo){expr, t});
+	else
+		vec_push(n->e->arena, &n->scalar, (struct memo){expr, t});
+}
+
+static bool is_value(const struct emitter *e, uint32_t expr, uint32_t value)
+{
+	const struct expr_node *node = expr_at(e->pool, (struct expr){expr});
+	return node->op == OP_VALUE && node->symbol == value;
+}
+
+void nest_assign(struct nest *n, uint32_t value, struct term term)
+{
+	for (int side = 0; side < 2; side++) {
+		struct memo *v = side ? n->vector.v : n->scalar.v;
+		uint32_t *count = side ? &n->vector.n : &n->scalar.n, kept = 0;
+		for (uint32_t i = 0; i < *count; i++)
+			if (!expr_mentions(n->e->pool, (struct expr){v[i].expr}, OP_VALUE, value))
+				v[kept++] = v[i];
+		*count = kept;
+	}
+	for (uint32_t i = 1; i < n->e->pool->node.n; i++)
+		if (is_value(n->e, i, value)) {
+			remember(n, i, term);
+			return;
+		}
+}
+
+static const char *c_type(const struct term *t)
+{
+	if (t->vector)
+		return t->kind == KIND_REAL ? "vreal" : "vint";
+	return t->kind == KIND_REAL ? "real" : t->kind == KIND_INT ? "long" : "int";
+}
+
+const char *nest_temporary(struct nest *n, struct c_block *block, const char *stem, struct term t)
+{
+	const char *name = plan_name(n->e, stem);
+	c_line(n->e->arena, block, "const %s %s = %s;", c_type(&t), name, emit_strip(n->e, t.text));
+	if (block == n->row && n->row != n->body)
+		vec_push(n->e->arena, &n->row_name, name);
+	return name;
+}
+
+static struct term bound(struct nest *n, struct expr e, const char *stem, struct term t)
+{
+	if (t.bare)
+		return t;
+	t.text = nest_temporary(n, t.vector ? n->body : n->row, stem, t);
+	t.bare = true;
+	remember(n, e.id, t);
+	return t;
+}
+
+/* ---- coordinates and addresses ---- */
+
+const char *nest_coordinate(const struct nest *n, uint32_t index)
+{
+	if (index == n->lane)
+		return n->at;
+	for (int i = 0; i < n->nloops; i++)
+		if (n->loop[i] == index)
+			return n->e->index_name[index];
+	return n->e->range[index]->low;
+}
+
+/* "(n - n_low)": where a coordinate lies from the base. */
+static const char *from_base(struct emitter *e, const char *at, const char *base)
+{
+	if (!strcmp(at, base))
+		return "0";
+	return strcmp(base, "0") ? arena_printf(e->arena, "(%s - %s)", at, base) : at;
+}
+
+const char *nest_element(const struct nest *n, uint32_t value)
+{
+	struct emitter *e = n->e;
+	const struct tile_value *v = &e->program->value.v[value];
+	const char *sum = "";
+	for (int r = 0; r < v->nranks; r++) {
+		const char *at = nest_coordinate(n, v->index[r]);
+		sum = emit_sum(e, sum, from_base(e, at, value_base(e, value, r)->low), e->value[value].stride[r]);
+	}
+	return *sum ? sum : "0";
+}
+
+/* "p" or "(p + i)". */
+static const char *advance(struct emitter *e, const char *p, const char *i)
+{
+	return strcmp(i, "0") ? arena_printf(e->arena, "%s + %s", p, emit_strip(e, i)) : p;
+}
+
+static const char *panel_offset(struct emitter *e, uint32_t tensor, const char *const *at)
+{
+	const struct tile_tensor *t = &e->program->tensor.v[tensor];
+	int lanes = t->lanes, inside = lanes == t->nranks - 1 ? t->nranks - 2 : t->nranks - 1;
+	const char *sum = "";
+	for (int r = 0; r < t->nranks - 2; r++)
+		sum = emit_sum(e, sum, at[r], e->tensor[tensor].stride[r]);
+	long long width = (long long)t->panel;
+	if (!strcmp(at[lanes], "0"))
+		return emit_sum(e, sum, at[inside], width);
+	sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[lanes], width), t->extent[inside] * width);
+	sum = emit_sum(e, sum, at[inside], width);
+	return emit_sum(e, sum, arena_printf(e->arena, "%s %% %lld", at[lanes], width), 1);
+}
+
+const char *nest_address(struct nest *n, struct expr e, const char **lane_stride)
+{
+	struct emitter *m = n->e;
+	const struct expr_node *node = expr_at(m->pool, e);
+	const struct tile_tensor *t = &m->program->tensor.v[node->symbol];
+	struct tensor_plan *p = &m->tensor[node->symbol];
+	const char *at[MAX_RANKS], *sum = "";
+	p->used = true;
+	if (lane_stride)
+		*lane_stride = NULL;
+	for (int r = 0; r < t->nranks; r++) {
+		struct expr x = expr_operand(m->pool, e, r);
+		const struct expr_node *coordinate = expr_at(m->pool, x);
+		bool in_lane = n->lane != NO_INDEX && coordinate->op == OP_INDEX && coordinate->symbol == n->lane;
+		at[r] = in_lane ? n->at : nest_text(n, x, KIND_INT, false);
+		const char *stride = NULL;
+		if (t->place == PLACE_ARGUMENT) {
+			stride = arena_printf(m->arena, "%s_stride%d", p->name, r);
+			if (in_lane || strcmp(at[r], "0"))
+				p->strides |= (uint8_t)(1 << r);
+			if (strcmp(at[r], "0"))
+				sum = emit_sum(m, sum, arena_printf(m->arena, "%s * %s", at[r], stride), 1);
+		} else if (t->panel) {
+			stride = r == t->lanes ? "1" : arena_printf(m->arena, "%lld", (long long)t->panel);
+		} else {
+			stride = arena_printf(m->arena, "%lld", (long long)p->stride[r]);
+			sum = emit_sum(m, sum, at[r], p->stride[r]);
+		}
+		if (in_lane && lane_stride)
+			*lane_stride = stride;
+	}
+	if (t->panel)
+		sum = panel_offset(m, node->symbol, at);
+	return advance(m, p->name, *sum ? sum : "0");
+}
+
+/* ---- leaves ---- */
+
+static struct term value_term(struct nest *n, struct expr e)
+{
+	struct emitter *m = n->e;
+	uint32_t value = expr_at(m->pool, e)->symbol;
+	struct value_plan *p = &m->value[value];
+	p->memory = true;
+	enum kind kind = p->integer ? KIND_INT : KIND_REAL;
+	const char *i = nest_element(n, value);
+	if (n->lane != NO_INDEX && value_rank(m, value, n->lane) >= 0) {
+		const char *load = p->integer ? "vi_load" : "v_load";
+		return bound(n, e, arena_printf(m->arena, "%s_%s", p->name, m->index_name[n->lane]),
+		             term_of(arena_printf(m->arena, "%s(%s)", load, advance(m, p->name, i)), kind, true));
+	}
+	/* Bound even when used once: what the statement stores may be where it was loaded from. */
+	const struct tile_value *v = &m->program->value.v[value];
+	const char *at = v->nranks ? m->program->index.v[v->index[v->nranks - 1]].name : "0";
+	return bound(n, e, arena_printf(m->arena, "%s_%s", p->name, at),
+	             term_of(arena_printf(m->arena, "%s[%s]", p->name, emit_strip(m, i)), kind, false));
+}
+
+/* The condition that a READ's coordinates lie inside the tensor; "" where they are known to. */
+static const char *inside(struct nest *n, struct expr e)
+{
+	struct emitter *m = n->e;
+	const struct tile_tensor *t = &m->program->tensor.v[expr_at(m->pool, e)->symbol];
+	const char *condition = "";
+	for (int r = 0; r < t->nranks; r++) {
+		struct expr x = expr_operand(m->pool, e, r);
+		const struct expr_node *node = expr_at(m->pool, x);
+		double number;
+		if (node->op == OP_INDEX && m->program->index.v[node->symbol].extent <= t->extent[r])
+			continue;
+		if (expr_is_number(m->pool, x, &number) && number >= 0 && number < (double)t->extent[r])
+			continue;
+		if (node->op == OP_IDIV && expr_at(m->pool, expr_operand(m->pool, x, 0))->op == OP_INDEX &&
+		    expr_is_number(m->pool, expr_operand(m->pool, x, 1), &number) && number >= 1) {
+			uint32_t i = expr_at(m->pool, expr_operand(m->pool, x, 0))->symbol;
+			if ((m->program->index.v[i].extent - 1) / (int64_t)number < t->extent[r])
+				continue;
+		}
+		const char *at = nest_text(n, x, KIND_INT, false);
+		condition = arena_printf(m->arena, "%s%s(unsigned long)%s < %lld", condition, *condition ? " && " : "",
+		                         at, (long long)t->extent[r]);
+	}
+	return condition;
+}
+
+static struct term read_term(struct nest *n, struct expr e)
+{
+	struct emitter *m = n->e;
+	const struct expr_node *node = expr_at(m->pool, e);
+	const struct tensor_plan *p = &m->tensor[node->symbol];
+	const char *stride, *condition = inside(n, e), *address = nest_address(n, e, &stride), *text;
+	enum kind kind = (enum kind)node->kind == KIND_REAL ? KIND_REAL : KIND_INT;
+	const char *prefix = kind == KIND_REAL ? "" : "i";
+	if (stride)
+		text = arena_printf(m->arena, "v%s_get_%s(%s, %s, %s)", prefix, p->get, address, stride, n->left);
+	else
+		text = arena_printf(m->arena, "s%s_get_%s(%s)", prefix, p->get, address);
+	if (*condition)
+		text = arena_printf(m->arena, "(%s ? %s : %s)", condition, text,
+		                    stride ? kind == KIND_REAL ? "v_splat(0)" : "vi_splat(0)" : "0");
+	return bound(n, e, arena_printf(m->arena, "%s_0", p->name), term_of(text, kind, stride != NULL));
+}
+
+static struct term index_term(struct nest *n, struct expr e)
+{
+	uint32_t index = expr_at(n->e->pool, e)->symbol;
+	if (index != n->lane)
+		return term_of(nest_coordinate(n, index), KIND_INT, false);
+	return bound(n, e, arena_printf(n->e->arena, "%s_lanes", n->e->index_name[index]),
+	             term_of(arena_printf(n->e->arena, "vi_iota(%s)", n->at), KIND_INT, true));
+}
+
+/* ---- operations ---- */
+
+struct term nest_convert(struct nest *n, struct term t, enum kind kind, bool vector)
+{
+	struct arena *a = n->e->arena;
+	if (vector && !t.vector) {
+		t = nest_convert(n, t, kind, false);
+		if (!t.bare && n->row != n->body) {
+			t.text = nest_temporary(n, n->row, "uniform", t);
+			t.bare = true;
+		}
+		const char *splat = kind == KIND_REAL ? "v_splat" : kind == KIND_INT ? "vi_splat" : "vi_all";
+		return term_of(arena_printf(a, "%s(%s)", splat, emit_strip(n->e, t.text)), kind, true);
+	}
+	if (t.kind == kind || (t.kind == KIND_BOOL && !t.vector && kind == KIND_INT)) {
+		t.kind = kind;
+		return t;
+	}
+	const char *from = t.kind == KIND_BOOL ? "of_bool" : "of_int", *text;
+	const char *prefix = t.vector ? kind == KIND_REAL ? "v_" : "vi_" : kind == KIND_REAL ? "s_" : "i_";
+	if (kind == KIND_BOOL)
+		text = arena_printf(a, t.vector ? "(%s != %s)" : "(%s != 0)", t.text,
+		                    t.kind == KIND_REAL ? "v_splat(0)" : "vi_splat(0)");
+	else if (t.kind == KIND_REAL)
+		text = arena_printf(a, "%sof_real(%s)", prefix, emit_strip(n->e, t.text));
+	else
+		text = arena_printf(a, "%s%s(%s)", prefix, from, emit_strip(n->e, t.text));
+	return term_of(text, kind, t.vector);
+}
+
+/* The kind an operation's i-th operand is taken as. */
+static enum kind operand_kind(const struct emitter *e, struct expr x, int i)
+{
+	const struct expr_node *node = expr_at(e->pool, x);
+	enum op op = (enum op)node->op;
+	if (op == OP_SELECT)
+		return i ? (enum kind)node->kind : KIND_BOOL;
+	if (op == OP_AND || op == OP_OR || op == OP_NOT)
+		return KIND_BOOL;
+	if (op == OP_CAST)
+		return (enum kind)expr_at(e->pool, expr_operand(e->pool, x, 0))->kind == KIND_INT ? KIND_INT : KIND_REAL;
+	if (op_info[op].result == RESULT_INT)
+		return KIND_INT;
+	if (op_info[op].result == RESULT_BOOL) {
+		for (int j = 0; j < node->count; j++)
+			if (expr_at(e->pool, expr_operand(e->pool, x, j))->kind == KIND_REAL)
+				return KIND_REAL;
+		return KIND_INT;
+	}
+	return node->kind == KIND_REAL || op_info[op].result == RESULT_REAL ? KIND_REAL : KIND_INT;
+}
+
+/* Fills a template of the operation table: %0 %1 %2 are operands, $ the prefix. */
+static const char *fill(struct emitter *e, const char *form, const char *prefix, const struct term *x)
+{
+	struct text t;
+	text_init(&t, e->arena);
+	for (const char *s = form; *s; s++) {
+		if (*s == '$') {
+			text_add(&t, prefix);
+		} else if (*s == '%' && isdigit((unsigned char)s[1])) {
+			const char *text = x[*++s - '0'].text;
+			bool argument = s - form > 2 && ((s[-2] == '(' && isalnum((unsigned char)s[-3])) || s[-3] == ',');
+			text_add(&t, argument ? emit_strip(e, text) : text);
+		} else {
+			text_char(&t, *s);
+		}
+	}
+	return t.s;
+}
+
+/* Floor division and remainder by a power of two are a shift and a mask. */
+static const char *power_of_two(struct emitter *e, enum op op, struct expr divisor, const struct term *x)
+{
+	double d;
+	if ((op != OP_IDIV && op != OP_MOD) || !expr_is_number(e->pool, divisor, &d) || d < 1 || d > 1 << 30)
+		return NULL;
+	long long n = (long long)d;
+	if (n & (n - 1))
+		return NULL;
+	return op == OP_IDIV ? arena_printf(e->arena, "(%s >> %d)", x->text, __builtin_ctzll((unsigned long long)n)) :
+	                       arena_printf(e->arena, "(%s & %lld)", x->text, n - 1);
+}
+
+static struct term op_term(struct nest *n, struct expr e)
+{
+	struct emitter *m = n->e;
+	const struct expr_node node = *expr_at(m->pool, e);
+	struct term x[3] = {{0}};
+	bool vector = false;
+	for (int i = 0; i < node.count && i < 3; i++) {
+		x[i] = nest_term(n, expr_operand(m->pool, e, i));
+		vector |= x[i].vector;
+	}
+	enum kind kind = (enum kind)node.kind;
+	for (int i = 0; i < node.count && i < 3; i++) {
+		struct expr operand = expr_operand(m->pool, e, i);
+		enum kind want = operand_kind(m, e, i);
+		double number;
+		if (expr_is_number(m->pool, operand, &number) && !vector)
+			x[i] = number_term(m, number, want);
+		else if (expr_is_number(m->pool, operand, &number))
+			x[i] = nest_convert(n, number_term(m, number, want), want, true);
+		else
+			x[i] = nest_convert(n, x[i], want, vector);
+	}
+	bool real = (op_info[node.op].result == RESULT_BOOL ? operand_kind(m, e, 0) : kind) == KIND_REAL;
+	const char *prefix = vector ? real ? "v_" : "vi_" : real ? "s_" : "i_", *text;
+	if (node.op == OP_CAST) {
+		const char *to = dtype_info[node.symbol].spelling;
+		text = arena_printf(m->arena, "%scast_%s(%s)", x[0].kind == KIND_REAL ? (vector ? "v_" : "s_") : prefix, to,
+		                    emit_strip(m, x[0].text));
+	} else {
+		text = node.count == 2 ? power_of_two(m, (enum op)node.op, expr_operand(m->pool, e, 1), x) : NULL;
+		if (!text)
+			text = fill(m, op_info[node.op].c, prefix, x);
+	}
+	struct term t = term_of(text, kind, vector);
+	return n->uses[e.id] > 1 ? bound(n, e, "t", t) : t;
+}
+
+struct term nest_term(struct nest *n, struct expr e)
+{
+	const struct term *known = remembered(n, e);
+	if (known)
+		return *known;
+	const struct expr_node *node = expr_at(n->e->pool, e);
+	switch (node->op) {
+	case OP_CONST:
+		return number_term(n->e, node->number, (enum kind)node->kind);
+	case OP_INDEX: return index_term(n, e);
+	case OP_LOW: return term_of(n->e->range[node->symbol]->low, KIND_INT, false);
+	case OP_HIGH: return term_of(n->e->range[node->symbol]->high, KIND_INT, false);
+	case OP_VALUE: return value_term(n, e);
+	case OP_READ: return read_term(n, e);
+	default: return op_term(n, e);
+	}
+}
+
+const char *nest_text(struct nest *n, struct expr e, enum kind kind, bool vector)
+{
+	double number;
+	struct term t = expr_is_number(n->e->pool, e, &number) ? number_term(n->e, number, kind) : nest_term(n, e);
+	return nest_convert(n, t, kind, vector).text;
+}
+
+const char *emit_condition(struct nest *n, struct expr e)
+{
+	return emit_strip(n->e, nest_text(n, e, KIND_BOOL, false));
+}

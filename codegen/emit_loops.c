@@ -1,0 +1,434 @@
+/* The loops of a group of MAP, REDUCE, LOAD and STORE.
+ *
+ * Inside the outer loops a group is a list of items: a scalar statement, or a vector loop of as many
+ * statements as can share it. A vector loop ends where a reduction's result is needed. What does not depend
+ * on the lanes is computed once, before the loop. Whole vectors may run past the end of a range, into padding,
+ * except where that would reach a reduction or coordinates that mean something: there the last vector has a
+ * body of its own. */
+#include "codegen/emit.h"
+
+#include <string.h>
+
+static bool reads(const struct emitter *e, const struct tile_statement *s, uint32_t value)
+{
+	return expr_mentions(e->pool, s->expression, OP_VALUE, value);
+}
+
+static bool assigns(const struct tile_statement *s)
+{
+	return s->kind != TILE_STORE;
+}
+
+/* May statement k follow the vector loop of statements [from, k) inside it? */
+static bool joins(const struct emitter *e, const struct group *g, int from, int k)
+{
+	const struct tile_statement *s = g->statement[k];
+	if (g->shape[k].shape != SHAPE_LANES || g->shape[k].lane != g->shape[from].lane)
+		return false;
+	for (int i = from; i < k; i++) {
+		const struct tile_statement *before = g->statement[i];
+		bool wide = assigns(before) && value_rank(e, before->value, g->shape[i].lane) >= 0;
+		if (assigns(before) && !wide && (reads(e, s, before->value) || (assigns(s) && s->value == before->value)))
+			return false;
+		if (assigns(s) && value_rank(e, s->value, g->shape[k].lane) < 0 && reads(e, before, s->value))
+			return false;
+	}
+	return true;
+}
+
+static enum kind value_kind(const struct emitter *e, uint32_t value)
+{
+	return e->value[value].integer ? KIND_INT : KIND_REAL;
+}
+
+static struct term bare(const char *name, enum kind kind, bool vector)
+{
+	return (struct term){name, kind, vector, true};
+}
+
+struct c_block *emit_loop(struct emitter *e, struct c_block *b, uint32_t index)
+{
+	const struct current *r = e->range[index];
+	const char *i = e->index_name[index];
+	return c_open(e->arena, b, "for (long %s = %s; %s <= %s; %s++)", i, r->low, i, r->high, i);
+}
+
+/* A local's own name when it lives in a register only, else "name_n". */
+static const char *local_stem(const struct nest *n, uint32_t value, uint32_t index)
+{
+	struct emitter *e = n->e;
+	if (!e->value[value].memory)
+		return e->value[value].name;
+	return arena_printf(e->arena, "%s_%s", e->value[value].name, index == NO_INDEX ? "0" : e->index_name[index]);
+}
+
+static void assign_scalar(struct nest *n, struct c_block *b, uint32_t value, const char *text)
+{
+	struct emitter *e = n->e;
+	enum kind kind = value_kind(e, value);
+	const struct tile_value *v = &e->program->value.v[value];
+	uint32_t last = v->nranks ? v->index[v->nranks - 1] : NO_INDEX;
+	const char *name = nest_temporary(n, b, local_stem(n, value, last), bare(text, kind, false));
+	if (e->value[value].memory)
+		c_line(e->arena, b, "%s[%s] = %s%s;", e->value[value].name, emit_strip(e, nest_element(n, value)),
+		       kind == KIND_INT ? "(int)" : "", name);
+	nest_assign(n, value, bare(name, kind, false));
+}
+
+static enum kind stored_kind(const struct emitter *e, uint32_t tensor)
+{
+	return dtype_info[e->program->tensor.v[tensor].dtype].integer ? KIND_INT : KIND_REAL;
+}
+
+static void emit_scalar(struct nest *n, const struct tile_statement *s)
+{
+	struct emitter *e = n->e;
+	if (s->kind != TILE_STORE) {
+		assign_scalar(n, n->body, s->value, nest_text(n, s->expression, value_kind(e, s->value), false));
+		return;
+	}
+	uint32_t tensor = expr_at(e->pool, s->target)->symbol;
+	enum kind kind = stored_kind(e, tensor);
+	const char *text = nest_text(n, s->expression, kind, false);
+	c_line(e->arena, n->body, "s%s_put_%s(%s, %s);", kind == KIND_REAL ? "" : "i", e->tensor[tensor].get,
+	       nest_address(n, s->target, NULL), emit_strip(e, text));
+}
+
+/* ---- reductions ---- */
+
+struct fold {
+	enum reduction reduce;
+	enum kind kind; /* of the accumulator: BOOL for any and all */
+	const char *accumulator;
+};
+
+static struct fold fold_of(const struct emitter *e, const struct tile_statement *s)
+{
+	bool logical = s->reduce == REDUCE_ANY || s->reduce == REDUCE_ALL;
+	return (struct fold){s->reduce, logical ? KIND_BOOL : value_kind(e, s->value), NULL};
+}
+
+static const char *identity(struct emitter *e, const struct fold *f)
+{
+	double x = reduction_info[f->reduce].identity;
+	if (f->kind == KIND_INT && (x - x) != 0)
+		return x < 0 ? "INT_LEAST" : "INT_MOST";
+	return emit_number(e, x, f->kind);
+}
+
+static const char *vector_identity(struct emitter *e, const struct fold *f)
+{
+	const char *splat = f->kind == KIND_REAL ? "v_splat" : f->kind == KIND_INT ? "vi_splat" : "vi_all";
+	return arena_printf(e->arena, "%s(%s)", splat, emit_strip(e, identity(e, f)));
+}
+
+/* "sum", "max", …: the prelude's name for joining two partial results. */
+static const char *fold_name(enum reduction r)
+{
+	return reduction_info[r].spelling;
+}
+
+static void emit_fold_step(struct nest *n, const struct fold *f, const char *x, bool vector)
+{
+	const char *prefix = f->kind == KIND_REAL ? vector ? "v" : "s" : vector ? "vi" : "i";
+	c_line(n->e->arena, n->body, "%s = %s_fold_%s(%s, %s);", f->accumulator, prefix, fold_name(f->reduce),
+	       f->accumulator, emit_strip(n->e, x));
+}
+
+/* The finished scalar, assigned. */
+static void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f, const struct tile_statement *s,
+                          bool vector)
+{
+	struct emitter *e = n->e;
+	const char *text = f->accumulator;
+	if (vector)
+		text = arena_printf(e->arena, "%s_across_%s(%s)", f->kind == KIND_REAL ? "v" : "vi", fold_name(f->reduce),
+		                    f->accumulator);
+	struct term t = {text, f->kind, false, false};
+	text = nest_convert(n, t, value_kind(e, s->value), false).text;
+	assign_scalar(n, b, s->value, text);
+}
+
+/* ---- vector loops ---- */
+
+static void assign_lanes(struct nest *n, uint32_t value, const char *text)
+{
+	struct emitter *e = n->e;
+	enum kind kind = value_kind(e, value);
+	const char *name = nest_temporary(n, n->body, local_stem(n, value, n->lane), bare(text, kind, true));
+	if (e->value[value].memory) {
+		int r = value_rank(e, value, n->lane);
+		bool part = n->partial && !value_may_spill(e, value, r, e->lanes);
+		const char *prefix = kind == KIND_REAL ? "v" : "vi", *at = nest_element(n, value);
+		const char *to = strcmp(at, "0") ? arena_printf(e->arena, "%s + %s", e->value[value].name, at) :
+		                                   e->value[value].name;
+		if (part)
+			c_line(e->arena, n->body, "%s_store_part(%s, %s, %s);", prefix, to, name, n->left);
+		else
+			c_line(e->arena, n->body, "%s_store(%s, %s);", prefix, to, name);
+	}
+	nest_assign(n, value, bare(name, kind, true));
+}
+
+static void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f,
+                                const char *live)
+{
+	struct emitter *e = n->e;
+	if (s->kind == TILE_STORE) {
+		uint32_t tensor = expr_at(e->pool, s->target)->symbol;
+		enum kind kind = stored_kind(e, tensor);
+		const char *stride, *x = nest_text(n, s->expression, kind, true);
+		const char *to = nest_address(n, s->target, &stride);
+		c_line(e->arena, n->body, "v%s_put_%s(%s, %s, %s, %s);", kind == KIND_REAL ? "" : "i",
+		       e->tensor[tensor].get, to, stride, n->left, emit_strip(e, x));
+	} else if (s->kind == TILE_REDUCE && n->lane == s->index) {
+		const char *x = nest_text(n, s->expression, f->kind, true);
+		if (live)
+			x = arena_printf(e->arena, "%s_select(%s, %s, %s)", f->kind == KIND_REAL ? "v" : "vi", live,
+			                 emit_strip(e, x), vector_identity(e, f));
+		emit_fold_step(n, f, x, true);
+	} else {
+		assign_lanes(n, s->value, nest_text(n, s->expression, value_kind(e, s->value), true));
+	}
+}
+
+static void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g, int from, int to,
+                           const struct fold *fold, bool partial)
+{
+	struct emitter *e = n->e;
+	uint32_t names = e->taken.n;
+	bool folds = false;
+	n->body = body;
+	n->partial = partial;
+	n->vector.n = 0;
+	for (int k = from; k < to; k++)
+		folds |= fold[k - from].accumulator != NULL;
+	const char *live = NULL;
+	if (partial && folds) {
+		live = plan_name(e, "live");
+		c_line(e->arena, body, "const vint %s = vi_live(%s);", live, n->left);
+	}
+	for (int k = from; k < to; k++) {
+		if (!partial)
+			c_comment(e->arena, body, emit_describe(e, g->statement[k]));
+		emit_lane_statement(n, g->statement[k], &fold[k - from], live);
+	}
+	e->taken.n = names;
+	for (uint32_t i = 0; i < n->row_name.n; i++)
+		vec_push(e->arena, &e->taken, n->row_name.v[i]);
+	n->row_name.n = 0;
+}
+
+/* Statements [from, to) of the group in one vector loop. */
+static void emit_lanes(struct nest *n, const struct group *g, int from, int to)
+{
+	struct emitter *e = n->e;
+	struct arena *a = e->arena;
+	struct c_block *row = n->body;
+	struct fold fold[MAX_GROUP];
+	bool careful = false;
+	uint32_t lane = g->shape[from].lane;
+	const struct current *r = e->range[lane];
+	n->row = c_group(a, row);
+	n->lane = lane;
+	for (int k = from; k < to; k++) {
+		const struct tile_statement *s = g->statement[k];
+		fold[k - from] = fold_of(e, s);
+		if (s->kind == TILE_REDUCE) {
+			struct fold *f = &fold[k - from];
+			f->accumulator = plan_name(e, arena_printf(a, "%s_%s", e->value[s->value].name, e->index_name[lane]));
+			c_line(a, row, "%s %s = %s;", f->kind == KIND_REAL ? "vreal" : "vint", f->accumulator,
+			       vector_identity(e, f));
+			careful = true;
+		} else if (assigns(s) && e->value[s->value].memory) {
+			careful |= !value_may_spill(e, s->value, value_rank(e, s->value, lane), e->lanes);
+		}
+	}
+	bool parts = careful && !range_whole(r, e->lanes);
+	const char *at = parts ? plan_name(e, e->index_name[lane]) : e->index_name[lane];
+	n->at = at;
+	n->left = emit_left(e, r, at);
+	if (!parts) {
+		emit_lane_body(n, c_open(a, row, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at), g,
+		               from, to, fold, false);
+	} else {
+		c_line(a, row, "long %s = %s;", at, r->low);
+		emit_lane_body(n, c_open(a, row, "for (; %s + LANES <= %s; %s += LANES)", at, emit_after(e, r->high), at), g,
+		               from, to, fold, false);
+		emit_lane_body(n, c_open(a, row, "if (%s <= %s)", at, r->high), g, from, to, fold, true);
+	}
+	n->lane = NO_INDEX;
+	n->vector.n = 0;
+	n->row = n->body = row;
+	for (int k = from; k < to; k++)
+		if (fold[k - from].accumulator)
+			emit_fold_end(n, row, &fold[k - from], g->statement[k], true);
+}
+
+static void start_item(struct nest *n, const struct group *g, int from, int to)
+{
+	memset(n->uses, 0, n->e->pool->node.n);
+	for (int k = from; k < to; k++) {
+		nest_count(n, g->statement[k]->expression);
+		if (g->statement[k]->kind == TILE_STORE)
+			nest_count(n, g->statement[k]->target);
+	}
+}
+
+/* ---- the shapes that stand alone ---- */
+
+/* One element at a time. */
+static void emit_fold(struct nest *n, const struct tile_statement *s)
+{
+	struct emitter *e = n->e;
+	struct arena *a = e->arena;
+	struct c_block *row = n->body;
+	struct fold f = fold_of(e, s);
+	f.accumulator = plan_name(e, "folded");
+	c_line(a, row, "%s %s = %s;", f.kind == KIND_REAL ? "real" : f.kind == KIND_INT ? "long" : "int", f.accumulator,
+	       identity(e, &f));
+	bool single = e->range[s->index]->single;
+	n->row = n->body = single ? c_group(a, row) : emit_loop(e, row, s->index);
+	if (!single)
+		n->loop[n->nloops++] = s->index;
+	emit_fold_step(n, &f, nest_text(n, s->expression, f.kind, false), false);
+	if (!single)
+		n->nloops--;
+	n->row = n->body = row;
+	n->scalar.n = 0;
+	emit_fold_end(n, row, &f, s, false);
+}
+
+/* Other coordinates in the lanes, the reduced one in a loop inside. */
+static void emit_column(struct nest *n, const struct tile_statement *s, uint32_t lane)
+{
+	struct emitter *e = n->e;
+	struct arena *a = e->arena;
+	const struct current *r = e->range[lane];
+	struct fold f = fold_of(e, s);
+	const char *at = n->at = e->index_name[lane];
+	n->lane = lane;
+	n->left = emit_left(e, r, at);
+	n->partial = !range_whole(r, e->lanes);
+	struct c_block *body = c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at);
+	f.accumulator = plan_name(e, "folded");
+	c_line(a, body, "%s %s = %s;", f.kind == KIND_REAL ? "vreal" : "vint", f.accumulator, vector_identity(e, &f));
+	bool single = e->range[s->index]->single;
+	n->row = n->body = single ? c_group(a, body) : emit_loop(e, body, s->index);
+	if (!single)
+		n->loop[n->nloops++] = s->index;
+	emit_fold_step(n, &f, nest_text(n, s->expression, f.kind, true), true);
+	if (!single)
+		n->nloops--;
+	n->row = n->body = body;
+	n->scalar.n = n->vector.n = 0;
+	assign_lanes(n, s->value, nest_convert(n, bare(f.accumulator, f.kind, true), value_kind(e, s->value), true).text);
+}
+
+/* A value's rows become the lanes of panels, a square of vectors at a time. */
+static void emit_transpose(struct nest *n, const struct tile_statement *s, const struct shape_of *shape)
+{
+	struct emitter *e = n->e;
+	struct arena *a = e->arena;
+	uint32_t value = expr_at(e->pool, s->expression)->symbol, tensor = expr_at(e->pool, s->target)->symbol;
+	const struct tile_tensor *t = &e->program->tensor.v[tensor];
+	const char *m = e->index_name[shape->lane], *d = e->index_name[shape->inner];
+	const struct current *rm = e->range[shape->lane], *rd = e->range[shape->inner];
+	const char *end = emit_after(e, rm->high);
+	int64_t extent = t->extent[t->lanes], padded = (extent + t->panel - 1) / t->panel * t->panel;
+	if (padded != extent) {
+		c_comment(a, n->body, "The last panel is filled up with zeroes.");
+		const char *name = plan_name(e, arena_printf(a, "%s_end", m));
+		c_line(a, n->body, "const long %s = %s == %lld ? %lld : %s;", name, end, (long long)extent, (long long)padded,
+		       end);
+		end = name;
+	}
+	e->value[value].memory = true;
+	n->loop[n->nloops++] = shape->lane;
+	n->loop[n->nloops++] = shape->inner;
+	struct c_block *b = c_open(a, n->body, "for (long %s = %s; %s < %s; %s += LANES)", m, rm->low, m, end, m);
+	b = c_open(a, b, "for (long %s = %s; %s <= %s; %s += LANES)", d, rd->low, d, rd->high, d);
+	n->row = n->body = b;
+	int last = e->program->value.v[value].nranks - 1;
+	c_line(a, b, "v_transpose(%s, %lld, %s + %s, %lld, %s - %s, %s - %s);", nest_address(n, s->target, NULL),
+	       (long long)t->panel, e->value[value].name, nest_element(n, value),
+	       (long long)e->value[value].stride[last - 1], emit_after(e, rm->high), m, emit_after(e, rd->high), d);
+}
+
+void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
+{
+	uint32_t names = e->taken.n;
+	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
+	for (int i = 0; i < g->nouter; i++) {
+		b = emit_loop(e, b, g->outer[i]);
+		n.loop[n.nloops++] = g->outer[i];
+	}
+	n.row = n.body = b;
+	for (int k = 0; k < g->count;) {
+		int to = k + 1;
+		enum shape shape = g->shape[k].shape;
+		while (shape == SHAPE_LANES && to < g->count && joins(e, g, k, to))
+			to++;
+		start_item(&n, g, k, to);
+		if (shape != SHAPE_LANES)
+			c_comment(e->arena, b, emit_describe(e, g->statement[k]));
+		switch (shape) {
+		case SHAPE_SCALAR: emit_scalar(&n, g->statement[k]); break;
+		case SHAPE_LANES: emit_lanes(&n, g, k, to); break;
+		case SHAPE_COLUMN: emit_column(&n, g->statement[k], g->shape[k].lane); break;
+		case SHAPE_FOLD: emit_fold(&n, g->statement[k]); break;
+		case SHAPE_TRANSPOSE: emit_transpose(&n, g->statement[k], &g->shape[k]); break;
+		}
+		k = to;
+	}
+	e->taken.n = names;
+}
+
+/* ---- words ---- */
+
+static void describe_list(struct emitter *e, struct text *t, uint32_t value)
+{
+	const struct tile_value *v = &e->program->value.v[value];
+	for (int r = 0; r < v->nranks; r++)
+		text_printf(t, "%s%s", r ? "," : "[", e->program->index.v[v->index[r]].name);
+	if (v->nranks)
+		text_char(t, ']');
+}
+
+const char *emit_describe(struct emitter *e, const struct tile_statement *s)
+{
+	struct expr_names names = tile_names(e->program);
+	struct text t;
+	text_init(&t, e->arena);
+	if (s->kind == TILE_STORE) {
+		text_add(&t, "store ");
+		expr_print(e->pool, s->target, &names, &t);
+		text_add(&t, " = ");
+	} else {
+		text_add(&t, e->program->value.v[s->value].name);
+		describe_list(e, &t, s->value);
+		text_add(&t, s->kind == TILE_LOAD ? " = load " : s->kind == TILE_MAP ? " = map " : " = ");
+	}
+	const char *over = s->kind == TILE_REDUCE || s->kind == TILE_CONTRACT ? e->program->index.v[s->index].name : NULL;
+	if (s->kind == TILE_CONTRACT) {
+		if (s->accumulate) {
+			text_add(&t, e->program->value.v[s->value].name);
+			if (s->scale.id) {
+				text_add(&t, " * ");
+				expr_print(e->pool, s->scale, &names, &t);
+			}
+			text_add(&t, " + ");
+		}
+		text_add(&t, "contract ");
+		expr_print(e->pool, s->a, &names, &t);
+		text_add(&t, ", ");
+		expr_print(e->pool, s->b, &names, &t);
+	} else {
+		if (s->kind == TILE_REDUCE)
+			text_printf(&t, "reduce %s ", reduction_info[s->reduce].spelling);
+		expr_print(e->pool, s->expression, &names, &t);
+	}
+	if (over)
+		text_printf(&t, " over %s", over);
+	return t.s;
+}

@@ -1,0 +1,143 @@
+/* The part of the prelude that a text needs. The files of codegen/prelude/ are lists of paragraphs between
+ * blank lines; a paragraph defines the names it declares at the beginning of a line, and is taken when the
+ * text, or a paragraph taken already, mentions one of them. */
+#include "codegen/emit.h"
+
+#include <ctype.h>
+#include <string.h>
+
+extern const char embed_codegen_prelude_abi_h[], embed_codegen_prelude_f32_h[], embed_codegen_prelude_f64_h[],
+	embed_codegen_prelude_scalar_h[], embed_codegen_prelude_single_h[], embed_codegen_prelude_vector_h[],
+	embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[];
+
+struct paragraph {
+	const char *s;
+	size_t n;
+	bool taken;
+};
+
+struct chooser {
+	struct arena *arena;
+	VEC(struct paragraph) paragraph;
+	struct text *out;
+};
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+/* Is the name [name, name + n) an identifier of the text [s, end)? */
+static bool mentions(const char *s, const char *end, const char *name, size_t n)
+{
+	while (s < end) {
+		if (!is_name(*s)) {
+			s++;
+			continue;
+		}
+		const char *from = s;
+		while (s < end && is_name(*s))
+			s++;
+		if ((size_t)(s - from) == n && !memcmp(from, name, n))
+			return true;
+	}
+	return false;
+}
+
+/* The name a line declares: of a macro; of what a V_… macro defines; of a function; of a type, before the
+ * last semicolon. NULL: none. */
+static const char *declared(const char *line, const char *end, size_t *length)
+{
+	const char *s = line;
+	if (!strncmp(line, "#define ", 8)) {
+		s = line + 8;
+	} else if (!strncmp(line, "V_", 2)) {
+		while (s < end && *s != '(')
+			s++;
+		s++;
+	} else if (!strncmp(line, "typedef ", 8)) {
+		s = end;
+		const char *attribute = strstr(line, " __attribute__");
+		if (attribute && attribute < end)
+			s = attribute;
+		else
+			while (s > line && *s != ';')
+				s--;
+		while (s > line && is_name(s[-1]))
+			s--;
+	} else if (isalpha((unsigned char)*line)) {
+		while (s < end && *s != '(' && *s != '{')
+			s++;
+		if (s < end && *s == '(' && !strncmp(line, "real LIBM", 9))
+			return NULL;
+		if (s < end && *s == '{')
+			while (s > line && !is_name(s[-1]))
+				s--;
+		while (s > line && is_name(s[-1]))
+			s--;
+	} else {
+		return NULL;
+	}
+	*length = 0;
+	while (s + *length < end && is_name(s[*length]))
+		++*length;
+	return *length ? s : NULL;
+}
+
+static bool wanted(const struct paragraph *p, const char *text, const char *text_end)
+{
+	for (const char *line = p->s, *end = p->s + p->n; line < end;) {
+		const char *stop = memchr(line, '\n', (size_t)(end - line));
+		stop = stop ? stop : end;
+		size_t n;
+		const char *name = declared(line, stop, &n);
+		if (name && mentions(text, text_end, name, n))
+			return true;
+		line = stop + 1;
+	}
+	return false;
+}
+
+static void add_file(struct chooser *c, const char *s)
+{
+	while (*s) {
+		const char *stop = strstr(s, "\n\n");
+		size_t n = stop ? (size_t)(stop - s) : strlen(s);
+		while (n && s[n - 1] == '\n')
+			n--;
+		vec_push(c->arena, &c->paragraph, (struct paragraph){s, n, false});
+		if (!stop)
+			break;
+		for (s = stop; *s == '\n';)
+			s++;
+	}
+}
+
+/* What a paragraph needs stands before it. */
+static void take(struct chooser *c, const char *text, const char *end)
+{
+	for (uint32_t i = 0; i < c->paragraph.n; i++) {
+		struct paragraph *p = &c->paragraph.v[i];
+		if (p->taken || !wanted(p, text, end))
+			continue;
+		p->taken = true;
+		take(c, p->s, p->s + p->n);
+		text_bytes(c->out, p->s, p->n);
+		text_add(c->out, "\n\n");
+	}
+}
+
+void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const char *body, struct text *out)
+{
+	struct chooser c = {.arena = arena, .out = out};
+	add_file(&c, embed_codegen_prelude_abi_h);
+	add_file(&c, real_double ? embed_codegen_prelude_f64_h : embed_codegen_prelude_f32_h);
+	add_file(&c, embed_codegen_prelude_scalar_h);
+	if (isa == ISA_SCALAR) {
+		add_file(&c, embed_codegen_prelude_single_h);
+	} else {
+		add_file(&c, isa == ISA_AVX2 ? embed_codegen_prelude_avx2_h : embed_codegen_prelude_avx512_h);
+		add_file(&c, embed_codegen_prelude_vector_h);
+	}
+	take(&c, body, body + strlen(body));
+}

@@ -1,0 +1,110 @@
+/* Vectors of AVX2 with FMA and F16C: types, and what has an instruction but no vector operator. */
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 8 };
+typedef float vreal __attribute__((vector_size(32)));
+typedef int vint __attribute__((vector_size(32)));
+typedef float vreal_at __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int vint_at __attribute__((vector_size(32), aligned(4), may_alias));
+
+#define V_LANES_NUMBERED {0, 1, 2, 3, 4, 5, 6, 7}
+
+INLINE vreal v_load_part(const real *p, long left)
+{
+	vreal a;
+	__asm__("vmaskmovps %1, %2, %0" : "=x"(a) : "m"(*(const vreal_at *)p), "x"(vi_live(left)));
+	return a;
+}
+
+INLINE void v_store_part(real *p, vreal a, long left)
+{
+	__asm__("vmaskmovps %1, %2, %0" : "+m"(*(vreal_at *)p) : "x"(a), "x"(vi_live(left)));
+}
+
+INLINE void vi_store_part(int *p, vint a, long left)
+{
+	__asm__("vpmaskmovd %1, %2, %0" : "+m"(*(vint_at *)p) : "x"(a), "x"(vi_live(left)));
+}
+
+/* One instruction: the second operand where either is NaN. */
+INLINE vreal v_max_or_second(vreal a, vreal b)
+{
+	__asm__("vmaxps %2, %1, %0" : "=x"(a) : "x"(a), "x"(b));
+	return a;
+}
+
+INLINE vreal v_min_or_second(vreal a, vreal b)
+{
+	__asm__("vminps %2, %1, %0" : "=x"(a) : "x"(a), "x"(b));
+	return a;
+}
+
+INLINE vreal v_sqrt(vreal a)
+{
+	__asm__("vsqrtps %1, %0" : "=x"(a) : "x"(a));
+	return a;
+}
+
+INLINE vreal v_round(vreal a)
+{
+	__asm__("vroundps $8, %1, %0" : "=x"(a) : "x"(a));
+	return a;
+}
+
+INLINE vreal v_floor(vreal a)
+{
+	__asm__("vroundps $9, %1, %0" : "=x"(a) : "x"(a));
+	return a;
+}
+
+/* a · 2^n for whole n from -252 to 254, in two steps so that denormal results are right. */
+INLINE vreal v_scale(vreal a, vreal n)
+{
+	vint whole = __builtin_convertvector(n, vint), half = whole >> 1;
+	return a * (vreal)((half + 127) << 23) * (vreal)((whole - half + 127) << 23);
+}
+
+/* p · 2^n; beyond what a float holds decided by a, the argument, and NaN kept by p. */
+INLINE vreal v_exp2_end(vreal fraction, vreal n, vreal a)
+{
+	vreal within = v_max_or_second(v_splat(-160), v_min_or_second(v_splat(160), n));
+	vreal p = v_scale(v_exp2_polynomial(fraction), within);
+	p = v_select(a > v_splat(150), v_splat(REAL_INF), p);
+	return v_select(a < v_splat(-160), v_splat(0), p);
+}
+
+INLINE vreal v_of_f16(const unsigned short *p)
+{
+	typedef short half_at __attribute__((vector_size(16), aligned(2), may_alias));
+	vreal a;
+	__asm__("vcvtph2ps %1, %0" : "=x"(a) : "m"(*(const half_at *)p));
+	return a;
+}
+
+INLINE void v_to_f16(unsigned short *p, vreal a)
+{
+	typedef short half_at __attribute__((vector_size(16), aligned(2), may_alias));
+	__asm__("vcvtps2ph $0, %1, %0" : "=m"(*(half_at *)p) : "x"(a));
+}
+
+#define V_FOLD_LANES(fold, a)                                                      \
+	a = fold(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));        \
+	a = fold(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));        \
+	a = fold(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6))
+
+/* Swaps blocks of `size` lanes between rows i and i + size; log2(LANES) such steps transpose. */
+INLINE void v_swap(vreal *a, vreal *b, int size)
+{
+	vreal x = *a, y = *b;
+	if (size == 4) {
+		*a = __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11);
+		*b = __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15);
+	} else if (size == 2) {
+		*a = __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13);
+		*b = __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
+	} else {
+		*a = __builtin_shufflevector(x, y, 0, 8, 2, 10, 4, 12, 6, 14);
+		*b = __builtin_shufflevector(x, y, 1, 9, 3, 11, 5, 13, 7, 15);
+	}
+}

@@ -1,0 +1,123 @@
+/* Vectors of AVX-512 (F, BW, DQ, VL): types, and what has an instruction but no vector operator. */
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 16 };
+typedef float vreal __attribute__((vector_size(64)));
+typedef int vint __attribute__((vector_size(64)));
+typedef float vreal_at __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int vint_at __attribute__((vector_size(64), aligned(4), may_alias));
+typedef unsigned short vmask; /* a bit a lane */
+
+#define V_LANES_NUMBERED {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+
+/* The first `left` lanes. */
+INLINE vmask v_mask(long left) { return left >= 16 ? 0xffff : left <= 0 ? 0 : (vmask)((1u << left) - 1); }
+
+INLINE vreal v_load_part(const real *p, long left)
+{
+	vreal a;
+	__asm__("vmovups %1, %0%{%2%}%{z%}" : "=v"(a) : "m"(*(const vreal_at *)p), "Yk"(v_mask(left)));
+	return a;
+}
+
+INLINE void v_store_part(real *p, vreal a, long left)
+{
+	__asm__("vmovups %1, %0%{%2%}" : "+m"(*(vreal_at *)p) : "v"(a), "Yk"(v_mask(left)));
+}
+
+INLINE void vi_store_part(int *p, vint a, long left)
+{
+	__asm__("vmovdqu32 %1, %0%{%2%}" : "+m"(*(vint_at *)p) : "v"(a), "Yk"(v_mask(left)));
+}
+
+/* One instruction: the second operand where either is NaN. */
+INLINE vreal v_max_or_second(vreal a, vreal b)
+{
+	__asm__("vmaxps %2, %1, %0" : "=v"(a) : "v"(a), "v"(b));
+	return a;
+}
+
+INLINE vreal v_min_or_second(vreal a, vreal b)
+{
+	__asm__("vminps %2, %1, %0" : "=v"(a) : "v"(a), "v"(b));
+	return a;
+}
+
+INLINE vreal v_sqrt(vreal a)
+{
+	__asm__("vsqrtps %1, %0" : "=v"(a) : "v"(a));
+	return a;
+}
+
+INLINE vreal v_round(vreal a)
+{
+	__asm__("vrndscaleps $8, %1, %0" : "=v"(a) : "v"(a));
+	return a;
+}
+
+INLINE vreal v_floor(vreal a)
+{
+	__asm__("vrndscaleps $9, %1, %0" : "=v"(a) : "v"(a));
+	return a;
+}
+
+/* a · 2^n for whole n: infinite, denormal or zero where it must be, and NaN where n is. */
+INLINE vreal v_scale(vreal a, vreal n)
+{
+	__asm__("vscalefps %2, %1, %0" : "=v"(a) : "v"(a), "v"(n));
+	return a;
+}
+
+/* The sign of a and the smaller of |a| and |limit|; |limit| where a is NaN. */
+INLINE vreal v_within(vreal a, vreal limit)
+{
+	__asm__("vrangeps $2, %2, %1, %0" : "=v"(a) : "v"(a), "v"(limit));
+	return a;
+}
+
+/* p · 2^n, where p was computed from a fraction kept within bounds: n alone makes infinity, zero and NaN. */
+INLINE vreal v_exp2_end(vreal fraction, vreal n, vreal a)
+{
+	(void)a;
+	return v_scale(v_exp2_polynomial(v_within(fraction, v_splat(0.51f))), n);
+}
+
+INLINE vreal v_of_f16(const unsigned short *p)
+{
+	typedef short half_at __attribute__((vector_size(32), aligned(2), may_alias));
+	vreal a;
+	__asm__("vcvtph2ps %1, %0" : "=v"(a) : "m"(*(const half_at *)p));
+	return a;
+}
+
+INLINE void v_to_f16(unsigned short *p, vreal a)
+{
+	typedef short half_at __attribute__((vector_size(32), aligned(2), may_alias));
+	__asm__("vcvtps2ph $0, %1, %0" : "=m"(*(half_at *)p) : "v"(a));
+}
+
+#define V_FOLD_LANES(fold, a)                                                                               \
+	a = fold(a, __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));   \
+	a = fold(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));   \
+	a = fold(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));   \
+	a = fold(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14))
+
+/* Swaps blocks of `size` lanes between rows i and i + size; log2(LANES) such steps transpose. */
+INLINE void v_swap(vreal *a, vreal *b, int size)
+{
+	vreal x = *a, y = *b;
+	if (size == 8) {
+		*a = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+		*b = __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+	} else if (size == 4) {
+		*a = __builtin_shufflevector(x, y, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+		*b = __builtin_shufflevector(x, y, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+	} else if (size == 2) {
+		*a = __builtin_shufflevector(x, y, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+		*b = __builtin_shufflevector(x, y, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+	} else {
+		*a = __builtin_shufflevector(x, y, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+		*b = __builtin_shufflevector(x, y, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+	}
+}

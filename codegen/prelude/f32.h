@@ -1,0 +1,37 @@
+/* The type of computation: float. */
+
+typedef float real;
+
+#define LIBM(name) name##f
+
+#define REAL_INF (1.0f / 0.0f)
+
+#define REAL_NAN (0.0f / 0.0f)
+
+static inline float s_power_of_two(int n)
+{
+	union { unsigned u; float f; } x;
+	x.u = (unsigned)(n + 127) << 23;
+	return x.f;
+}
+
+/* Without FMA: ln 2 in two parts, the first short enough for an exact product. */
+static inline float s_exp(float a)
+{
+	float n, f, p;
+	int whole, half;
+	if (!(a > -104.0f))
+		return a != a ? a : 0.0f;
+	if (a > 89.0f)
+		return REAL_INF;
+	whole = (int)(a * 1.44269504f + (a < 0 ? -0.5f : 0.5f));
+	n = (float)whole;
+	f = (a - n * 0.693359375f + n * 2.12194440e-4f) * 1.44269504f;
+	p = f * 0.001326459086f + 0.009671618964f;
+	p = p * f + 0.05550735031f;
+	p = p * f + 0.2402224046f;
+	p = p * f + 0.6931469764f;
+	p = p * f + 1.0f;
+	half = whole / 2;
+	return p * s_power_of_two(half) * s_power_of_two(whole - half);
+}
