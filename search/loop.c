@@ -19,10 +19,11 @@ enum {
 	PLATEAU_BATCHES = 3,
 	FRUITLESS = 40, /* batches in a row of nothing new: the space is used up */
 };
-static const double tie_share = 0.02;   /* closer than this is no difference */
-static const double gain_share = 0.01;  /* less than this is no progress */
-static const double near_share = 0.10;  /* three repetitions may be this far off */
-static const double race_share = 0.15;  /* of the budget, that one race may take */
+static const double tie_share = 0.02;     /* closer than this is no difference */
+static const double gain_share = 0.01;    /* less than this is no progress */
+static const double near_share = 0.10;    /* three repetitions may be this far off */
+static const double race_share = 0.15;    /* of the budget, that one race may take */
+static const double worth_storing = 0.1; /* seconds of measuring */
 
 static bool over(const struct search *s)
 {
@@ -224,11 +225,13 @@ static void race_best(struct search *s, struct candidate *const *from, int n, in
 
 /* ---- batches ---- */
 
-/* Measures what is new among the candidates and stores it. How many were new. */
+/* Measures what is new among the candidates and stores it, at the end or as soon as there is something that took
+ * long enough to be worth a transaction. How many were new. */
 static int evaluate(struct search *s, struct candidate **c, int n)
 {
 	struct candidate *fresh[FIRST + BATCH];
-	int nfresh = 0;
+	int nfresh = 0, stored = 0;
+	double since = wall_seconds();
 	for (int i = 0; i < n && !over(s); i++) {
 		if (!isnan(c[i]->cost)) {
 			observe(s, c[i]);
@@ -241,10 +244,15 @@ static int evaluate(struct search *s, struct candidate **c, int n)
 		observe(s, c[i]);
 		record(s, c[i]);
 		fresh[nfresh++] = c[i];
+		if (wall_seconds() - since > worth_storing) {
+			store(s, fresh + stored, nfresh - stored);
+			stored = nfresh;
+			since = wall_seconds();
+		}
 		search_report(s, "measuring");
 	}
-	if (nfresh)
-		store(s, fresh, nfresh);
+	if (nfresh > stored)
+		store(s, fresh + stored, nfresh - stored);
 	return nfresh;
 }
 
