@@ -63,6 +63,9 @@ struct derivation {
 
 /* derive_prepare.c */
 struct derivation *derive_prepare(struct arena *, const struct cascade *, const struct stream_options *);
+/* An equation takes over the variables of what it reads where it can, so that equations that walk the same
+ * coordinates say so by the same names. */
+void derive_align(struct arena *, struct cascade *);
 void derive_classify(struct derivation *);
 /* e with every PLACE_INLINE map written out. */
 struct expr derive_inlined(struct derivation *, struct expr e);

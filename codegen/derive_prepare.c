@@ -221,13 +221,10 @@ static bool align_one(struct cascade *c, const uint32_t *canon, struct equation 
 	return false;
 }
 
-/* An equation takes over the variables of what it reads where it can, so that equations that walk the same
- * coordinates say so by the same names. */
-static void align(struct derivation *d)
+void derive_align(struct arena *arena, struct cascade *c)
 {
-	struct cascade *c = d->c;
 	size_t size = (size_t)c->tensor.n * MAX_RANKS;
-	uint32_t *canon = arena_new_array(d->arena, size, uint32_t);
+	uint32_t *canon = arena_new_array(arena, size, uint32_t);
 	memset(canon, 0xff, size * sizeof *canon);
 	for (uint32_t i = 0; i < c->equation.n; i++) {
 		struct equation *q = &c->equation.v[i];
@@ -254,7 +251,7 @@ struct derivation *derive_prepare(struct arena *a, const struct cascade *from, c
 	for (uint32_t i = 0; i < n; i++)
 		add(d, old[i].reduce == REDUCE_MEAN ? split_mean(d, old[i]) : old[i], old[i].tensor);
 	if (!options->unfused)
-		align(d);
+		derive_align(a, d->c);
 	for (uint32_t i = 0; i < d->c->equation.n; i++)
 		d->fact.v[i].presence = cascade_presence(d->c, i);
 	algebra_init(&d->algebra, d->c);

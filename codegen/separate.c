@@ -104,10 +104,10 @@ static bool sep_sum(struct walk *w, struct expr e, bool additive, struct separat
 		if (!sep(w, expr_operand(p, e, k), additive, &side))
 			return false;
 		for (int i = 0; i < side.n; i++) {
-			struct expr g = side.term[i].g;
+			struct expr g = side.term[i].g, h = side.term[i].h;
 			if (op == OP_NEG || (op == OP_SUB && k))
-				g = negate(p, g);
-			if (!push(w, out, g, side.term[i].h))
+				*(is_one(p, g) ? &h : &g) = negate(p, is_one(p, g) ? h : g);
+			if (!push(w, out, g, h))
 				return false;
 		}
 	}
@@ -348,7 +348,7 @@ bool separate(struct separator *s, struct expr e, struct separation *out)
 	}
 	/* A sum that pretends to have fewer terms than the function has dimensions is a bug of this file. */
 	if (!s->approx && separate_rank(s, e) > out->n) {
-		assert(!"a separation failed its rank probe");
+		assert(0 && "a separation failed its rank probe");
 		out->why = "failed the rank probe of its separation";
 		return false;
 	}

@@ -87,7 +87,8 @@ struct streams *streams_derive(struct arena *, const struct cascade *, const str
 void streams_print(const struct streams *, struct text *);
 struct streams *streams_parse(struct arena *, const char *source, size_t size, struct diags *);
 
-/* Passes over each rank as theory §1 counts them. */
+/* Passes over each rank as theory §1 counts them. A barrier inside a recurrence has no finite count. */
+#define PASSES_ENDLESS INT32_MAX
 struct pass_count {
 	uint32_t tensor, rank;
 	int passes;
@@ -100,7 +101,8 @@ struct pass_table pass_table(struct arena *, struct cascade *);
 /* The most passes any tensor needs over `rank`. `dense`: co-ranks a tensor must also carry to count as
  * the fiber (none: NULL, 0). */
 int passes_over(struct arena *, struct cascade *, uint32_t rank, const uint32_t *dense, int ndense);
-/* Passes over the rank of the streams: the number of streams that walk it. */
+/* Passes over the rank when every stream is one traversal: as passes_over, but a carry streams along with those of
+ * its own stream that read it. */
 int passes_fused(const struct streams *, uint32_t rank);
 
 #endif
