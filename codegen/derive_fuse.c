@@ -100,10 +100,15 @@ const char *derive_spell(struct derivation *d, struct expr e)
 {
 	struct text t;
 	struct expr_names names = {name_of, d->c};
+	struct expr_node n = *expr_at(pool(d), e);
+	struct expr x[3];
 	text_init(&t, d->arena);
-	/* Folding bottom-up loses a map whose inner maps were folded first; the whole is tried first. */
-	struct expr whole = spell(pool(d), e, &(struct spelling){d});
-	e = expr_same(whole, e) ? expr_rewrite(pool(d), e, spell, &(struct spelling){d}) : whole;
+	/* The whole is not named: it is what the sentence is about. */
+	if (n.count && n.op != OP_READ) {
+		for (int i = 0; i < n.count; i++)
+			x[i] = expr_rewrite(pool(d), expr_operand(pool(d), e, i), spell, &(struct spelling){d});
+		e = expr_make(pool(d), (enum op)n.op, n.symbol, n.count, x);
+	}
 	expr_print(pool(d), e, &names, &t);
 	return t.s;
 }

@@ -294,10 +294,13 @@ static struct expr run(struct plan *p, struct expr g, struct expr h, uint32_t ca
 	struct accumulator acc = plan_new(p, g, "sum", true);
 	acc.terms = 1;
 	acc.term[0] = (struct plan_term){expr_leaf(pool(p), OP_VALUE, KIND_REAL, (uint32_t)p->n), factor};
-	plan_note(p, mode, carry, 1,
-	          arena_printf(p->d->arena, "when %s moves, what was summed so far is multiplied by %s",
-	                       p->d->c->tensor.v[carry].name, spelled));
-	return plan_accumulate(p, acc);
+	int n = p->n;
+	struct expr e = plan_accumulate(p, acc);
+	if (p->n > n) /* else the stream has it already */
+		plan_note(p, mode, carry, 1,
+		          arena_printf(p->d->arena, "when %s moves, what was summed so far is multiplied by %s",
+		                       p->d->c->tensor.v[carry].name, spelled));
+	return e;
 }
 
 static void remember(struct plan *p, uint32_t on, const struct separation *s)
