@@ -224,7 +224,7 @@ Error make_jit(const struct name *names)
 	InitializeNativeTargetAsmPrinter();
 	InitializeNativeTargetAsmParser();
 	orc::JITTargetMachineBuilder machine{Triple(sys::getProcessTriple())};
-	auto lljit = orc::LLJITBuilder().setJITTargetMachineBuilder(machine).setNumCompileThreads(0).create();
+	auto lljit = orc::LLJITBuilder().setJITTargetMachineBuilder(machine).setNumCompileThreads(0).setPlatformSetUp(orc::setUpInactivePlatform).create();
 	if (!lljit)
 		return lljit.takeError();
 	auto made = std::make_unique<jit>();
