@@ -111,9 +111,6 @@ struct expr cascade_presence(struct cascade *, uint32_t equation);
 /* The same of one expression over the cascade's tensors. */
 struct expr cascade_presence_of(struct cascade *, struct expr);
 
-/* Is coordinate r of a READ inside its tensor for all values of its index variables? Sound, not complete. */
-bool cascade_inside(const struct cascade *, struct expr read, int r);
-
 /* The names of a cascade's own ranks, indices and tensors, for expr_print. */
 struct expr_names cascade_names(const struct cascade *);
 

@@ -141,12 +141,6 @@ static bool inside_high(const struct cascade *c, struct expr e, struct expr exte
 	return (i.known && cascade_extent(c, extent, &v) && i.high < v) || below(c, e, extent);
 }
 
-bool cascade_inside(const struct cascade *c, struct expr read, int r)
-{
-	struct expr e = expr_operand(&c->pool, read, r);
-	return inside_low(c, e) && inside_high(c, e, c->tensor.v[expr_at(&c->pool, read)->symbol].extent[r]);
-}
-
 /* Predicates, where NO_EXPR is true. */
 
 static bool among(const struct expr_pool *p, struct expr all, struct expr e)

@@ -156,6 +156,40 @@ static void meanings(void)
 	      2 + 1 + 8, 2 + 2 + 4);
 }
 
+/* Every allocation of a run from text to results fails in turn; each time control comes back here. */
+static void failing_allocations(void)
+{
+	static const char source[] = HEAD "S[n,m] = Q[n,d] * K[m,d] * s where m <= n\nO[n] = max[m](S)\n";
+	volatile uint64_t fail = 0, caught = 0;
+	volatile bool done = false;
+	while (!done && fail < 100000) {
+		struct arena a;
+		jmp_buf env;
+		arena_init(&a);
+		a.fail_at = ++fail;
+		if (ARENA_TRY(&a, &env)) {
+			struct diags diags;
+			struct text text;
+			diags_init(&diags, &a, "program", source, strlen(source));
+			struct cascade *c = cascade_parse(&a, source, strlen(source), NULL, 0, &diags);
+			for (uint32_t r = 0; r < c->rank.n; r++)
+				c->rank.v[r].extent = 3;
+			text_init(&text, &a);
+			cascade_print(cascade_clone(&a, c), &text);
+			cascade_digest(c);
+			struct oracle_tensor *t = arena_new_array(&a, c->tensor.n, struct oracle_tensor);
+			for (uint32_t i = 0; i < 2; i++)
+				t[i] = (struct oracle_tensor){arena_new_array(&a, 9, double), NULL, 9};
+			done = oracle_run(&a, c, t, SIZE_MAX, &diags);
+		} else {
+			caught++;
+		}
+		arena_free(&a);
+	}
+	ok(done && caught == fail - 1 && caught > 100, "%llu allocations fail, one a run",
+	   (unsigned long long)caught);
+}
+
 int main(void)
 {
 	jmp_buf env;
@@ -165,6 +199,7 @@ int main(void)
 	examples();
 	digests();
 	meanings();
+	failing_allocations();
 	arena_free(&arena);
 	return tap_done();
 }
