@@ -398,7 +398,22 @@ static void narrow(const struct box *b, const struct linear *l, uint32_t index, 
 	}
 }
 
-static struct range formula_range(const struct box *b, const struct formula *f, uint32_t index)
+/* Part of a disjunct that is left inside the current range, as ends that no longer count when it is nothing. */
+static struct range visible(const struct box *b, struct range r, uint32_t index)
+{
+	struct expr_pool *p = &b->cascade->pool;
+	struct expr low = expr_leaf(p, OP_LOW, KIND_INT, index), high = expr_leaf(p, OP_HIGH, KIND_INT, index);
+	if (!r.low.id && !r.high.id)
+		return (struct range){low, high};
+	struct expr from = r.low.id ? expr2(p, OP_MAX, low, r.low) : low;
+	struct expr to = r.high.id ? expr2(p, OP_MIN, high, r.high) : high;
+	struct expr some = expr2(p, OP_LE, from, to), one = expr_number(p, 1);
+	return (struct range){expr3(p, OP_SELECT, some, from, expr2(p, OP_ADD, high, one)),
+	                      expr3(p, OP_SELECT, some, to, expr2(p, OP_SUB, low, one))};
+}
+
+/* Inclusive ends. `within`: only the current range of `index` counts. */
+static struct range formula_range(const struct box *b, const struct formula *f, uint32_t index, bool within)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	struct range r = {NO_EXPR, NO_EXPR}, x, y;
@@ -409,12 +424,17 @@ static struct range formula_range(const struct box *b, const struct formula *f, 
 	case FORM_ANY: break;
 	default: return r;
 	}
-	x = formula_range(b, f->left, index);
-	y = formula_range(b, f->right, index);
+	x = formula_range(b, f->left, index, within);
+	y = formula_range(b, f->right, index, within);
 	if (f->form == FORM_ALL) {
 		r.low = !x.low.id ? y.low : !y.low.id ? x.low : expr2(p, OP_MAX, x.low, y.low);
 		r.high = !x.high.id ? y.high : !y.high.id ? x.high : expr2(p, OP_MIN, x.high, y.high);
 		return r;
+	}
+	bool bounded = (x.low.id || x.high.id) && (y.low.id || y.high.id);
+	if (within && bounded) {
+		x = visible(b, x, index);
+		y = visible(b, y, index);
 	}
 	if (x.low.id && y.low.id)
 		r.low = expr2(p, OP_MIN, x.low, y.low);
@@ -423,7 +443,8 @@ static struct range formula_range(const struct box *b, const struct formula *f, 
 	return r;
 }
 
-struct range bounds_of(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n)
+static struct range bounds(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n,
+                           bool within)
 {
 	struct range r = {NO_EXPR, NO_EXPR};
 	if (!predicate.id)
@@ -433,10 +454,20 @@ struct range bounds_of(struct cascade *c, struct expr predicate, uint32_t index,
 		all[i] = ranged[i];
 	all[n] = index;
 	struct box b = {c, all, n + 1};
-	r = formula_range(&b, formula_of(&b, predicate, false), index);
+	r = formula_range(&b, formula_of(&b, predicate, false), index, within);
 	if (r.high.id)
 		r.high = expr2(&c->pool, OP_ADD, r.high, expr_number(&c->pool, 1));
 	return r;
+}
+
+struct range bounds_of(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n)
+{
+	return bounds(c, predicate, index, ranged, n, false);
+}
+
+struct range bounds_within(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n)
+{
+	return bounds(c, predicate, index, ranged, n, true);
 }
 
 struct expr bounds_full(struct cascade *c, struct expr predicate, const uint32_t *ranged, int n)

@@ -19,6 +19,10 @@ struct range {
 };
 struct range bounds_of(struct cascade *, struct expr predicate, uint32_t index, const uint32_t *ranged, int n);
 
+/* The same of what is left in the current range of `index`, LOW(index) to HIGH(index): of a disjunction, what has
+ * nothing there does not widen the hull. */
+struct range bounds_within(struct cascade *, struct expr predicate, uint32_t index, const uint32_t *ranged, int n);
+
 /* A bool expression over LOW and HIGH that implies the predicate holds on the whole box; the number 0 when
  * nothing can be said, 1 when the predicate is NO_EXPR. */
 struct expr bounds_full(struct cascade *, struct expr predicate, const uint32_t *ranged, int n);

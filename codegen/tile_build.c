@@ -373,15 +373,46 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	return code;
 }
 
+/* Where a tile may hold something present: NO_EXPR when the walk's bounds already leave out what is empty, as
+ * they do for conjunctions of affine comparisons. */
+static struct expr occupied_condition(struct builder *b)
+{
+	const uint64_t beyond = (uint64_t)1 << OP_OR | (uint64_t)1 << OP_NOT | (uint64_t)1 << OP_NE |
+	                        (uint64_t)1 << OP_SELECT | (uint64_t)1 << OP_MOD | (uint64_t)1 << OP_XOR |
+	                        (uint64_t)1 << OP_MIN | (uint64_t)1 << OP_MAX;
+	struct expr present = b->stream->present;
+	uint32_t *index;
+	double known;
+	if (!present.id || b->sizes->sparsity != SPARSITY_BOUNDS || !(expr_at(&b->c->pool, present)->ops & beyond))
+		return NO_EXPR;
+	int n = ranged(b, &index);
+	struct expr empty = bounds_empty(b->c, present, index, n);
+	if (expr_is_number(&b->c->pool, empty, &known))
+		return NO_EXPR;
+	return build_translate(b, expr1(&b->c->pool, OP_NOT, empty));
+}
+
+static struct tile_block guarded(struct builder *b, struct expr condition, struct tile_block code)
+{
+	if (!condition.id)
+		return code;
+	struct tile_block outer = {0};
+	vec_push(b->arena, &outer.statement,
+	         (struct tile_statement){.kind = TILE_IF, .expression = condition, .body = code});
+	return outer;
+}
+
 /* for walked: step loads; for rows: full or partial body */
 static struct tile_statement build_walk(struct builder *b)
 {
 	struct expr_pool *p = b->p->pool;
 	uint32_t *index;
 	int n = ranged(b, &index);
-	struct range r = {NO_EXPR, NO_EXPR};
-	if (b->stream->present.id && b->sizes->sparsity == SPARSITY_BOUNDS)
+	struct range r = {NO_EXPR, NO_EXPR}, inside = r;
+	if (b->stream->present.id && b->sizes->sparsity == SPARSITY_BOUNDS) {
 		r = bounds_of(b->c, b->stream->present, b->plan->walked, index, n);
+		inside = bounds_within(b->c, b->stream->present, b->plan->walked, index, n);
+	}
 	struct expr full = full_condition(b);
 	double known = -1;
 	expr_is_number(&b->c->pool, full, &known);
@@ -390,13 +421,14 @@ static struct tile_statement build_walk(struct builder *b)
 
 	struct tile_block inner = {0}, step_code = {0};
 	b->step_code = &step_code;
+	struct expr occupied = occupied_condition(b);
 	b->in_body = true;
 	if (known == 1 || known == 0) {
-		inner = body_of_class(b, known == 0, &r);
+		inner = body_of_class(b, known == 0, &inside);
 	} else {
 		struct tile_statement when = {.kind = TILE_IF, .expression = build_translate(b, full)};
-		when.body = body_of_class(b, false, &r);
-		when.other = body_of_class(b, true, &r);
+		when.body = body_of_class(b, false, &inside);
+		when.other = body_of_class(b, true, &inside);
 		vec_push(b->arena, &inner.statement, when);
 	}
 	b->in_body = false;
@@ -417,6 +449,7 @@ static struct tile_statement build_walk(struct builder *b)
 	} else {
 		append(b, &walk.body, &inner);
 	}
+	walk.body = guarded(b, occupied, walk.body);
 	return walk;
 }
 

@@ -171,7 +171,7 @@ static struct expr affine_conjunction(struct cascade *c, int n)
 }
 
 struct tally {
-	int full, full_called, empty, empty_called, wrong;
+	int full, full_called, empty, empty_called, wrong, wider;
 };
 
 /* Classifies random boxes by the derived expressions and by visiting every coordinate. */
@@ -186,7 +186,7 @@ static void try_predicate(struct cascade *c, struct expr e, struct tally *t)
 		ranged[n++] = 0;
 	struct expr full = bounds_full(c, e, ranged, n), empty = bounds_empty(c, e, ranged, n);
 	uint32_t walked = ranged[below(n)];
-	struct range r = bounds_of(c, e, walked, ranged, n);
+	struct range r = bounds_of(c, e, walked, ranged, n), in = bounds_within(c, e, walked, ranged, n);
 	for (int box = 0; box < BOXES; box++) {
 		struct place w = {.c = c};
 		for (int i = 0; i < INDICES; i++) {
@@ -199,6 +199,11 @@ static void try_predicate(struct cascade *c, struct expr e, struct tally *t)
 		}
 		bool called_full = value(&w, full) != 0, called_empty = value(&w, empty) != 0;
 		double from = r.low.id ? value(&w, r.low) : -1e9, to = r.high.id ? value(&w, r.high) : 1e9;
+		double first = in.low.id ? value(&w, in.low) : -1e9, last = in.high.id ? value(&w, in.high) : 1e9;
+		t->wider += r.low.id && first < from && from <= w.high[walked];
+		t->wider += r.high.id && last > to && to > w.low[walked];
+		from = from > first ? from : first;
+		to = to < last ? to : last;
 		struct place at = w;
 		bool all = true, any = false, outside = false;
 		for (at.at[0] = w.low[0]; at.at[0] <= w.high[0]; at.at[0]++)
@@ -265,6 +270,7 @@ int main(void)
 		arena_free(&a);
 		a.out_of_memory = &env;
 	}
+	ok(!any.wider, "what is left in the current range is no wider than what is left anywhere");
 	ok(!any.wrong, "3000 random predicates: never full, empty or out of range wrongly");
 	printf("# any predicate: full %d of %d, empty %d of %d\n", any.full_called, any.full, any.empty_called,
 	       any.empty);
@@ -295,6 +301,11 @@ int main(void)
 	ok(!r.low.id && value(&w, r.high) == 8, "j / 4 <= i / 4: to the end of the block");
 	r = bounds_of(c, expr2(p, OP_LE, expr1(p, OP_ABS, expr2(p, OP_SUB, i, j)), number(c, 1)), 1, both, 2);
 	ok(value(&w, r.low) == 2 && value(&w, r.high) == 7, "abs(i - j) <= 1");
+	struct expr sink = expr2(p, OP_OR, expr2(p, OP_LT, j, number(c, 2)), expr2(p, OP_LT, number(c, 5), j));
+	r = bounds_within(c, sink, 1, both, 2);
+	struct place left = {.c = c, .low = {0, 1}, .high = {0, 4}}, middle = {.c = c, .low = {0, 3}, .high = {0, 4}};
+	ok(value(&left, r.low) == 1 && value(&left, r.high) == 2 && value(&middle, r.low) >= value(&middle, r.high),
+	   "of a disjunction only what meets the range counts");
 	struct expr len = expr_read(p, KIND_INT, TENSOR_LEN, 1, (struct expr[]){index_expr(c, 2)});
 	r = bounds_of(c, expr2(p, OP_LT, j, len), 1, both, 2);
 	w.at[2] = 1;
