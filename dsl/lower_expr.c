@@ -68,8 +68,10 @@ static struct fact new_fact(const struct lower *w, struct expr e)
 /* A fold can make several nodes of one; depth stays near the operands', so it never wraps. */
 struct fact fact_of(struct lower *w, struct expr e)
 {
-	while (w->fact.n < w->c->pool.node.n)
-		vec_push(w->arena, &w->fact, new_fact(w, (struct expr){w->fact.n}));
+	while (w->fact.n < w->c->pool.node.n) {
+		struct fact f = new_fact(w, (struct expr){w->fact.n});
+		vec_push(w->arena, &w->fact, f);
+	}
 	return w->fact.v[e.id];
 }
 
