@@ -34,5 +34,7 @@ struct expr_scope {
 struct expr expr_parse(struct lexer *, const struct expr_scope *);
 /* … that does not take an `else`, which then is the caller's. */
 struct expr expr_parse_without_else(struct lexer *, const struct expr_scope *);
+/* … as expr_print_coordinate prints it: '/' floors. */
+struct expr expr_parse_coordinate(struct lexer *, const struct expr_scope *);
 
 #endif

@@ -103,3 +103,9 @@ struct expr expr_parse_without_else(struct lexer *l, const struct expr_scope *sc
 	struct ast *a = ast_without_else(l);
 	return a ? resolve(&(struct resolve){scope, false}, a) : NO_EXPR;
 }
+
+struct expr expr_parse_coordinate(struct lexer *l, const struct expr_scope *scope)
+{
+	struct ast *a = ast_expression(l);
+	return a ? resolve(&(struct resolve){scope, true}, a) : NO_EXPR;
+}

@@ -294,6 +294,26 @@ static const char *misplaced(struct arena *a, const struct streams *s)
 	return NULL;
 }
 
+/* print(parse(print(s))) == print(s), and what was read back means the same. */
+static const char *text_fault(struct arena *a, struct cascade *c, const struct streams *s)
+{
+	struct text once, twice;
+	struct diags d;
+	text_init(&once, a);
+	text_init(&twice, a);
+	streams_print(s, &once);
+	diags_init(&d, a, "streams", once.s, once.len);
+	struct streams *back = streams_parse(a, once.s, once.len, &d);
+	if (!back) {
+		diags_print(&d, &twice);
+		return twice.s;
+	}
+	streams_print(back, &twice);
+	if (strcmp(once.s, twice.s))
+		return twice.s;
+	return difference(a, c, back) <= 1e-9 ? NULL : "the text means something else";
+}
+
 static void check_meaning(const char *name, struct arena *a, struct cascade *c)
 {
 	static const int64_t extent[][8] = {{1, 3, 5, 2, 4, 3, 2, 2}, {2, 1, 7, 3, 1, 2, 5, 4}, {1, 4, 1, 2, 3, 2, 1, 1},
@@ -307,6 +327,8 @@ static void check_meaning(const char *name, struct arena *a, struct cascade *c)
 					bound->rank.v[r].extent = extent[k][r % 8] * (strcmp(c->rank.v[r].name, "H") ? 1 : 4);
 			struct streams *s = streams_derive(a, bound, &(struct stream_options){.unfused = unfused});
 			const char *bad = misplaced(a, s);
+			if (!bad)
+				bad = text_fault(a, bound, s);
 			if (bad)
 				printf("# %s: %s\n", name, bad);
 			double e = bad ? INFINITY : difference(a, bound, s);
