@@ -4,9 +4,9 @@
  * and a wall clock; what it writes to its result comes back through a shared page. The child dies with the
  * thread that forked it, so a tuner killed by SIGKILL leaves no orphans.
  *
- * Fork copies one thread and every lock as it is: call sandbox_run only while no other thread of this process
- * compiles or loads through a target, or a lock of LLVM's may never be released in the child. A child finds
- * LLVM warm if the parent has it loaded. It makes its own thread pool: threads are not copied.
+ * Fork copies one thread and every lock as it is. Targets hold a fork back until none of their calls runs, so
+ * other threads may compile; a child finds LLVM warm if the parent has it loaded. It makes its own thread pool:
+ * threads are not copied.
  */
 #ifndef ATTUNE_SEARCH_SANDBOX_H
 #define ATTUNE_SEARCH_SANDBOX_H

@@ -21,11 +21,37 @@ struct module {
 	void *loaded;
 };
 
-/* The shim is one a process, as LLVM is; once open it stays. */
+/* The shim is one a process, as LLVM is; once open it stays. Its users share `gate`, and a fork waits until it has
+ * that alone, so that no child finds a lock of LLVM's held for good. */
 static struct {
 	pthread_mutex_t lock;
+	pthread_rwlock_t gate;
 	const struct clang_shim *shim;
-} process = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} process = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP, NULL};
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&process.lock);
+	pthread_rwlock_wrlock(&process.gate);
+}
+
+static void after_fork(void)
+{
+	pthread_rwlock_unlock(&process.gate);
+	pthread_mutex_unlock(&process.lock);
+}
+
+/* The child is another thread to the gate, which remembers who closed it. */
+static void in_child(void)
+{
+	process.gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+	pthread_mutex_unlock(&process.lock);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork, in_child);
+}
 
 /* `path` becomes FOLDER/file, where FOLDER holds `of`. */
 static void beside(char path[PATH_MAX], const char *of, const char *file)
@@ -90,20 +116,33 @@ static const struct clang_shim *open_shim(char *why, size_t room)
 	return NULL;
 }
 
-static const struct clang_shim *shim_or(char *why, size_t room)
+/* The shim, to be given back with leave(); NULL with the reason. */
+static const struct clang_shim *enter(char *why, size_t room)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, watch_forks);
 	pthread_mutex_lock(&process.lock);
 	if (!process.shim)
 		process.shim = open_shim(why, room);
 	const struct clang_shim *shim = process.shim;
+	if (shim)
+		pthread_rwlock_rdlock(&process.gate);
 	pthread_mutex_unlock(&process.lock);
 	return shim;
+}
+
+static void leave(void)
+{
+	pthread_rwlock_unlock(&process.gate);
 }
 
 static const char *missing(struct arena *a)
 {
 	char why[1024];
-	return shim_or(why, sizeof why) ? NULL : arena_strdup(a, why);
+	if (!enter(why, sizeof why))
+		return arena_strdup(a, why);
+	leave();
+	return NULL;
 }
 
 /* The driver would spell the floating-point ones -ffp-contract=fast -fno-math-errno -fno-trapping-math;
@@ -134,7 +173,9 @@ static int flags(const char *flag[MOST_FLAGS], const struct target_options *o)
 static const char *version(struct arena *a, const struct target_options *o)
 {
 	char why[1024];
-	const struct clang_shim *shim = shim_or(why, sizeof why);
+	const struct clang_shim *shim = enter(why, sizeof why);
+	if (shim)
+		leave();
 	struct text t;
 	text_init(&t, a);
 	text_add(&t, shim ? shim->version : "no clang");
@@ -157,7 +198,7 @@ static bool compile(const char *source, const struct target_options *o, struct o
 {
 	*object = (struct object){0};
 	char why[1024];
-	const struct clang_shim *shim = shim_or(why, sizeof why);
+	const struct clang_shim *shim = enter(why, sizeof why);
 	if (!shim) {
 		text_add(diagnostics, why);
 		return false;
@@ -165,11 +206,10 @@ static bool compile(const char *source, const struct target_options *o, struct o
 	const char *flag[MOST_FLAGS];
 	int n = flags(flag, o);
 	char *said = NULL;
-	struct object made = {0};
-	int status = shim->compile(source, flag, n, &made.bytes, &made.size, &said);
+	int status = shim->compile(source, flag, n, &object->bytes, &object->size, &said);
+	leave();
 	text_add(diagnostics, said ? said : "out of memory\n");
 	free(said);
-	*object = made;
 	return status == 0;
 }
 
@@ -177,21 +217,21 @@ static struct module *load(const struct object *object, const struct target_opti
 {
 	(void)o;
 	char why[1024];
-	const struct clang_shim *shim = shim_or(why, sizeof why);
+	const struct clang_shim *shim = enter(why, sizeof why);
 	if (!shim) {
 		text_add(diagnostics, why);
 		return NULL;
 	}
 	char *said = NULL;
-	void *loaded = shim->load(object->bytes, object->size, &said);
-	if (!loaded)
+	struct module *m = malloc(sizeof *m);
+	if (m && !(m->loaded = shim->load(object->bytes, object->size, &said))) {
+		free(m);
+		m = NULL;
+	}
+	leave();
+	if (!m)
 		text_add(diagnostics, said ? said : "out of memory\n");
 	free(said);
-	struct module *m = loaded ? malloc(sizeof *m) : NULL;
-	if (m)
-		m->loaded = loaded;
-	else if (loaded)
-		shim->unload(loaded);
 	return m;
 }
 
@@ -204,7 +244,9 @@ static void unload(struct module *m)
 {
 	if (!m)
 		return;
+	pthread_rwlock_rdlock(&process.gate);
 	process.shim->unload(m->loaded);
+	leave();
 	free(m);
 }
 

@@ -13,8 +13,31 @@
 
 #include "targets/names.h"
 
-/* libtcc 0.9.27 keeps the state it compiles with in globals of its own: one at a time in a process. */
+/* libtcc 0.9.27 keeps the state it compiles with in globals of its own: one at a time in a process. A fork waits
+ * for its turn, so that the child finds that state whole. */
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock(void)
+{
+	pthread_mutex_lock(&one_at_a_time);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&one_at_a_time);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(lock, unlock, unlock);
+}
+
+static void begin(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, watch_forks);
+	lock();
+}
 
 struct module {
 	TCCState *state;
@@ -68,13 +91,13 @@ static const char *version(struct arena *a, const struct target_options *o)
 	(void)o;
 	struct said said;
 	int number = 0;
-	pthread_mutex_lock(&one_at_a_time);
+	begin();
 	TCCState *s = parse("int version = __TINYC__;", &said);
 	if (s && tcc_relocate(s, TCC_RELOCATE_AUTO) >= 0)
 		number = *(const int *)tcc_get_symbol(s, "version");
 	if (s)
 		tcc_delete(s);
-	pthread_mutex_unlock(&one_at_a_time);
+	unlock();
 	return arena_printf(a, "libtcc %d -nostdlib", number);
 }
 
@@ -92,11 +115,11 @@ static bool compile(const char *source, const struct target_options *o, struct o
 		return false;
 	}
 	struct said said;
-	pthread_mutex_lock(&one_at_a_time);
+	begin();
 	TCCState *s = parse(source, &said);
 	if (s)
 		tcc_delete(s);
-	pthread_mutex_unlock(&one_at_a_time);
+	unlock();
 	text_add(diagnostics, said.s);
 	if (!s)
 		return false;
@@ -124,13 +147,13 @@ static struct module *load(const struct object *object, const struct target_opti
 		return NULL;
 	}
 	struct said said;
-	pthread_mutex_lock(&one_at_a_time);
+	begin();
 	m->state = parse(source, &said);
 	if (m->state && tcc_relocate(m->state, TCC_RELOCATE_AUTO) < 0) {
 		tcc_delete(m->state);
 		m->state = NULL;
 	}
-	pthread_mutex_unlock(&one_at_a_time);
+	unlock();
 	if (!m->state) {
 		free(m);
 		m = NULL;
@@ -141,9 +164,9 @@ static struct module *load(const struct object *object, const struct target_opti
 
 static void *symbol(struct module *m, const char *name)
 {
-	pthread_mutex_lock(&one_at_a_time);
+	begin();
 	void *address = tcc_get_symbol(m->state, name);
-	pthread_mutex_unlock(&one_at_a_time);
+	unlock();
 	return address;
 }
 
@@ -151,9 +174,9 @@ static void unload(struct module *m)
 {
 	if (!m)
 		return;
-	pthread_mutex_lock(&one_at_a_time);
+	begin();
 	tcc_delete(m->state);
-	pthread_mutex_unlock(&one_at_a_time);
+	unlock();
 	free(m);
 }
 

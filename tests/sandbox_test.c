@@ -367,6 +367,50 @@ static void compilers(void)
 	arena_free(&a);
 }
 
+static atomic_bool enough;
+
+static void *compile_on(void *context)
+{
+	const struct target *t = context;
+	struct target_options o = {ISA_SCALAR, 1};
+	struct arena a;
+	while (!atomic_load(&enough)) {
+		arena_init(&a);
+		struct text d;
+		text_init(&d, &a);
+		struct object object;
+		struct module *m = NULL;
+		if (t->compile("int f(int x) { return x + 1; }", &o, &object, &d))
+			m = t->load(&object, &o, &d);
+		object_free(&object);
+		t->unload(m);
+		arena_free(&a);
+	}
+	return NULL;
+}
+
+static void forks_among_compiles(const struct target *t)
+{
+	pthread_t thread[2];
+	struct compile c = {t, "int f(int x) { return x * 7; }"};
+	int good = 0;
+	atomic_store(&enough, false);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&thread[i], NULL, compile_on, (void *)(uintptr_t)t);
+	for (int i = 0; i < 30; i++) {
+		struct sandbox_limits limits = {.seconds = 30};
+		int result = 0;
+		struct sandbox_outcome o = sandbox_run(compile_and_run, &c, &result, sizeof result, &limits);
+		good += o.status == SANDBOX_OK && result == 21;
+		if (o.status == SANDBOX_TIMEOUT)
+			break;
+	}
+	atomic_store(&enough, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	ok(good == 30, "%s: forks while threads compile find no lock held (%d of 30)", t->name, good);
+}
+
 int main(void)
 {
 	char text[32];
@@ -388,5 +432,11 @@ int main(void)
 		best = fmin(best, try(answer, &(int){1}, &result).seconds);
 	printf("# a child costs %.2f ms\n", best * 1e3);
 	compilers();
+	struct arena a;
+	arena_init(&a);
+	for (int i = 0; targets[i]; i++)
+		if (!targets[i]->missing(&a))
+			forks_among_compiles(targets[i]);
+	arena_free(&a);
 	return tap_done();
 }
