@@ -108,6 +108,7 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 	        .threads = &threads,
 	        .stop = job->options.cancel,
 	        .progress = job->options.progress ? report : NULL,
+	        .record = job->options.record ? record : NULL,
 	        .owner = data,
 	};
 	if ((status = strategy_named(job->options.strategy, arena, &o.strategy, error)))
