@@ -105,7 +105,9 @@ static int compute(struct arguments *a, const struct options *o, const char *sch
 	}
 	struct attune_kernel *kernel;
 	struct attune_kernel_info info;
-	struct attune_compile_options options = {.schedule = schedule};
+	/* Who asks for a form, or for a check, gets the final one; others the first that answers. */
+	bool wait = schedule || o->isa || o->target || o->compare;
+	struct attune_compile_options options = {.schedule = schedule, .wait = wait};
 	if (attune_compile(a->program, &options, &kernel, &error))
 		return complain(&error);
 	double start = now();

@@ -6,9 +6,11 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 extern const char embed_codegen_prelude_abi_h[], embed_codegen_prelude_f32_h[], embed_codegen_prelude_f64_h[],
-	embed_codegen_prelude_scalar_h[], embed_codegen_prelude_single_h[], embed_codegen_prelude_vector_h[],
-	embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[];
+        embed_codegen_prelude_scalar_h[], embed_codegen_prelude_single_h[], embed_codegen_prelude_vector_h[],
+        embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[];
 
 struct paragraph {
 	const char *s;
@@ -16,32 +18,25 @@ struct paragraph {
 	bool taken;
 };
 
+/* A name that a paragraph declares; several may declare one. */
+struct entry {
+	const char *s;
+	size_t n;
+	uint32_t paragraph, next; /* entry + 1 with the same hash; 0: the last */
+};
+
+enum { SLOTS = 1024 };
 struct chooser {
 	struct arena *arena;
 	VEC(struct paragraph) paragraph;
+	VEC(struct entry) entry;
+	uint32_t *slot; /* entry + 1, by the hash of the name */
 	struct text *out;
 };
 
 static bool is_name(char c)
 {
 	return isalnum((unsigned char)c) || c == '_';
-}
-
-/* Is the name [name, name + n) an identifier of the text [s, end)? */
-static bool mentions(const char *s, const char *end, const char *name, size_t n)
-{
-	while (s < end) {
-		if (!is_name(*s)) {
-			s++;
-			continue;
-		}
-		const char *from = s;
-		while (s < end && is_name(*s))
-			s++;
-		if ((size_t)(s - from) == n && !memcmp(from, name, n))
-			return true;
-	}
-	return false;
 }
 
 /* The name a line declares: of a macro; of what a V_… macro defines; of a function; of a type, before the
@@ -84,18 +79,42 @@ static const char *declared(const char *line, const char *end, size_t *length)
 	return *length ? s : NULL;
 }
 
-static bool wanted(const struct paragraph *p, const char *text, const char *text_end)
+static void enter(struct chooser *c, uint32_t paragraph)
 {
+	const struct paragraph *p = &c->paragraph.v[paragraph];
 	for (const char *line = p->s, *end = p->s + p->n; line < end;) {
 		const char *stop = memchr(line, '\n', (size_t)(end - line));
 		stop = stop ? stop : end;
 		size_t n;
 		const char *name = declared(line, stop, &n);
-		if (name && mentions(text, text_end, name, n))
-			return true;
+		if (name) {
+			uint32_t *slot = &c->slot[hash_bytes(name, n, HASH_SEED) % SLOTS];
+			vec_push(c->arena, &c->entry, (struct entry){name, n, paragraph, *slot});
+			*slot = c->entry.n;
+		}
 		line = stop + 1;
 	}
-	return false;
+}
+
+/* Marks the paragraphs that declare an identifier of the text [s, end). */
+static void mark(const struct chooser *c, const char *s, const char *end, bool *wanted)
+{
+	while (s < end) {
+		if (!is_name(*s)) {
+			s++;
+			continue;
+		}
+		const char *from = s;
+		while (s < end && is_name(*s))
+			s++;
+		size_t n = (size_t)(s - from);
+		for (uint32_t e = c->slot[hash_bytes(from, n, HASH_SEED) % SLOTS]; e;
+		     e = c->entry.v[e - 1].next) {
+			const struct entry *entry = &c->entry.v[e - 1];
+			if (entry->n == n && !memcmp(entry->s, from, n))
+				wanted[entry->paragraph] = true;
+		}
+	}
 }
 
 static void add_file(struct chooser *c, const char *s)
@@ -106,6 +125,7 @@ static void add_file(struct chooser *c, const char *s)
 		while (n && s[n - 1] == '\n')
 			n--;
 		vec_push(c->arena, &c->paragraph, (struct paragraph){s, n, false});
+		enter(c, c->paragraph.n - 1);
 		if (!stop)
 			break;
 		for (s = stop; *s == '\n';)
@@ -116,9 +136,11 @@ static void add_file(struct chooser *c, const char *s)
 /* What a paragraph needs stands before it. */
 static void take(struct chooser *c, const char *text, const char *end)
 {
+	bool *wanted = arena_new_array(c->arena, c->paragraph.n, bool);
+	mark(c, text, end, wanted);
 	for (uint32_t i = 0; i < c->paragraph.n; i++) {
 		struct paragraph *p = &c->paragraph.v[i];
-		if (p->taken || !wanted(p, text, end))
+		if (p->taken || !wanted[i])
 			continue;
 		p->taken = true;
 		take(c, p->s, p->s + p->n);
@@ -129,7 +151,7 @@ static void take(struct chooser *c, const char *text, const char *end)
 
 void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const char *body, struct text *out)
 {
-	struct chooser c = {.arena = arena, .out = out};
+	struct chooser c = {.arena = arena, .slot = arena_new_array(arena, SLOTS, uint32_t), .out = out};
 	add_file(&c, embed_codegen_prelude_abi_h);
 	add_file(&c, real_double ? embed_codegen_prelude_f64_h : embed_codegen_prelude_f32_h);
 	add_file(&c, embed_codegen_prelude_scalar_h);

@@ -50,6 +50,24 @@ static bool solve(struct cascade *c, struct expr e, int64_t value, uint32_t *ran
 	}
 }
 
+static enum attune_status disagreement(const struct attune_program *p, int argument, int k, int64_t want,
+                                       int64_t have, struct attune_error *error)
+{
+	const struct cascade *c = p->cascade;
+	const struct tensor *t = &c->tensor.v[p->tensor_id[argument]];
+	const struct expr_node *n = expr_at(&c->pool, t->extent[k]);
+	if (n->op != OP_EXTENT)
+		return runtime_fail(error, ATTUNE_USAGE,
+		                    "'%s' has extent %lld at position %d, but %s asks for %lld", t->name,
+		                    (long long)have, k + 1, p->tensor[argument].declared, (long long)want);
+	const char *rank = c->rank.v[n->symbol].name, *by = p->bound_by[n->symbol];
+	if (!by)
+		return runtime_fail(error, ATTUNE_USAGE, "rank '%s' is %lld, but %lld in '%s'", rank,
+		                    (long long)want, (long long)have, t->name);
+	return runtime_fail(error, ATTUNE_USAGE, "rank '%s' is %lld in '%s' but %lld in '%s'", rank,
+	                    (long long)want, by, (long long)have, t->name);
+}
+
 /* One round over all coordinates: binds what is plain to see and compares what is known. */
 static enum attune_status infer_round(struct infer_job *job, bool *changed, struct attune_error *error)
 {
@@ -63,17 +81,7 @@ static enum attune_status infer_round(struct infer_job *job, bool *changed, stru
 			if (cascade_extent(c, t->extent[k], &want)) {
 				if (have == want)
 					continue;
-				const struct expr_node *n = expr_at(&c->pool, t->extent[k]);
-				const char *by = n->op == OP_EXTENT ? p->bound_by[n->symbol] : NULL;
-				if (by)
-					return runtime_fail(error, ATTUNE_USAGE,
-					                    "rank '%s' is %lld in '%s' but %lld in '%s'",
-					                    c->rank.v[n->symbol].name, (long long)want, by,
-					                    (long long)have, t->name);
-				return runtime_fail(
-				        error, ATTUNE_USAGE,
-				        "'%s' has extent %lld at position %d, but %s asks for %lld", t->name,
-				        (long long)have, k + 1, p->tensor[i].declared, (long long)want);
+				return disagreement(p, i, k, want, have, error);
 			}
 			if (solve(c, t->extent[k], have, &rank, &extent) && extent >= 0 &&
 			    extent < EXTENT_LIMIT) {
