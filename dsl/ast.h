@@ -23,10 +23,10 @@ struct ast {
 	uint8_t kind;
 	bool bracketed;
 	enum op op;
-	uint16_t height;        /* of the tree, at most NESTING_LIMIT */
+	uint16_t height; /* of the tree, at most NESTING_LIMIT */
 	uint16_t noperand, nbracket;
-	uint16_t before;        /* CALL: operands before the ';', or noperand when there is none */
-	struct span span;       /* with its parentheses */
+	uint16_t before;  /* CALL: operands before the ';', or noperand when there is none */
+	struct span span; /* with its parentheses */
 	struct span name_span;
 	const char *name;
 	double number;
@@ -48,8 +48,8 @@ struct ast_name {
 };
 
 enum statement_kind {
-	STATEMENT_NONE,   /* an error was appended */
-	STATEMENT_KERNEL, /* name: one */
+	STATEMENT_NONE,     /* an error was appended */
+	STATEMENT_KERNEL,   /* name: one */
 	STATEMENT_RANK,     /* name: with extents */
 	STATEMENT_INDEX,    /* name; extent: the one they walk */
 	STATEMENT_PARAM,    /* name: with values */
@@ -87,7 +87,7 @@ struct statement {
 	struct ast_name template_name;
 	VEC(struct ast_name) parameter;
 	uint32_t before; /* parameters before the ';' */
-	/* its lines; the last has no left side and is the result */
+	                 /* its lines; the last has no left side and is the result */
 };
 
 struct ast_file {

@@ -26,17 +26,19 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static const char *const symbols[] = {"==", "!=", "<=", ">=", ":=", "//", "->", "=>", "..",
-                                      "+",  "-",  "*",  "/",  "%",  "<",  ">",  "=",  "(",
-                                      ")",  "[",  "]",  "{",  "}",  ",",  ";",  ":",  "@",
-                                      "^",  "&",  "|",  "!",  "?",  "."};
+static const char *const symbols[] = {"==", "!=", "<=", ">=", ":=", "//", "->", "=>", "..", "+", "-",
+                                      "*",  "/",  "%",  "<",  ">",  "=",  "(",  ")",  "[",  "]", "{",
+                                      "}",  ",",  ";",  ":",  "@",  "^",  "&",  "|",  "!",  "?", "."};
 
 /* Symbols after which, or before which, a statement cannot end. */
 static bool is_infix(const struct token *t)
 {
-	static const uint16_t infix[] = {'+', '-', '*', '/', '%', '<', '>', '=', ',', ';', ':',
-	                                 SYMBOL('=', '='), SYMBOL('!', '='), SYMBOL('<', '='),
-	                                 SYMBOL('>', '='), SYMBOL(':', '=')};
+	/* clang-format off */
+	static const uint16_t infix[] = {
+		'+', '-', '*', '/', '%', '<', '>', '=', ',', ';', ':', SYMBOL('=', '='), SYMBOL('!', '='),
+		SYMBOL('<', '='), SYMBOL('>', '='), SYMBOL(':', '='),
+	};
+	/* clang-format on */
 	static const char *const words[] = {"where", "else", "and", "or"};
 	if (t->kind == TOKEN_SYMBOL)
 		for (size_t i = 0; i < sizeof infix / sizeof *infix; i++)
@@ -72,7 +74,9 @@ static void push(struct scan *c, struct token t)
 		if (newline && !last_is_newline) {
 			uint32_t end = l->token.v[l->token.n - 1].span.end;
 			vec_push(l->arena, &l->token,
-			         (struct token){.kind = TOKEN_NEWLINE, .span = {end, end + 1}, .indent = c->statement});
+			         (struct token){.kind = TOKEN_NEWLINE,
+			                        .span = {end, end + 1},
+			                        .indent = c->statement});
 		}
 		begins = newline;
 	}
@@ -165,7 +169,8 @@ static bool bad(struct scan *c)
 	if (b < ' ' || b == 0x7f || (b >= 0x80 && n == 1))
 		diag_error(c->l->diags, span, "byte 0x%02x has no place in a text", b);
 	else
-		diag_error(c->l->diags, span, "the character '%.*s' has no meaning here", (int)n, c->s + c->at);
+		diag_error(c->l->diags, span, "the character '%.*s' has no meaning here", (int)n,
+		           c->s + c->at);
 	c->at += n;
 	c->bad = true;
 	return false;
@@ -223,7 +228,9 @@ static void scan(struct scan *c)
 				product(c, t);
 		}
 	}
-	push(c, (struct token){.kind = TOKEN_END, .first = true, .after_bad = c->bad, .span = {c->size, c->size + 1}});
+	push(c,
+	     (struct token){
+	             .kind = TOKEN_END, .first = true, .after_bad = c->bad, .span = {c->size, c->size + 1}});
 }
 
 void lexer_init(struct lexer *l, struct arena *a, const char *source, size_t size, enum lex_mode mode,
@@ -231,7 +238,8 @@ void lexer_init(struct lexer *l, struct arena *a, const char *source, size_t siz
 {
 	*l = (struct lexer){.arena = a, .diags = d, .source = source};
 	if (size > SOURCE_LIMIT) {
-		diag_error(d, (struct span){0}, "the text is longer than the limit of %d bytes", SOURCE_LIMIT);
+		diag_error(d, (struct span){0}, "the text is longer than the limit of %d bytes",
+		           SOURCE_LIMIT);
 		size = 0;
 	}
 	struct scan c = {.l = l, .s = source, .size = (uint32_t)size, .mode = mode};

@@ -42,7 +42,8 @@ struct lexer {
 };
 
 /* `size` is below SOURCE_LIMIT, or one error says that it is not and there are no tokens. */
-void lexer_init(struct lexer *, struct arena *, const char *source, size_t size, enum lex_mode, struct diags *);
+void lexer_init(struct lexer *, struct arena *, const char *source, size_t size, enum lex_mode,
+                struct diags *);
 
 static inline const struct token *lexer_peek(const struct lexer *l)
 {

@@ -12,7 +12,8 @@ static bool add_index(struct lower *w, const char *name, uint32_t rank, struct e
 {
 	if (w->c->index.n == MAX_INDICES) {
 		if (!w->full)
-			diag_error(w->diags, span, "the program has more than %d index variables", MAX_INDICES);
+			diag_error(w->diags, span, "the program has more than %d index variables",
+			           MAX_INDICES);
 		w->full = true;
 		return false;
 	}
@@ -33,7 +34,8 @@ static void declare_rank(struct lower *w, const struct ast_name *n)
 		char *upper = arena_strdup(w->arena, n->name);
 		for (char *s = upper; *s; s++)
 			*s = (char)toupper((unsigned char)*s);
-		diag_error(w->diags, n->span, "a rank has upper case letters; '%s' is how an index looks", n->name);
+		diag_error(w->diags, n->span, "a rank has upper case letters; '%s' is how an index looks",
+		           n->name);
 		diag_help(w->diags, "write  rank %s", upper);
 		name_add(w, lower, NAME_LOST, 0, n->span);
 		name_add(w, upper, NAME_LOST, 0, n->span);
@@ -62,13 +64,14 @@ static void bind_rank(struct lower *w, const struct ast_name *n)
 	if (!e.id)
 		return;
 	if (!expr_is_number(&w->c->pool, e, &v) || expr_at(&w->c->pool, e)->kind != KIND_INT) {
-		diag_error(w->diags, n->value->span, "the extent of a rank is a whole number, and '%s' is not",
+		diag_error(w->diags, n->value->span,
+		           "the extent of a rank is a whole number, and '%s' is not",
 		           ast_text(&env, n->value));
 		return;
 	}
 	if (v < 0 || v >= (double)EXTENT_LIMIT)
-		diag_error(w->diags, n->value->span, "extent %.0f of rank '%s' is outside 0 to %lld", v, n->name,
-		           (long long)EXTENT_LIMIT - 1);
+		diag_error(w->diags, n->value->span, "extent %.0f of rank '%s' is outside 0 to %lld", v,
+		           n->name, (long long)EXTENT_LIMIT - 1);
 	else
 		w->c->rank.v[name->id].extent = (int64_t)v;
 }
@@ -176,7 +179,8 @@ static void declare_left(struct lower *w, const struct ast_left *left)
 	if (!n || n->kind != NAME_TENSOR) {
 		if (!name_add(w, left->name, NAME_TENSOR, w->c->tensor.n, left->name_span))
 			return;
-		struct tensor t = {.name = left->name, .dtype = DTYPE_F32, .role = ROLE_LOCAL, .span = left->name_span};
+		struct tensor t = {
+		        .name = left->name, .dtype = DTYPE_F32, .role = ROLE_LOCAL, .span = left->name_span};
 		add_tensor(w, t, (struct tensor_fact){.defined = true, .broken = true});
 		return;
 	}
@@ -194,20 +198,24 @@ static void add_template(struct lower *w, const struct statement *s, bool prelud
 {
 	const char *name = s->template_name.name;
 	size_t length = strlen(name);
-	bool builtin = reduction_find(name, length) || dtype_find(name, length) != DTYPES || !strcmp(name, "extent");
+	bool builtin =
+	        reduction_find(name, length) || dtype_find(name, length) != DTYPES || !strcmp(name, "extent");
 	for (int k = 1; k <= 3; k++)
 		builtin |= op_find(name, length, k) != OP_NONE;
 	if (builtin) {
-		diag_error(w->diags, s->template_name.span, "'%s' is built in and cannot be defined again", name);
+		diag_error(w->diags, s->template_name.span, "'%s' is built in and cannot be defined again",
+		           name);
 		return;
 	}
 	for (uint32_t i = 0; i < w->template.n; i++)
-		if (!w->template.v[i].prelude && !strcmp(w->template.v[i].statement->template_name.name, name)) {
+		if (!w->template.v[i].prelude &&
+		    !strcmp(w->template.v[i].statement->template_name.name, name)) {
 			diag_error(w->diags, s->template_name.span, "template '%s' is defined twice", name);
 			return;
 		}
 	const char *source = prelude ? embed_dsl_prelude_att : w->source;
-	vec_push(w->arena, &w->template, (struct template){.statement = s, .source = source, .prelude = prelude});
+	vec_push(w->arena, &w->template,
+	         (struct template){.statement = s, .source = source, .prelude = prelude});
 }
 
 /* The prelude is a text like any other, but a mistake in it is ours. */
@@ -224,24 +232,14 @@ static void read_prelude(struct lower *w)
 			add_template(w, &f->statement.v[i], true);
 }
 
-static const struct statement *next_of(const struct lower *w, enum statement_kind kind, uint32_t *at)
-{
-	while (*at < w->file->statement.n)
-		if (w->file->statement.v[(*at)++].kind == kind)
-			return &w->file->statement.v[*at - 1];
-	return NULL;
-}
-
-/* for (each statement of a kind) */
-#define EACH(w, kind, s) (uint32_t at_ = 0; (s = next_of((w), (kind), &at_)) != NULL;)
-
 static void check_given_params(struct lower *w)
 {
 	VEC(const char *) all = {0};
 	const struct statement *s;
-	for EACH (w, STATEMENT_PARAM, s)
-		for (uint32_t i = 0; i < s->name.n; i++)
-			vec_push(w->arena, &all, s->name.v[i].name);
+	for
+		EACH(w, STATEMENT_PARAM, s)
+	for (uint32_t i = 0; i < s->name.n; i++)
+		vec_push(w->arena, &all, s->name.v[i].name);
 	for (int i = 0; i < w->nparams; i++) {
 		bool known = false;
 		for (uint32_t k = 0; k < all.n; k++)
@@ -259,32 +257,41 @@ static void declare(struct lower *w)
 {
 	const struct statement *s;
 	bool named = false;
-	for EACH (w, STATEMENT_KERNEL, s) {
-		if (named)
-			diag_error(w->diags, s->name.v[0].span, "a file has one kernel");
-		else
-			w->c->name = s->name.v[0].name;
-		named = true;
-	}
-	for EACH (w, STATEMENT_RANK, s)
-		for (uint32_t i = 0; i < s->name.n; i++)
-			declare_rank(w, &s->name.v[i]);
-	for EACH (w, STATEMENT_PARAM, s)
-		for (uint32_t i = 0; i < s->name.n; i++)
-			declare_param(w, &s->name.v[i]);
+	for
+		EACH(w, STATEMENT_KERNEL, s)
+		{
+			if (named)
+				diag_error(w->diags, s->name.v[0].span, "a file has one kernel");
+			else
+				w->c->name = s->name.v[0].name;
+			named = true;
+		}
+	for
+		EACH(w, STATEMENT_RANK, s)
+	for (uint32_t i = 0; i < s->name.n; i++)
+		declare_rank(w, &s->name.v[i]);
+	for
+		EACH(w, STATEMENT_PARAM, s)
+	for (uint32_t i = 0; i < s->name.n; i++)
+		declare_param(w, &s->name.v[i]);
 	check_given_params(w);
-	for EACH (w, STATEMENT_RANK, s)
-		for (uint32_t i = 0; i < s->name.n; i++)
-			bind_rank(w, &s->name.v[i]);
-	for EACH (w, STATEMENT_INDEX, s)
-		declare_index(w, s);
-	for EACH (w, STATEMENT_TENSOR, s)
-		declare_tensor(w, s);
-	for EACH (w, STATEMENT_EQUATION, s)
-		for (uint32_t i = 0; i < s->line.v[0].left.n; i++)
-			declare_left(w, &s->line.v[0].left.v[i]);
-	for EACH (w, STATEMENT_TEMPLATE, s)
-		add_template(w, s, false);
+	for
+		EACH(w, STATEMENT_RANK, s)
+	for (uint32_t i = 0; i < s->name.n; i++)
+		bind_rank(w, &s->name.v[i]);
+	for
+		EACH(w, STATEMENT_INDEX, s)
+	declare_index(w, s);
+	for
+		EACH(w, STATEMENT_TENSOR, s)
+	declare_tensor(w, s);
+	for
+		EACH(w, STATEMENT_EQUATION, s)
+	for (uint32_t i = 0; i < s->line.v[0].left.n; i++)
+		declare_left(w, &s->line.v[0].left.v[i]);
+	for
+		EACH(w, STATEMENT_TEMPLATE, s)
+	add_template(w, s, false);
 }
 
 /* What a statement with a syntax error may have declared; a rank's name stands for its index too. */
@@ -308,159 +315,6 @@ static void define_lost(struct lower *w)
 		if (n && n->kind == NAME_TENSOR)
 			w->tensor.v[n->id].defined = true;
 	}
-}
-
-/* The order of equations: each after those that define what it reads. */
-
-struct node {
-	const struct ast_equation *equation;
-	VEC(uint32_t) reads; /* nodes */
-	uint32_t next;       /* of reads */
-	enum { UNSEEN, OPEN, DONE } state;
-};
-
-struct graph {
-	struct lower *w;
-	VEC(struct node) node;
-	uint32_t *definer; /* of a tensor: node, or UINT32_MAX */
-	uint32_t *met;     /* by template: the last node that went through it, plus one */
-	uint32_t at;       /* the node whose reads are being gathered */
-};
-
-static void gather_template(struct graph *, uint32_t position);
-
-static bool binds(const struct statement *s, const char *name)
-{
-	for (uint32_t i = 0; i < s->name.n; i++)
-		if (!strcmp(s->name.v[i].name, name))
-			return true;
-	for (uint32_t i = 0; i < s->parameter.n; i++)
-		if (!strcmp(s->parameter.v[i].name, name))
-			return true;
-	for (uint32_t i = 0; i < s->line.n; i++)
-		for (uint32_t k = 0; k < s->line.v[i].left.n; k++)
-			if (!strcmp(s->line.v[i].left.v[k].name, name))
-				return true;
-	return false;
-}
-
-/* `inside`: the template whose body this is, or NULL; `visible`: how many templates it sees. */
-static void gather(struct graph *g, const struct ast *a, const struct statement *inside, uint32_t visible)
-{
-	if (!a)
-		return;
-	if (a->kind == AST_NAME || a->kind == AST_READ) {
-		const struct name *n = inside && binds(inside, a->name) ? NULL : name_find(g->w, a->name);
-		if (n && n->kind == NAME_TENSOR && g->definer[n->id] != UINT32_MAX)
-			vec_push(g->w->arena, &g->node.v[g->at].reads, g->definer[n->id]);
-	}
-	for (uint32_t i = visible; a->kind == AST_CALL && i > 0; i--)
-		if (!strcmp(g->w->template.v[i - 1].statement->template_name.name, a->name)) {
-			gather_template(g, i - 1);
-			break;
-		}
-	for (int i = 0; i < a->nbracket; i++)
-		gather(g, a->bracket[i], inside, visible);
-	for (int i = 0; i < a->noperand; i++)
-		gather(g, a->operand[i], inside, visible);
-}
-
-/* Each template once an equation. A chain of templates is followed as deep as it may be expanded. */
-static void gather_template(struct graph *g, uint32_t position)
-{
-	const struct statement *s = g->w->template.v[position].statement;
-	if (g->met[position] == g->at + 1 || g->w->template.v[position].prelude)
-		return;
-	g->met[position] = g->at + 1;
-	if (g->w->expansions == EXPANSION_DEPTH)
-		return;
-	g->w->expansions++;
-	for (uint32_t i = 0; i < s->parameter.n; i++)
-		gather(g, s->parameter.v[i].value, NULL, position);
-	for (uint32_t i = 0; i < s->line.n; i++)
-		for (uint32_t k = 0; k < s->line.v[i].right.n; k++)
-			gather(g, s->line.v[i].right.v[k], s, position);
-	g->w->expansions--;
-}
-
-static void report_cycle(struct graph *g, const uint32_t *path, uint32_t n)
-{
-	struct lower *w = g->w;
-	const struct ast_left *first = &g->node.v[path[0]].equation->left.v[0];
-	struct text t;
-	text_init(&t, w->arena);
-	for (uint32_t i = 1; i < n && i < 6; i++)
-		text_printf(&t, "%s'%s'", i > 1 ? ", which reads " : "", g->node.v[path[i]].equation->left.v[0].name);
-	if (n == 1)
-		diag_error(w->diags, first->span, "'%s' reads itself; a recurrence is not supported yet", first->name);
-	else if (n > 6)
-		diag_error(w->diags, first->span, "'%s' reads itself through %u others; a recurrence is not supported yet",
-		           first->name, n - 1);
-	else
-		diag_error(w->diags, first->span,
-		           "'%s' reads %s, which reads '%s'; a recurrence is not supported yet", first->name, t.s,
-		           first->name);
-}
-
-/* Depth first, with the path as a stack of its own: a chain of equations may be long. */
-static void visit(struct graph *g, uint32_t start)
-{
-	struct lower *w = g->w;
-	VEC(uint32_t) path = {0};
-	vec_push(w->arena, &path, start);
-	g->node.v[start].state = OPEN;
-	while (path.n) {
-		struct node *n = &g->node.v[path.v[path.n - 1]];
-		if (n->next == n->reads.n) {
-			n->state = DONE;
-			path.n--;
-			if (!w->full)
-				lower_equation(w, n->equation);
-			continue;
-		}
-		uint32_t to = n->reads.v[n->next++];
-		if (g->node.v[to].state == UNSEEN) {
-			g->node.v[to].state = OPEN;
-			vec_push(w->arena, &path, to);
-		} else if (g->node.v[to].state == OPEN) {
-			uint32_t from = path.n;
-			while (path.v[--from] != to)
-				;
-			report_cycle(g, path.v + from, path.n - from);
-			/* Told of; the members stay undefined and are not looked at again. */
-			for (uint32_t i = from; i < path.n; i++)
-				g->node.v[path.v[i]].state = DONE;
-			path.n = from;
-		}
-	}
-}
-
-static void lower_equations(struct lower *w)
-{
-	const struct statement *s;
-	struct graph g = {.w = w};
-	g.definer = arena_new_array(w->arena, w->tensor.n, uint32_t);
-	g.met = arena_new_array(w->arena, w->template.n, uint32_t);
-	memset(g.definer, 0xff, w->tensor.n * sizeof *g.definer);
-	for EACH (w, STATEMENT_EQUATION, s) {
-		const struct ast_equation *e = &s->line.v[0];
-		for (uint32_t i = 0; i < e->left.n; i++) {
-			const struct name *n = name_find(w, e->left.v[i].name);
-			if (n && n->kind == NAME_TENSOR && g.definer[n->id] == UINT32_MAX)
-				g.definer[n->id] = g.node.n;
-		}
-		vec_push(w->arena, &g.node, (struct node){.equation = e});
-	}
-	for (g.at = 0; g.at < g.node.n; g.at++) {
-		const struct ast_equation *e = g.node.v[g.at].equation;
-		for (uint32_t i = 0; i < e->right.n; i++)
-			gather(&g, e->right.v[i], NULL, w->template.n);
-		gather(&g, e->where, NULL, w->template.n);
-		gather(&g, e->otherwise, NULL, w->template.n);
-	}
-	for (uint32_t i = 0; i < g.node.n; i++)
-		if (g.node.v[i].state == UNSEEN)
-			visit(&g, i);
 }
 
 static void check_outputs(struct lower *w)
@@ -490,7 +344,8 @@ struct cascade *cascade_parse(struct arena *arena, const char *source, size_t si
                               int nparams, struct diags *diags)
 {
 	struct lexer l;
-	struct lower w = {.arena = arena, .diags = diags, .source = source, .param = param, .nparams = nparams};
+	struct lower w = {
+	        .arena = arena, .diags = diags, .source = source, .param = param, .nparams = nparams};
 	struct cascade *c = NULL;
 	uint32_t errors = diags->errors, first = diags->list.n;
 	w.c = cascade_new(arena, "kernel");
@@ -504,7 +359,7 @@ struct cascade *cascade_parse(struct arena *arena, const char *source, size_t si
 		if (!w.template.v[i].prelude)
 			template_check(&w, &w.template.v[i]);
 	if (!w.full)
-		lower_equations(&w);
+		lower_in_order(&w);
 	if (!w.full)
 		check_outputs(&w);
 	if (diags->errors == errors)

@@ -1,10 +1,13 @@
 /* lower.h: from an .att file as written to a cascade. Shared by the lower*.c files only.
  *
- * lower.c          declarations, the order of equations, the whole
+ * lower.c          declarations, the whole
  * lower_names.c    what names mean, and what may have been meant
  * lower_expr.c     trees to expressions: names, reads, operations, and their checks
- * lower_call.c     functions, reductions, templates
- * lower_equation.c equations: left sides, implicit sums, where
+ * lower_call.c     functions, reductions, hoisting
+ * lower_template.c fn and def
+ * lower_order.c    the order of equations
+ * lower_equation.c equations: left sides, where
+ * lower_sum.c      implicit sums
  * lower_finish.c   drops what nothing reads, names what was hoisted
  *
  * Errors: whatever cannot be made sense of is reported once, at its place, and becomes NO_EXPR; whoever is
@@ -55,7 +58,8 @@ struct tensor_fact {
 	uint32_t index[MAX_RANKS]; /* with has_index: what a bare name reads it at */
 };
 
-struct template {
+struct template
+{
 	const struct statement *statement;
 	const char *source; /* the text it stands in */
 	bool prelude, broken;
@@ -108,9 +112,30 @@ struct env {
 	bool coordinate; /* '/' floors, and the value addresses something */
 };
 
+/* for (each statement of a kind) */
+#define EACH(w, kind, s) (uint32_t at_ = 0; (s = next_of((w), (kind), &at_)) != NULL;)
+static inline const struct statement *next_of(const struct lower *w, enum statement_kind kind, uint32_t *at)
+{
+	while (*at < w->file->statement.n)
+		if (w->file->statement.v[(*at)++].kind == kind)
+			return &w->file->statement.v[*at - 1];
+	return NULL;
+}
+
 static inline struct env env_of(struct lower *w)
 {
 	return (struct env){.w = w, .templates = w->template.n, .source = w->source};
+}
+
+/* Sets of index variables. */
+static inline uint64_t bit(uint32_t index)
+{
+	return (uint64_t)1 << index;
+}
+
+static inline uint32_t lowest(uint64_t set)
+{
+	return (uint32_t)__builtin_ctzll(set);
 }
 
 /* lower_names.c */
@@ -125,13 +150,11 @@ bool name_lost(const struct lower *, const char *);
 /* "there is no …", with what may have been meant. */
 struct expr unknown_value(const struct env *, const char *, struct span);
 struct expr unknown_function(const struct env *, const struct ast *);
-/* Checks the names in a template's body where they stand, called or not. */
-void template_check(struct lower *, struct template *);
 
 /* lower_expr.c */
 /* An error at the span, or at the call of the template being expanded. */
 struct expr fail(const struct env *, struct span, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 struct expr lower_expr(const struct env *, struct ast *);
 /* An operation with operand kinds checked. */
 struct expr lower_operation(const struct env *, struct span, enum op, int n, const struct expr *);
@@ -169,6 +192,20 @@ int index_order(struct lower *, struct expr, uint32_t *index, int limit);
 enum dtype equation_dtype(const struct expr_pool *, enum reduction, struct expr body);
 uint32_t add_tensor(struct lower *, struct tensor, struct tensor_fact);
 bool add_equation(const struct env *, struct equation);
+
+/* lower_template.c */
+/* Checks the names in a template's body where they stand, called or not. */
+void template_check(struct lower *, struct template *);
+struct expr template_expand(const struct env *, const struct template *, const struct ast *);
+
+/* lower_sum.c */
+/* Makes the reduction of a right side's value, over a set of its indices. */
+bool lower_implicit_sum(const struct env *, struct ast *right, struct span, uint64_t summed,
+                        struct reduction_parts *);
+
+/* lower_order.c */
+/* Lowers all equations of the file, each after what it reads. */
+void lower_in_order(struct lower *);
 
 /* lower_equation.c */
 void lower_equation(struct lower *, const struct ast_equation *);

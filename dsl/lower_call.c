@@ -16,9 +16,10 @@ bool add_equation(const struct env *env, struct equation q)
 	struct lower *w = env->w;
 	if (w->c->equation.n >= EQUATION_LIMIT) {
 		w->full = true;
-		return fail(env, q.span, "the program has more than %d equations, once templates are expanded",
+		return fail(env, q.span,
+		            "the program has more than %d equations, once templates are expanded",
 		            EQUATION_LIMIT)
-			.id;
+		        .id;
 	}
 	cascade_add_equation(w->c, q);
 	return true;
@@ -57,7 +58,9 @@ int index_order(struct lower *w, struct expr e, uint32_t *index, int limit)
 enum dtype equation_dtype(const struct expr_pool *p, enum reduction reduce, struct expr body)
 {
 	const struct expr_node *n = expr_at(p, body);
-	enum kind kind = reduce == REDUCE_MEAN ? KIND_REAL : reduce == REDUCE_ARGMAX ? KIND_INT : (enum kind)n->kind;
+	enum kind kind = reduce == REDUCE_MEAN     ? KIND_REAL
+	                 : reduce == REDUCE_ARGMAX ? KIND_INT
+	                                           : (enum kind)n->kind;
 	bool one_of_them = reduce == REDUCE_NONE || reduce == REDUCE_MAX || reduce == REDUCE_MIN;
 	if (n->op == OP_CAST && one_of_them)
 		return (enum dtype)n->symbol;
@@ -80,7 +83,8 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 		order[n++] = (uint32_t)__builtin_ctzll(missing);
 	struct tensor t = {.name = "X", .role = ROLE_LOCAL, .span = span};
 	struct tensor_fact fact = {.defined = true, .hoisted = true, .has_index = true};
-	struct equation q = {.reduce = r.reduce, .nreduced = (uint8_t)r.n, .body = r.body, .where = r.where, .span = span};
+	struct equation q = {
+	        .reduce = r.reduce, .nreduced = (uint8_t)r.n, .body = r.body, .where = r.where, .span = span};
 	for (int i = 0; i < n; i++) {
 		if (r.set >> order[i] & 1)
 			continue;
@@ -100,15 +104,6 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 	if (!r.where.id)
 		vec_push(w->arena, &w->shared, (struct shared){r.body, r.reduce, r.set, q.tensor});
 	return cascade_read(w->c, q.tensor, q.index, q.nindex);
-}
-
-/* A value with a name becomes an equation, unless it is a tensor already or nothing but indices. */
-static struct expr settle(const struct env *env, struct span span, struct expr e)
-{
-	const struct expr_pool *p = &env->w->c->pool;
-	if (!e.id || expr_at(p, e)->op == OP_READ || !expr_mentions(p, e, OP_READ, ANY_SYMBOL))
-		return e;
-	return hoist(env, span, (struct reduction_parts){.body = e});
 }
 
 /* Reductions. */
@@ -131,11 +126,11 @@ static bool lower_indices(const struct env *env, const struct ast *a, struct red
 			if (r->set >> index[k] & 1)
 				return fail(env, a->bracket[i]->span, "index '%s' stands here twice",
 				            w->c->index.v[index[k]].name)
-					.id;
+				        .id;
 			if (r->n == MAX_REDUCED)
-				return fail(env, a->bracket[i]->span, "'%s' is over more than %d indices", a->name,
-				            MAX_REDUCED)
-					.id;
+				return fail(env, a->bracket[i]->span, "'%s' is over more than %d indices",
+				            a->name, MAX_REDUCED)
+				        .id;
 			r->index[r->n++] = index[k];
 			r->set |= (uint64_t)1 << index[k];
 		}
@@ -203,148 +198,11 @@ static struct expr lower_nested_reduction(const struct env *env, struct ast *a)
 	struct fact f = fact_of(w, r.body);
 	for (int i = 0; i < r.n; i++)
 		if (!(f.free >> r.index[i] & 1))
-			return fail(env, a->span, "'%s' goes over index '%s', but '%s' does not carry it", a->name,
-			            w->c->index.v[r.index[i]].name, ast_text(env, a->operand[0]));
+			return fail(env, a->span, "'%s' goes over index '%s', but '%s' does not carry it",
+			            a->name, w->c->index.v[r.index[i]].name, ast_text(env, a->operand[0]));
 	if (r.reduce == REDUCE_MEAN && !f.maybe_absent)
 		return lower_mean(env, a->span, r);
 	return hoist(env, a->span, r);
-}
-
-/* Templates. */
-
-static uint32_t uses_in(const struct ast *a, const char *name)
-{
-	uint32_t n = (a->kind == AST_NAME || a->kind == AST_READ) && !strcmp(a->name, name);
-	for (int i = 0; i < a->nbracket; i++)
-		n += uses_in(a->bracket[i], name);
-	for (int i = 0; i < a->noperand; i++)
-		n += uses_in(a->operand[i], name);
-	return n;
-}
-
-static uint32_t uses(const struct statement *s, const char *name)
-{
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < s->line.n; i++)
-		for (uint32_t k = 0; k < s->line.v[i].right.n; k++)
-			n += uses_in(s->line.v[i].right.v[k], name);
-	return n;
-}
-
-/* The last index parameter takes all that are left. */
-static bool bind_indices(const struct env *env, struct env *inner, const struct statement *s, const struct ast *a)
-{
-	struct lower *w = env->w;
-	if (s->name.n && !a->bracketed) {
-		fail(env, a->span, "'%s' needs to know its index", a->name);
-		diag_help(w->diags, "write  %s[%s](…)", a->name, s->name.v[0].name);
-		return false;
-	}
-	if (!s->name.n && a->bracketed)
-		return fail(env, a->span, "'%s' takes no indices", a->name).id;
-	if (a->nbracket < s->name.n)
-		return fail(env, a->span, "'%s' takes %u indices, not %d", a->name, s->name.n, a->nbracket).id;
-	for (uint32_t i = 0; i < s->name.n; i++) {
-		struct binding b = {.name = s->name.v[i].name, .is_index = true};
-		uint32_t to = i + 1 < s->name.n ? i + 1 : a->nbracket;
-		for (uint32_t k = i; k < to; k++) {
-			int limit = MAX_REDUCED - b.nindex;
-			if (!limit)
-				return fail(env, a->span, "'%s' is over more than %d indices", a->name, MAX_REDUCED)
-					.id;
-			int n = lower_index(env, a->bracket[k], b.index + b.nindex, limit);
-			if (!n)
-				return false;
-			b.nindex = (uint8_t)(b.nindex + n);
-		}
-		vec_push(w->arena, &inner->binding, b);
-	}
-	return true;
-}
-
-static bool check_operands(const struct env *env, const struct statement *s, const struct ast *a)
-{
-	uint32_t needed = s->parameter.n;
-	while (needed > s->before && s->parameter.v[needed - 1].value)
-		needed--;
-	if (a->noperand < needed || a->noperand > s->parameter.n) {
-		const char *range = needed == s->parameter.n ? arena_printf(env->w->arena, "%u", needed)
-		                                             : arena_printf(env->w->arena, "%u to %u", needed,
-		                                                            s->parameter.n);
-		fail(env, a->span, "'%s' takes %s operand%s, not %d", a->name, range,
-		     s->parameter.n == 1 ? "" : "s", a->noperand);
-		if (a->noperand < needed)
-			diag_help(env->w->diags, "'%s' is missing", s->parameter.v[a->noperand].name);
-		return false;
-	}
-	if (a->before != a->noperand && a->before != s->before)
-		return fail(env, a->span, "'%s' has %u operand%s before its ';', not %d", a->name, s->before,
-		            s->before == 1 ? "" : "s", a->before)
-			.id;
-	return true;
-}
-
-static bool bind_operands(const struct env *env, struct env *inner, const struct statement *s, const struct ast *a)
-{
-	struct lower *w = env->w;
-	bool good = check_operands(env, s, a), inlines = !s->name.n && s->line.n == 1;
-	struct env global = {.w = w, .templates = inner->templates, .inside = inner->inside, .blame = inner->blame,
-	                     .source = inner->source};
-	for (uint32_t i = 0; i < s->parameter.n && (good || i < a->noperand); i++) {
-		const struct ast_name *n = &s->parameter.v[i];
-		struct binding b = {.name = n->name};
-		b.value = i < a->noperand ? lower_expr(env, a->operand[i]) : lower_expr(&global, n->value);
-		if (!inlines && uses(s, n->name) > 1)
-			b.value = settle(env, a->span, b.value);
-		good &= b.value.id != 0;
-		vec_push(w->arena, &inner->binding, b);
-	}
-	return good;
-}
-
-static struct expr expand(const struct env *env, const struct template *t, const struct ast *a)
-{
-	struct lower *w = env->w;
-	const struct statement *s = t->statement;
-	bool inlines = !s->name.n && s->line.n == 1;
-	if (t->broken)
-		return NO_EXPR;
-	if (env->depth == EXPANSION_DEPTH)
-		return fail(env, a->span, "templates stand inside each other deeper than the limit of %d",
-		            EXPANSION_DEPTH);
-	if (++w->expansions > EXPANSION_LIMIT) {
-		w->full = true;
-		return fail(env, a->span, "the program expands more than %d templates", EXPANSION_LIMIT);
-	}
-	struct env inner = {.w = w,
-	                    .templates = (uint32_t)(t - w->template.v),
-	                    .inside = env->inside ? env->inside : t,
-	                    .blame = env->inside ? env->blame : a->span,
-	                    .source = t->source,
-	                    .depth = env->depth + 1,
-	                    .coordinate = env->coordinate};
-	bool good = bind_indices(env, &inner, s, a);
-	if (!bind_operands(env, &inner, s, a) || !good)
-		return NO_EXPR;
-	struct expr value = NO_EXPR;
-	for (uint32_t i = 0; i < s->line.n; i++) {
-		const struct ast_equation *line = &s->line.v[i];
-		uint32_t bound = inner.binding.n;
-		for (uint32_t k = 0; k < line->right.n; k++) {
-			value = lower_expr(&inner, line->right.v[k]);
-			if (line->left.n && !inlines)
-				value = settle(&inner, inner.blame, value);
-			if (!value.id)
-				return NO_EXPR;
-			if (line->left.n)
-				vec_push(w->arena, &inner.binding,
-				         (struct binding){.name = "", .value = value});
-		}
-		/* All right sides are read before any name is given. */
-		for (uint32_t k = 0; k < line->left.n; k++)
-			inner.binding.v[bound + k].name = line->left.v[k].name;
-	}
-	return value;
 }
 
 /* Functions. */
@@ -377,7 +235,7 @@ struct expr lower_call(const struct env *env, struct ast *a)
 	size_t length = strlen(a->name);
 	const struct template *t = template_find(env, a->name);
 	if (t)
-		return expand(env, t, a);
+		return template_expand(env, t, a);
 	if (is_reduction_call(env, a))
 		return lower_nested_reduction(env, a);
 	enum op op = a->noperand <= 3 && !a->bracketed ? op_find(a->name, length, a->noperand) : OP_NONE;

@@ -18,19 +18,9 @@ struct work {
 	struct reduction_parts r;
 };
 
-static uint64_t bit(uint32_t index)
-{
-	return (uint64_t)1 << index;
-}
-
 static const char *index_name(const struct work *k, uint32_t index)
 {
 	return k->env.w->c->index.v[index].name;
-}
-
-static uint32_t lowest(uint64_t set)
-{
-	return (uint32_t)__builtin_ctzll(set);
 }
 
 /* The left side. */
@@ -43,8 +33,9 @@ static bool written_indices(struct work *k)
 	if (k->left->n > MAX_RANKS)
 		return diag_error(w->diags, k->left->span, "'%s' has more than %d ranks", t->name, MAX_RANKS);
 	if (t->role == ROLE_OUT && k->left->n != t->nranks)
-		return diag_error(w->diags, k->left->span, "'%s' is declared with %d rank%s, but has %d ind%s here",
-		                  t->name, t->nranks, t->nranks == 1 ? "" : "s", k->left->n,
+		return diag_error(w->diags, k->left->span,
+		                  "'%s' is declared with %d rank%s, but has %d ind%s here", t->name,
+		                  t->nranks, t->nranks == 1 ? "" : "s", k->left->n,
 		                  k->left->n == 1 ? "ex" : "ices");
 	for (int i = 0; i < k->left->n; i++) {
 		const struct ast *a = k->left->index[i];
@@ -61,8 +52,9 @@ static bool written_indices(struct work *k)
 		if (k->on_left & bit(index))
 			good = diag_error(w->diags, a->span, "index '%s' stands on the left twice", a->name);
 		if (t->role == ROLE_OUT && !same_extent(w, w->c->index.v[index].extent, t->extent[i])) {
-			good = diag_error(w->diags, a->span, "index '%s' walks %s, but dimension %d of '%s' is %s",
-			                  a->name, extent_text(w, w->c->index.v[index].extent), i + 1, t->name,
+			good = diag_error(w->diags, a->span,
+			                  "index '%s' walks %s, but dimension %d of '%s' is %s", a->name,
+			                  extent_text(w, w->c->index.v[index].extent), i + 1, t->name,
 			                  extent_text(w, t->extent[i]));
 			const char *meant = walker(w, t->extent[i]);
 			if (meant)
@@ -84,8 +76,8 @@ static bool infer_local(struct work *k)
 		if (k->r.set & bit(order[i]))
 			continue;
 		if (k->n == MAX_RANKS)
-			return diag_error(w->diags, k->left->span, "'%s' has more than %d ranks", k->left->name,
-			                  MAX_RANKS);
+			return diag_error(w->diags, k->left->span, "'%s' has more than %d ranks",
+			                  k->left->name, MAX_RANKS);
 		k->index[k->n++] = order[i];
 		k->on_left |= bit(order[i]);
 	}
@@ -126,141 +118,6 @@ static bool infer_output(struct work *k)
 	return true;
 }
 
-/* Implicit sums. */
-
-/* The additive term that does not carry the index, or NULL. A product carries it if a factor does. */
-static const struct ast *lacks(struct lower *w, const struct ast *a, uint32_t index)
-{
-	const struct ast *x, *y;
-	bool mentions = fact_of(w, a->lowered).free & bit(index);
-	if (!mentions)
-		return a;
-	if (a->kind != AST_OP)
-		return NULL;
-	switch (a->op) {
-	case OP_NEG: return lacks(w, a->operand[0], index);
-	case OP_ADD:
-	case OP_SUB:
-		x = lacks(w, a->operand[0], index);
-		return x ? x : lacks(w, a->operand[1], index);
-	case OP_MUL:
-		x = lacks(w, a->operand[0], index);
-		y = lacks(w, a->operand[1], index);
-		if (!x || !y)
-			return NULL;
-		return fact_of(w, a->operand[0]->lowered).free & bit(index) ? x : y;
-	case OP_DIV:
-		x = lacks(w, a->operand[0], index);
-		return x && fact_of(w, a->operand[1]->lowered).free & bit(index) ? NULL : x;
-	default: return NULL;
-	}
-}
-
-static void indices_text(const struct work *k, uint64_t set, struct text *t)
-{
-	for (const char *sep = ""; set; set &= set - 1, sep = ",")
-		text_printf(t, "%s%s", sep, index_name(k, lowest(set)));
-}
-
-/* The right side again with each term's sum written out. */
-static void explicit_sums(const struct work *k, const struct ast *a, uint64_t summed, bool minus, struct text *t)
-{
-	struct lower *w = k->env.w;
-	if (a->kind == AST_OP && (a->op == OP_ADD || a->op == OP_SUB)) {
-		explicit_sums(k, a->operand[0], summed, minus, t);
-		explicit_sums(k, a->operand[1], summed, minus != (a->op == OP_SUB), t);
-		return;
-	}
-	text_add(t, t->len ? minus ? " - " : " + " : minus ? "-" : "");
-	uint64_t carried = fact_of(w, a->lowered).free & summed;
-	const char *text = ast_text(&k->env, a);
-	if (!carried) {
-		text_add(t, text);
-		return;
-	}
-	text_add(t, "sum[");
-	indices_text(k, carried, t);
-	text_printf(t, *text == '(' && a->kind == AST_OP ? "]%s" : "](%s)", text);
-}
-
-static bool report_lack(const struct work *k, const struct ast *lacking, uint32_t index, uint64_t summed)
-{
-	struct lower *w = k->env.w;
-	struct text t;
-	diag_error(w->diags, lacking->span, "index '%s' is summed here, but '%s' does not carry it",
-	           index_name(k, index), ast_text(&k->env, lacking));
-	if (k->right->kind == AST_OP && (k->right->op == OP_ADD || k->right->op == OP_SUB)) {
-		text_init(&t, w->arena);
-		explicit_sums(k, k->right, summed, false, &t);
-		diag_help(w->diags, "write  %s", t.s);
-	} else {
-		diag_help(w->diags, "write the sum around what it is over: sum[%s](…)", index_name(k, index));
-	}
-	return false;
-}
-
-/* The call with brackets that carries an index summed around it, or NULL: a sum of softmaxes is hardly ever
- * meant, a softmax of sums is. */
-static const struct ast *summed_around(const struct work *k, const struct ast *a, uint64_t summed, uint32_t *index)
-{
-	struct lower *w = k->env.w;
-	if (a->kind == AST_CALL && a->bracketed) {
-		uint64_t own = 0, carried = 0;
-		for (int i = 0; i < a->nbracket; i++) {
-			uint32_t reduced;
-			if (lower_index(&k->env, a->bracket[i], &reduced, 1))
-				own |= bit(reduced);
-		}
-		for (int i = 0; i < a->noperand; i++)
-			carried |= fact_of(w, a->operand[i]->lowered).free;
-		if (!(carried & summed & ~own))
-			return NULL;
-		*index = lowest(carried & summed & ~own);
-		return a;
-	}
-	const struct ast *found = NULL;
-	for (int i = 0; i < a->noperand && !found; i++)
-		found = summed_around(k, a->operand[i], summed, index);
-	return found;
-}
-
-static bool sum_implicitly(struct work *k, uint64_t summed)
-{
-	struct lower *w = k->env.w;
-	uint32_t index = lowest(summed), order[MAX_INDICES];
-	const struct ast *a = summed_around(k, k->right, summed, &index);
-	if (a) {
-		diag_error(w->diags, a->span, "index '%s' would be summed around '%s[…]', and is not on the left",
-		           index_name(k, index), a->name);
-		diag_help(w->diags, "sum inside it, sum[%s](…), or put '%s' on the left", index_name(k, index),
-		          index_name(k, index));
-		return false;
-	}
-	for (uint64_t rest = summed; rest; rest &= rest - 1) {
-		const struct ast *lacking = lacks(w, k->right, lowest(rest));
-		if (lacking)
-			return report_lack(k, lacking, lowest(rest), summed);
-	}
-	if (expr_at(&w->c->pool, k->r.body)->kind == KIND_BOOL) {
-		diag_error(w->diags, k->right->span, "index '%s' is summed here, but this is a condition",
-		           index_name(k, index));
-		diag_help(w->diags, "write any[%s](…), all[%s](…), or count: select(…, 1, 0)",
-		          index_name(k, index), index_name(k, index));
-		return false;
-	}
-	int n = index_order(w, k->r.body, order, MAX_INDICES);
-	k->r.reduce = REDUCE_SUM;
-	for (int i = 0; i < n; i++) {
-		if (!(summed & bit(order[i])))
-			continue;
-		if (k->r.n == MAX_REDUCED)
-			return diag_error(w->diags, k->span, "more than %d indices are summed here", MAX_REDUCED);
-		k->r.index[k->r.n++] = order[i];
-	}
-	k->r.set = summed;
-	return true;
-}
-
 /* The checks that need both sides. */
 
 static bool check_explicit(const struct work *k)
@@ -269,12 +126,14 @@ static bool check_explicit(const struct work *k)
 	uint64_t carried = fact_of(w, k->r.body).free | (k->where.id ? fact_of(w, k->where).free : 0);
 	for (int i = 0; i < k->r.n; i++) {
 		if (k->on_left & bit(k->r.index[i]))
-			return diag_error(w->diags, k->right->span, "index '%s' is on the left, and '%s' goes over it",
+			return diag_error(w->diags, k->right->span,
+			                  "index '%s' is on the left, and '%s' goes over it",
 			                  index_name(k, k->r.index[i]), k->right->name);
 		if (!(carried & bit(k->r.index[i])) && !k->where_failed)
 			return diag_error(w->diags, k->right->span,
-			                  "'%s' goes over index '%s', but '%s' does not carry it", k->right->name,
-			                  index_name(k, k->r.index[i]), ast_text(&k->env, k->right->operand[0]));
+			                  "'%s' goes over index '%s', but '%s' does not carry it",
+			                  k->right->name, index_name(k, k->r.index[i]),
+			                  ast_text(&k->env, k->right->operand[0]));
 	}
 	return true;
 }
@@ -295,8 +154,9 @@ static bool check_where(struct work *k)
 			           "index '%s' of this condition is neither on the left nor reduced",
 			           index_name(k, lowest(loose)));
 			if (!k->r.reduce)
-				diag_help(w->diags, "'where' speaks of the whole equation: give what goes over '%s' "
-				                    "one of its own",
+				diag_help(w->diags,
+				          "'where' speaks of the whole equation: give what goes over '%s' "
+				          "one of its own",
 				          index_name(k, lowest(loose)));
 			return false;
 		}
@@ -306,9 +166,10 @@ static bool check_where(struct work *k)
 	if (!k->otherwise.id)
 		return true;
 	if (w->c->tensor.v[k->tensor].role != ROLE_OUT) {
-		diag_error(w->diags, k->otherwise_span, "'%s' is no output, so nothing is stored where it is absent",
-		           k->left->name);
-		diag_help(w->diags, "to read a value there write  (%s else …)  where it is read", k->left->name);
+		diag_error(w->diags, k->otherwise_span,
+		           "'%s' is no output, so nothing is stored where it is absent", k->left->name);
+		diag_help(w->diags, "to read a value there write  (%s else …)  where it is read",
+		          k->left->name);
 		return false;
 	}
 	if ((loose = fact_of(w, k->otherwise).free & ~k->on_left))
@@ -350,8 +211,8 @@ static void conjuncts(struct work *k, struct expr e, struct expr *outer, struct 
 	*to = to->id ? expr2(p, OP_AND, *to, e) : e;
 }
 
-/* Of the condition on a reduction, what speaks of reduced indices restricts the range; the rest says where the
- * result is at all, and stands with an equation of its own: T = X where rest, X = the reduction. */
+/* Of the condition on a reduction, what speaks of reduced indices restricts the range; the rest says where
+ * the result is at all, and stands with an equation of its own: T = X where rest, X = the reduction. */
 static bool split_where(struct work *k)
 {
 	struct lower *w = k->env.w;
@@ -451,7 +312,9 @@ static void lower_one(struct work *k)
 		          index_name(k, lowest(summed)), k->right->name);
 		return;
 	}
-	if (explicit ? !check_explicit(k) : summed ? !sum_implicitly(k, summed) : false)
+	if (explicit ? !check_explicit(k)
+	    : summed ? !lower_implicit_sum(&k->env, k->right, k->span, summed, &k->r)
+	             : false)
 		return;
 	if (!check_where(k) || !check_type(k))
 		return;

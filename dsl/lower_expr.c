@@ -79,10 +79,12 @@ static struct expr checked(const struct env *env, struct span span, struct expr 
 {
 	struct fact f = fact_of(env->w, e);
 	if (f.depth > EXPR_DEPTH)
-		fail(env, span, "this expression nests deeper than the limit of %d, once templates are expanded",
+		fail(env, span,
+		     "this expression nests deeper than the limit of %d, once templates are expanded",
 		     EXPR_DEPTH);
 	else if (f.size > EXPR_SIZE)
-		fail(env, span, "this expression is larger than the limit of %d operations, once templates are expanded",
+		fail(env, span,
+		     "this expression is larger than the limit of %d operations, once templates are expanded",
 		     EXPR_SIZE);
 	else
 		return e;
@@ -119,8 +121,8 @@ static bool check_kinds(const struct env *env, struct span span, enum op op, int
 		if (!condition && kind == KIND_BOOL && op != OP_SELECT && op != OP_EQ && op != OP_NE &&
 		    op != OP_ELSE) {
 			fail(env, span, "'%s' takes numbers, not a condition", sign);
-			diag_help(env->w->diags,
-			          "to leave elements out write  where CONDITION, for a number  select(CONDITION, 1, 0)");
+			diag_help(env->w->diags, "to leave elements out write  where CONDITION, for a number "
+			                         " select(CONDITION, 1, 0)");
 			return false;
 		}
 		if (whole && kind == KIND_REAL) {
@@ -139,7 +141,8 @@ static bool check_divisor(const struct env *env, struct span span, enum op op, s
 	const char *sign = op == OP_MOD ? "%" : "/";
 	if (expr_is_number(&env->w->c->pool, divisor, &v) && v <= 0)
 		return fail(env, span, "'%s' of whole numbers needs a positive divisor", sign).id;
-	if (env->coordinate && (fact_of(env->w, divisor).free || expr_mentions(&env->w->c->pool, divisor, OP_READ, ANY_SYMBOL)))
+	if (env->coordinate &&
+	    (fact_of(env->w, divisor).free || expr_mentions(&env->w->c->pool, divisor, OP_READ, ANY_SYMBOL)))
 		return fail(env, span, "in a coordinate, '%s' divides by a constant", sign).id;
 	return true;
 }
@@ -290,7 +293,8 @@ bool same_extent(const struct lower *w, struct expr a, struct expr b)
 	return cascade_extent(w->c, a, &x) && cascade_extent(w->c, b, &y) && x == y;
 }
 
-static bool check_coordinate(const struct env *env, const struct ast *at, uint32_t t, int dimension, struct expr e)
+static bool check_coordinate(const struct env *env, const struct ast *at, uint32_t t, int dimension,
+                             struct expr e)
 {
 	struct lower *w = env->w;
 	const struct expr_node *n = expr_at(&w->c->pool, e);
@@ -310,8 +314,7 @@ static bool check_coordinate(const struct env *env, const struct ast *at, uint32
 	if (meant)
 		diag_help(w->diags, "did you mean '%s'?", meant);
 	else
-		diag_help(w->diags, "an index into it is any expression of indices, as in %s/2",
-		          index->name);
+		diag_help(w->diags, "an index into it is any expression of indices, as in %s/2", index->name);
 	return false;
 }
 
@@ -343,11 +346,14 @@ static struct expr lower_moved(const struct env *env, struct ast *a)
 	struct expr x = lower_name(env, a);
 	for (int i = 0; i < a->nbracket; i++) {
 		struct ast *m = a->bracket[i];
-		struct ast name = {.kind = AST_NAME, .name = m->name, .name_span = m->name_span, .span = m->name_span};
+		struct ast name = {
+		        .kind = AST_NAME, .name = m->name, .name_span = m->name_span, .span = m->name_span};
 		if (m->kind != AST_MOVE || moves.n == MAX_RANKS)
-			return fail(env, m->span, "either all in brackets is 'index := coordinate', or nothing is");
+			return fail(env, m->span,
+			            "either all in brackets is 'index := coordinate', or nothing is");
 		struct move *to = &moves.move[moves.n++];
-		if (!lower_index(env, &name, &to->index, 1) || !(to->to = lower_expr(&inside, m->operand[0])).id)
+		if (!lower_index(env, &name, &to->index, 1) ||
+		    !(to->to = lower_expr(&inside, m->operand[0])).id)
 			return NO_EXPR;
 		if (expr_at(&w->c->pool, to->to)->kind != KIND_INT)
 			return fail(env, m->span, "a coordinate is a whole number, and '%s' is not",
@@ -382,8 +388,9 @@ static struct expr lower_read(const struct env *env, struct ast *a)
 		return NO_EXPR;
 	const struct tensor *tensor = &w->c->tensor.v[t];
 	if (a->nbracket != tensor->nranks)
-		return fail(env, a->span, "'%s' has %d rank%s, but is read at %d coordinate%s", a->name, tensor->nranks,
-		            tensor->nranks == 1 ? "" : "s", a->nbracket, a->nbracket == 1 ? "" : "s");
+		return fail(env, a->span, "'%s' has %d rank%s, but is read at %d coordinate%s", a->name,
+		            tensor->nranks, tensor->nranks == 1 ? "" : "s", a->nbracket,
+		            a->nbracket == 1 ? "" : "s");
 	bool good = true;
 	for (int i = 0; i < a->nbracket; i++) {
 		at[i] = lower_expr(&inside, a->bracket[i]);

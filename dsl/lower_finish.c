@@ -119,7 +119,8 @@ static void copy_indices(struct finish *f)
 	const struct cascade *from = f->from;
 	for (uint32_t i = 0; i < from->index.n; i++)
 		if (f->index_used[i] || (comes_with_rank(from, i) && f->rank_used[from->index.v[i].rank])) {
-			f->index[i] = cascade_add_index(f->to, from->index.v[i].name, f->rank[from->index.v[i].rank]);
+			f->index[i] = cascade_add_index(f->to, from->index.v[i].name,
+			                                f->rank[from->index.v[i].rank]);
 			f->to->index.v[f->index[i]].extent = copy(f, from->index.v[i].extent);
 		}
 }
@@ -163,7 +164,8 @@ struct cascade *lower_finish(struct lower *w)
 		if (tensor->equation != q || (tensor->role != ROLE_OUT && !f.tensor_used[t]))
 			continue;
 		const char *name = tensor->name;
-		while (w->tensor.v[t].hoisted && (name = arena_printf(a, "X%u", ++number), name_find(w, name)))
+		while (w->tensor.v[t].hoisted &&
+		       (name = arena_printf(a, "X%u", ++number), name_find(w, name)))
 			;
 		if (tensor->role == ROLE_LOCAL)
 			copy_tensor(&f, t, name);

@@ -38,7 +38,8 @@ struct name *name_add(struct lower *w, const char *s, enum name_kind kind, uint3
 	if (old && kind != NAME_LOST && old->kind != NAME_LOST) {
 		diag_error(w->diags, span, "'%s' is already %s", s, what(w, old));
 		old->claimed = true;
-		if (old->kind == NAME_INDEX && expr_at(&w->c->pool, w->c->index.v[old->id].extent)->op == OP_EXTENT)
+		if (old->kind == NAME_INDEX &&
+		    expr_at(&w->c->pool, w->c->index.v[old->id].extent)->op == OP_EXTENT)
 			diag_help(w->diags, "it walks rank %s; use another name",
 			          w->c->rank.v[w->c->index.v[old->id].rank].name);
 		return NULL;
@@ -116,7 +117,8 @@ struct expr unknown_value(const struct env *env, const char *s, struct span span
 	else if (near)
 		diag_help(w->diags, "did you mean '%s'?", near);
 	else if (s[0] && !s[1] && islower((unsigned char)s[0]))
-		diag_help(w->diags, "an index comes with its rank, 'rank %c', or is declared: 'index %s : RANK'",
+		diag_help(w->diags,
+		          "an index comes with its rank, 'rank %c', or is declared: 'index %s : RANK'",
 		          toupper((unsigned char)s[0]), s);
 	/* Once is enough. */
 	if (!env->inside)
@@ -126,7 +128,7 @@ struct expr unknown_value(const struct env *env, const char *s, struct span span
 
 struct expr unknown_function(const struct env *env, const struct ast *a)
 {
-	static const char *const not_yet[] = {"cumsum", "cummax", "cumprod", "logcumsumexp",
+	static const char *const not_yet[] = {"cumsum", "cummax",  "cumprod", "logcumsumexp",
 	                                      "topk",   "nucleus", "argsort"};
 	struct lower *w = env->w;
 	size_t length = strlen(a->name);
@@ -144,8 +146,8 @@ struct expr unknown_function(const struct env *env, const struct ast *a)
 	}
 	for (int k = 1; k <= 3; k++)
 		if (op_find(a->name, length, k) && k != a->noperand)
-			return fail(env, a->span, "'%s' takes %d operand%s, not %d", a->name, k, k == 1 ? "" : "s",
-			            a->noperand);
+			return fail(env, a->span, "'%s' takes %d operand%s, not %d", a->name, k,
+			            k == 1 ? "" : "s", a->noperand);
 	VEC(const char *) all = {0};
 	for (uint32_t i = 0; i < env->templates; i++)
 		vec_push(w->arena, &all, w->template.v[i].statement->template_name.name);
@@ -161,74 +163,4 @@ struct expr unknown_function(const struct env *env, const struct ast *a)
 	if (near)
 		diag_help(w->diags, "did you mean '%s'?", near);
 	return NO_EXPR;
-}
-
-/* Templates. */
-
-static bool check_names(const struct env *, const struct ast *);
-
-static bool check_call(const struct env *env, const struct ast *a)
-{
-	size_t length = strlen(a->name);
-	const struct template *t = template_find(env, a->name);
-	if (t || (a->bracketed && reduction_find(a->name, length)) || !strcmp(a->name, "extent") ||
-	    (a->noperand <= 3 && op_find(a->name, length, a->noperand)) || dtype_find(a->name, length) != DTYPES)
-		return true;
-	if (reduction_find(a->name, length))
-		return true; /* told of where it is called */
-	return unknown_function(env, a).id != 0;
-}
-
-static bool check_names(const struct env *env, const struct ast *a)
-{
-	bool good = true;
-	if ((a->kind == AST_NAME || a->kind == AST_READ || a->kind == AST_MOVE) && !binding_find(env, a->name) &&
-	    (!name_find(env->w, a->name) || name_lost(env->w, a->name)))
-		good = unknown_value(env, a->name, a->name_span).id != 0;
-	if (a->kind == AST_CALL)
-		good = check_call(env, a);
-	for (int i = 0; i < a->nbracket; i++)
-		good &= check_names(env, a->bracket[i]);
-	for (int i = 0; i < a->noperand; i++)
-		good &= check_names(env, a->operand[i]);
-	return good;
-}
-
-static bool bind_name(struct env *env, const char *s, struct span span)
-{
-	for (uint32_t i = 0; i < env->binding.n; i++)
-		if (!strcmp(env->binding.v[i].name, s))
-			return diag_error(env->w->diags, span, "'%s' is already a name in this template", s);
-	vec_push(env->w->arena, &env->binding, (struct binding){.name = s});
-	return true;
-}
-
-void template_check(struct lower *w, struct template *t)
-{
-	const struct statement *s = t->statement;
-	struct env env = {.w = w, .templates = (uint32_t)(t - w->template.v), .source = t->source};
-	bool good = true;
-	for (uint32_t i = 0; i < s->name.n; i++)
-		good &= bind_name(&env, s->name.v[i].name, s->name.v[i].span);
-	for (uint32_t i = 0; i < s->parameter.n; i++) {
-		good &= bind_name(&env, s->parameter.v[i].name, s->parameter.v[i].span);
-		if (s->parameter.v[i].value)
-			good &= check_names(&(struct env){.w = w, .templates = env.templates},
-			                    s->parameter.v[i].value);
-	}
-	for (uint32_t i = 0; i < s->line.n; i++) {
-		const struct ast_equation *e = &s->line.v[i];
-		for (uint32_t k = 0; k < e->right.n; k++)
-			good &= check_names(&env, e->right.v[k]);
-		for (uint32_t k = 0; k < e->left.n; k++) {
-			const struct ast_left *left = &e->left.v[k];
-			if (left->bracketed)
-				good = diag_error(w->diags, left->span,
-				                  "a template's lines name values: write '%s' without indices",
-				                  left->name);
-			else
-				good &= bind_name(&env, left->name, left->name_span);
-		}
-	}
-	t->broken = !good;
 }

@@ -153,7 +153,8 @@ static bool parse_equation(struct lexer *l, struct ast_equation *e, bool in_temp
 		return diag_error(l->diags, lexer_peek(l)->span, "a template's line has no 'where'");
 	uint32_t want = e->left.n ? e->left.n : 1;
 	if (e->right.n != want)
-		return diag_error(l->diags, e->span, "%u on the left of '=', but %u on the right", want, e->right.n);
+		return diag_error(l->diags, e->span, "%u on the left of '=', but %u on the right", want,
+		                  e->right.n);
 	return true;
 }
 
@@ -216,7 +217,8 @@ static bool parse_block(struct lexer *l, struct statement *s, struct span open, 
 		vec_push(l->arena, &s->line, e);
 	}
 	if (good && (!s->line.n || s->line.v[s->line.n - 1].left.n)) {
-		diag_error(l->diags, s->template_name.span, "template '%s' has no result", s->template_name.name);
+		diag_error(l->diags, s->template_name.span, "template '%s' has no result",
+		           s->template_name.name);
 		diag_help(l->diags, "its last line is written  = …");
 		return false;
 	}
@@ -322,8 +324,9 @@ static bool not_a_statement(struct lexer *l)
 	if (near)
 		diag_help(l->diags, "did you mean '%s'?", near);
 	else
-		diag_help(l->diags, "a statement is an equation or begins with kernel, rank, index, param, in, out, "
-		                    "fn or def");
+		diag_help(l->diags,
+		          "a statement is an equation or begins with kernel, rank, index, param, in, out, "
+		          "fn or def");
 	return false;
 }
 

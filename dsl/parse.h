@@ -18,8 +18,8 @@ struct cascade *cascade_parse(struct arena *, const char *source, size_t size, c
                               int nparams, struct diags *);
 
 /* For stages that write expressions in the same syntax: how names are resolved there. `name` is given a bare
- * name, `read` a name with coordinates; low(i) and high(i) take a name that resolves to an INDEX. Each returns
- * NO_EXPR after appending a diagnostic. */
+ * name, `read` a name with coordinates; low(i) and high(i) take a name that resolves to an INDEX. Each
+ * returns NO_EXPR after appending a diagnostic. */
 struct lexer;
 struct expr_scope {
 	struct expr_pool *pool;

@@ -81,7 +81,8 @@ static bool list(struct lexer *l, uint16_t close, struct span open, uint16_t *n,
 			struct ast *to = ast_expression(l);
 			if (!to)
 				return false;
-			a = operation(l, AST_MOVE, OP_NONE, (struct span){t->span.begin, to->span.end}, to, NULL);
+			a = operation(l, AST_MOVE, OP_NONE, (struct span){t->span.begin, to->span.end}, to,
+			              NULL);
 			if (a) {
 				a->name = t->name;
 				a->name_span = t->span;
@@ -211,20 +212,20 @@ static enum op infix(const struct lexer *l, enum level at, bool *swapped)
 		enum op op;
 		bool swapped;
 	} operators[] = {
-		{LEVEL_OR, 0, "or", OP_OR, false},
-		{LEVEL_AND, 0, "and", OP_AND, false},
-		{LEVEL_COMPARISON, '<', NULL, OP_LT, false},
-		{LEVEL_COMPARISON, '>', NULL, OP_LT, true},
-		{LEVEL_COMPARISON, SYMBOL('<', '='), NULL, OP_LE, false},
-		{LEVEL_COMPARISON, SYMBOL('>', '='), NULL, OP_LE, true},
-		{LEVEL_COMPARISON, SYMBOL('=', '='), NULL, OP_EQ, false},
-		{LEVEL_COMPARISON, SYMBOL('!', '='), NULL, OP_NE, false},
-		{LEVEL_SUM, '+', NULL, OP_ADD, false},
-		{LEVEL_SUM, '-', NULL, OP_SUB, false},
-		{LEVEL_PRODUCT, '*', NULL, OP_MUL, false},
-		{LEVEL_PRODUCT, '/', NULL, OP_DIV, false},
-		{LEVEL_PRODUCT, SYMBOL('/', '/'), NULL, OP_IDIV, false},
-		{LEVEL_PRODUCT, '%', NULL, OP_MOD, false},
+	        {LEVEL_OR, 0, "or", OP_OR, false},
+	        {LEVEL_AND, 0, "and", OP_AND, false},
+	        {LEVEL_COMPARISON, '<', NULL, OP_LT, false},
+	        {LEVEL_COMPARISON, '>', NULL, OP_LT, true},
+	        {LEVEL_COMPARISON, SYMBOL('<', '='), NULL, OP_LE, false},
+	        {LEVEL_COMPARISON, SYMBOL('>', '='), NULL, OP_LE, true},
+	        {LEVEL_COMPARISON, SYMBOL('=', '='), NULL, OP_EQ, false},
+	        {LEVEL_COMPARISON, SYMBOL('!', '='), NULL, OP_NE, false},
+	        {LEVEL_SUM, '+', NULL, OP_ADD, false},
+	        {LEVEL_SUM, '-', NULL, OP_SUB, false},
+	        {LEVEL_PRODUCT, '*', NULL, OP_MUL, false},
+	        {LEVEL_PRODUCT, '/', NULL, OP_DIV, false},
+	        {LEVEL_PRODUCT, SYMBOL('/', '/'), NULL, OP_IDIV, false},
+	        {LEVEL_PRODUCT, '%', NULL, OP_MOD, false},
 	};
 	for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
 		if (operators[i].level != at)

@@ -31,16 +31,16 @@ static void lines(void)
 		enum lex_mode mode;
 		const char *source, *want;
 	} cases[] = {
-		{LEX_LINES, "\n\n a\n\n  b # c\nd", "a ; b ; d ; "},
-		{LEX_LINES, "f(\n x)", "f ( ; x ) ; "},
-		{LEX_STATEMENTS, "a =\n  b\nc", "a = b ; c ; "},
-		{LEX_STATEMENTS, "a =\nb", "a = ; b ; "},
-		{LEX_STATEMENTS, "a\n+ b\nwhere c\n  else d\ne", "a + b where c else d ; e ; "},
-		{LEX_STATEMENTS, "f(a,\n  b\n)\nc", "f ( a , b ) ; c ; "},
-		{LEX_STATEMENTS, "f(a\nc = 1", "f ( a ; c = 1 ; "},
-		{LEX_STATEMENTS, "def f(x) {\n  a = x\n  = a\n}\n", "def f ( x ) { ; a = x ; = a ; } ; "},
-		{LEX_STATEMENTS, "a<=b//2:=c==1.5e-3", "a <= b // 2 := c == 1.5e-3 ; "},
-		{LEX_STATEMENTS, "", ""},
+	        {LEX_LINES, "\n\n a\n\n  b # c\nd", "a ; b ; d ; "},
+	        {LEX_LINES, "f(\n x)", "f ( ; x ) ; "},
+	        {LEX_STATEMENTS, "a =\n  b\nc", "a = b ; c ; "},
+	        {LEX_STATEMENTS, "a =\nb", "a = ; b ; "},
+	        {LEX_STATEMENTS, "a\n+ b\nwhere c\n  else d\ne", "a + b where c else d ; e ; "},
+	        {LEX_STATEMENTS, "f(a,\n  b\n)\nc", "f ( a , b ) ; c ; "},
+	        {LEX_STATEMENTS, "f(a\nc = 1", "f ( a ; c = 1 ; "},
+	        {LEX_STATEMENTS, "def f(x) {\n  a = x\n  = a\n}\n", "def f ( x ) { ; a = x ; = a ; } ; "},
+	        {LEX_STATEMENTS, "a<=b//2:=c==1.5e-3", "a <= b // 2 := c == 1.5e-3 ; "},
+	        {LEX_STATEMENTS, "", ""},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		const char *got = tokens(cases[i].source, cases[i].mode);
@@ -48,7 +48,8 @@ static void lines(void)
 			printf("# got  %s\n# want %s\n", got, cases[i].want);
 	}
 	ok(strstr(tokens("a \x01 b", LEX_LINES), "byte 0x01"), "a control byte is an error");
-	ok(strstr(tokens("a \xc3\x97 b", LEX_LINES), "the character '\xc3\x97'"), "a character is shown whole");
+	ok(strstr(tokens("a \xc3\x97 b", LEX_LINES), "the character '\xc3\x97'"),
+	   "a character is shown whole");
 	ok(strstr(tokens("2d", LEX_LINES), "2 * d"), "a product without '*' is told of");
 	ok(strstr(tokens("1e999", LEX_LINES), "too large"), "a number past the doubles");
 }
@@ -62,8 +63,11 @@ static struct expr name(void *owner, const char *s, struct span span)
 		enum op op;
 		enum kind kind;
 		uint32_t symbol;
-	} names[] = {{"n", OP_INDEX, KIND_INT, 0},  {"m", OP_INDEX, KIND_INT, 1}, {"N", OP_EXTENT, KIND_INT, 0},
-	             {"x", OP_VALUE, KIND_REAL, 0}, {"y", OP_VALUE, KIND_REAL, 1}};
+	} names[] = {{"n", OP_INDEX, KIND_INT, 0},
+	             {"m", OP_INDEX, KIND_INT, 1},
+	             {"N", OP_EXTENT, KIND_INT, 0},
+	             {"x", OP_VALUE, KIND_REAL, 0},
+	             {"y", OP_VALUE, KIND_REAL, 1}};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(s, names[i].name))
 			return expr_leaf(scope->pool, names[i].op, names[i].kind, names[i].symbol);
@@ -115,20 +119,20 @@ static const char *through(const char *source)
 static void expressions(void)
 {
 	static const char *const cases[][2] = {
-		{"x + y * -x - 3", "x + y * -x - 3"},
-		{"x > y", "y < x"},
-		{"0 <= n - m < 4", "0 <= n - m and n - m < 4"},
-		{"not x < y or n == m and x >= 0", "not x < y or n == m and 0 <= x"},
-		{"n / 2 + N / 2", "n / 2 + N / 2"},
-		{"T[n/2, m%N] / 2", "T[n/2,m%N] / 2"},
-		{"T[i32(x / 2), i32(N / 2) / 2]", "T[i32(x / 2),i32(N / 2)/2]"},
-		{"T[N/2, 0]", "T[N/2,0]"},
-		{"select(low(n) <= high(m), exp(old(x) - y), -inf)",
+	        {"x + y * -x - 3", "x + y * -x - 3"},
+	        {"x > y", "y < x"},
+	        {"0 <= n - m < 4", "0 <= n - m and n - m < 4"},
+	        {"not x < y or n == m and x >= 0", "not x < y or n == m and 0 <= x"},
+	        {"n / 2 + N / 2", "n / 2 + N / 2"},
+	        {"T[n/2, m%N] / 2", "T[n/2,m%N] / 2"},
+	        {"T[i32(x / 2), i32(N / 2) / 2]", "T[i32(x / 2),i32(N / 2)/2]"},
+	        {"T[N/2, 0]", "T[N/2,0]"},
+	        {"select(low(n) <= high(m), exp(old(x) - y), -inf)",
 	         "select(low(n) <= high(m), exp(old(x) - y), -inf)"},
-		{"(T[n, n - 1] else x) * bf16(y)", "(T[n,n-1] else x) * bf16(y)"},
-		{"x else y else 1", "(x else (y else 1))"},
-		{"max(min(x, y), clamp(x, 0, 1)) + xor(n, 1)", "max(min(x, y), clamp(x, 0, 1)) + xor(n, 1)"},
-		{"1 / 2 + 1e3", "1000.5"},
+	        {"(T[n, n - 1] else x) * bf16(y)", "(T[n,n-1] else x) * bf16(y)"},
+	        {"x else y else 1", "(x else (y else 1))"},
+	        {"max(min(x, y), clamp(x, 0, 1)) + xor(n, 1)", "max(min(x, y), clamp(x, 0, 1)) + xor(n, 1)"},
+	        {"1 / 2 + 1e3", "1000.5"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		const char *got = through(cases[i][0]);
@@ -136,12 +140,12 @@ static void expressions(void)
 			printf("# got  %s\n# want %s\n", got, cases[i][1]);
 	}
 	static const char *const wrong[][2] = {
-		{"x +", "the line ends here"},       {"f(x)", "no function 'f'"},
-		{"exp(x, y)", "of 2 operands"},      {"(x", "this '(' is never closed"},
-		{"low(x)", "'x' is not an index"},   {"q", "no 'q'"},
-		{"R[n]", "no tensor 'R'"},           {"x ** 2", "pow(x, y)"},
-		{"T[n := 1]", "no meaning"},         {"x y", "the end of the line"},
-		{"max[n](x)", "no meaning"},         {"T[0,0,0,0,0,0,0,0,0]", "more than 8"},
+	        {"x +", "the line ends here"},     {"f(x)", "no function 'f'"},
+	        {"exp(x, y)", "of 2 operands"},    {"(x", "this '(' is never closed"},
+	        {"low(x)", "'x' is not an index"}, {"q", "no 'q'"},
+	        {"R[n]", "no tensor 'R'"},         {"x ** 2", "pow(x, y)"},
+	        {"T[n := 1]", "no meaning"},       {"x y", "the end of the line"},
+	        {"max[n](x)", "no meaning"},       {"T[0,0,0,0,0,0,0,0,0]", "more than 8"},
 	};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		const char *got = through(wrong[i][0]);
@@ -159,7 +163,8 @@ static void limits(void)
 		for (int k = 0; k < 20000; k++)
 			text_add(&t, open[i]);
 		text_add(&t, "x");
-		ok(strstr(through(t.s), "nests deeper than the limit of 200") != NULL, "20000 times %s", open[i]);
+		ok(strstr(through(t.s), "nests deeper than the limit of 200") != NULL, "20000 times %s",
+		   open[i]);
 	}
 	char *big = arena_alloc(&arena, SOURCE_LIMIT + 2);
 	memset(big, 'a', SOURCE_LIMIT + 1);

@@ -68,7 +68,8 @@ static void round_trip(struct arena *a, const char *path, struct cascade *c)
 	struct cascade *again = cascade_parse(a, once, strlen(once), NULL, 0, &d);
 	text_init(&said, a);
 	diags_print(&d, &said);
-	bool same = again && !strcmp(once, print(a, again)) && !strcmp(cascade_digest(c), cascade_digest(again));
+	bool same =
+	        again && !strcmp(once, print(a, again)) && !strcmp(cascade_digest(c), cascade_digest(again));
 	if (!ok(same && !d.errors, "%s prints to its like", path))
 		printf("# %s\n%s\n%s\n", once, said.s, again ? print(a, again) : "");
 }
@@ -120,7 +121,8 @@ static int try_folder(const char *folder, bool pinned)
 	return n;
 }
 
-static struct cascade *parse(struct arena *a, const char *source, const struct param *p, int n, struct diags *d)
+static struct cascade *parse(struct arena *a, const char *source, const struct param *p, int n,
+                             struct diags *d)
 {
 	diags_init(d, a, "t", source, strlen(source));
 	return cascade_parse(a, source, strlen(source), p, n, d);
@@ -130,7 +132,7 @@ static struct cascade *parse(struct arena *a, const char *source, const struct p
 static void params(void)
 {
 	static const char source[] = "rank H, N\nparam G = 4\nparam W\nin K[H/G, N]\nout O[H, N]\n"
-				     "O[h,n] = K[h/G,n] * G where n < W\n";
+	                             "O[h,n] = K[h/G,n] * G where n < W\n";
 	struct arena a;
 	struct diags d;
 	arena_init(&a);
@@ -138,7 +140,8 @@ static void params(void)
 	struct cascade *c = parse(&a, source, p, 2, &d);
 	const char *text = c ? print(&a, c) : "";
 	ok(strstr(text, "K[h/2,n] * 2 where n < 16") != NULL, "params from outside");
-	ok(!parse(&a, source, p, 1, &d) && strstr(d.list.v[0].message, "'W' has no value"), "a param without value");
+	ok(!parse(&a, source, p, 1, &d) && strstr(d.list.v[0].message, "'W' has no value"),
+	   "a param without value");
 	ok(!parse(&a, source, p, 3, &d) && strstr(d.list.v[0].message, "no param 'Gq'") &&
 	           strstr(d.list.v[0].help, "'G'"),
 	   "a param that is not there");
@@ -153,13 +156,14 @@ static void params(void)
 static void digests(void)
 {
 	static const char *const same[] = {
-		"rank N, M\nin X[N, M]\nout O[N]\nO[n] = softmax[m](X) * X[n,m]\n",
-		"# a comment\nrank A, B\nin X[A,B]\nout O[A]\n\nP = softmax[b](X)  # with a name\nO[a] = P * X\n",
+	        "rank N, M\nin X[N, M]\nout O[N]\nO[n] = softmax[m](X) * X[n,m]\n",
+	        "# a comment\nrank A, B\nin X[A,B]\nout O[A]\n\nP = softmax[b](X)  # with a name\nO[a] = P * "
+	        "X\n",
 	};
 	static const char *const other[] = {
-		"rank N, M\nin X[N, M]\nout O[N]\nO[n] = softmax[m](X) * X[n,m] * 2\n",
-		"rank N, M = 8\nin X[N, M]\nout O[N]\nO[n] = softmax[m](X) * X[n,m]\n",
-		"rank N, M\nin Y[N, M]\nout O[N]\nO[n] = softmax[m](Y) * Y[n,m]\n",
+	        "rank N, M\nin X[N, M]\nout O[N]\nO[n] = softmax[m](X) * X[n,m] * 2\n",
+	        "rank N, M = 8\nin X[N, M]\nout O[N]\nO[n] = softmax[m](X) * X[n,m]\n",
+	        "rank N, M\nin Y[N, M]\nout O[N]\nO[n] = softmax[m](Y) * Y[n,m]\n",
 	};
 	struct arena a;
 	struct diags d;
@@ -169,12 +173,15 @@ static void digests(void)
 	ok(!strcmp(digest, cascade_digest(second)), "the same text has the same digest");
 	for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
 		second = parse(&a, other[i], NULL, 0, &d);
-		ok(second && strcmp(digest, cascade_digest(second)) != 0, "another text %zu has another digest", i);
+		ok(second && strcmp(digest, cascade_digest(second)) != 0,
+		   "another text %zu has another digest", i);
 	}
 	second = parse(&a,
-	               "rank A, B\nindex c : B\nin X[A,B]\nout O[A]\n\n# renamed\nO[a] = softmax[c](X[a,c]) * X[a,c]\n",
+	               "rank A, B\nindex c : B\nin X[A,B]\nout O[A]\n\n# renamed\nO[a] = softmax[c](X[a,c]) "
+	               "* X[a,c]\n",
 	               NULL, 0, &d);
-	ok(second && !strcmp(digest, cascade_digest(second)), "renamed ranks and indices have the same digest");
+	ok(second && !strcmp(digest, cascade_digest(second)),
+	   "renamed ranks and indices have the same digest");
 	second = parse(&a, same[1], NULL, 0, &d);
 	ok(second != NULL, "a product of bare names is a product over all of their indices");
 	arena_free(&a);
@@ -188,16 +195,16 @@ static void limits(void)
 		int times;
 		const char *want; /* in some diagnostic; NULL: it parses */
 	} cases[] = {
-		{"rank N\nin X[N]\nout O[N]\nO[n] = ", "X[n] + ", "1\n", 300, "nests deeper"},
-		{"rank N\nin X[N]\nout O[N]\nO[n] = ", "exp(", "X[n]", 100000, "nests deeper"},
-		{"rank N\nin X[N]\nout O[N]\n", "O[n] = X[n]\n", "", 20000, "defined twice"},
-		{"", "rank N\n", "", 5000, "already a rank"},
-		{"", "index i : N\n", "", 5000, "no 'N'"},
-		{"", "(", "", 100000, "expected a statement"},
-		{"", "def f(x) {\n", "", 10000, "never closed"},
-		{"rank N\nin X[N", ",N", "]\nout O\nO = 1\n", 9, "more than 8 ranks"},
-		{"rank N\nin X[N]\nout O[N]\nO[n] = X[", "n,", "n]\n", 70000, "nests deeper"},
-		{"rank N\nin X[N]\nout O[N]\nO[n] = X[n]\n", "T = T\n", "", 1, "reads itself"},
+	        {"rank N\nin X[N]\nout O[N]\nO[n] = ", "X[n] + ", "1\n", 300, "nests deeper"},
+	        {"rank N\nin X[N]\nout O[N]\nO[n] = ", "exp(", "X[n]", 100000, "nests deeper"},
+	        {"rank N\nin X[N]\nout O[N]\n", "O[n] = X[n]\n", "", 20000, "defined twice"},
+	        {"", "rank N\n", "", 5000, "already a rank"},
+	        {"", "index i : N\n", "", 5000, "no 'N'"},
+	        {"", "(", "", 100000, "expected a statement"},
+	        {"", "def f(x) {\n", "", 10000, "never closed"},
+	        {"rank N\nin X[N", ",N", "]\nout O\nO = 1\n", 9, "more than 8 ranks"},
+	        {"rank N\nin X[N]\nout O[N]\nO[n] = X[", "n,", "n]\n", 70000, "nests deeper"},
+	        {"rank N\nin X[N]\nout O[N]\nO[n] = X[n]\n", "T = T\n", "", 1, "reads itself"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct arena a;
@@ -256,9 +263,10 @@ static void growth(void)
 /* The n-th allocation fails, for every n: out through the arena, and nothing else. */
 static void allocation(void)
 {
-	static const char source[] = "rank N, M\nin X[N, M]\nin V[M]\nout O[N]\nout L[N]\nfn f(x; c) = c * x\n"
-				     "S = f(X; 2) where m <= n\nP, L = softmax[m](S), logsumexp[m](S)\n"
-				     "O[n] = P[n,m] * V[m]\nbroken[n = \n";
+	static const char source[] =
+	        "rank N, M\nin X[N, M]\nin V[M]\nout O[N]\nout L[N]\nfn f(x; c) = c * x\n"
+	        "S = f(X; 2) where m <= n\nP, L = softmax[m](S), logsumexp[m](S)\n"
+	        "O[n] = P[n,m] * V[m]\nbroken[n = \n";
 	volatile uint64_t total = 0;
 	volatile bool all = true;
 	for (volatile uint64_t n = 0; n <= total; n++) {
@@ -301,7 +309,9 @@ static void reference(void)
 	const char *canonical = example(&a, page, "X1[b,h,n,m]");
 	ok(c && *canonical && strstr(print(&a, c), canonical), "the canonical cascade of the reference");
 	const char *templates = example(&a, page, "fn  softcap");
-	c = parse(&a, arena_printf(&a, "%srank N, M\nin X[N,M]\nout O[N,M]\nO = softmax[m](l2norm[m](X))", templates),
+	c = parse(&a,
+	          arena_printf(&a, "%srank N, M\nin X[N,M]\nout O[N,M]\nO = softmax[m](l2norm[m](X))",
+	                       templates),
 	          NULL, 0, &d);
 	ok(c && *templates, "the templates of the reference");
 	arena_free(&a);

@@ -51,17 +51,17 @@ static bool close_to(double a, double b)
 }
 
 /* Is every O[n][m] what `want` says? */
-#define EACH_IS(got, want, ...)                                                                    \
-	do {                                                                                       \
-		const double *o_ = (got);                                                          \
-		bool same_ = o_ != NULL;                                                           \
-		for (int n = 0; same_ && n < N; n++)                                               \
-			for (int m = 0; same_ && m < M; m++)                                       \
-				if (!close_to(o_[n * M + m], (want))) {                            \
-					printf("# [%d,%d] is %g, not %g\n", n, m, o_[n * M + m], (want)); \
-					same_ = false;                                             \
-				}                                                                  \
-		ok(same_, __VA_ARGS__);                                                            \
+#define EACH_IS(got, want, ...)                                                                              \
+	do {                                                                                                 \
+		const double *o_ = (got);                                                                    \
+		bool same_ = o_ != NULL;                                                                     \
+		for (int n = 0; same_ && n < N; n++)                                                         \
+			for (int m = 0; same_ && m < M; m++)                                                 \
+				if (!close_to(o_[n * M + m], (want))) {                                      \
+					printf("# [%d,%d] is %g, not %g\n", n, m, o_[n * M + m], (want));    \
+					same_ = false;                                                       \
+				}                                                                            \
+		ok(same_, __VA_ARGS__);                                                                      \
 	} while (0)
 
 static double row(int n, double (*f)(double, double), double start)
@@ -116,7 +116,8 @@ static void templates(void)
 	EACH_IS(value("", "rope[m](X; n)"), rotated(n, m, false, 10000), "rope");
 	EACH_IS(value("", "rope_pairs[m](X; n, 100)"), rotated(n, m, true, 100), "rope_pairs");
 	EACH_IS(value("", "softmax[m](X * 1000)"),
-	        (double)(x[n][m] == fmax(fmax(fmax(x[n][0], x[n][1]), fmax(x[n][2], x[n][3])), fmax(x[n][4], x[n][5]))),
+	        (double)(x[n][m] ==
+	                 fmax(fmax(fmax(x[n][0], x[n][1]), fmax(x[n][2], x[n][3])), fmax(x[n][4], x[n][5]))),
 	        "softmax of large logits");
 }
 
@@ -166,10 +167,10 @@ static void presence(void)
 	        "a masked softmax is 0 outside, and in an empty row");
 	EACH_IS(value("S[n,m] = X[n,m] where m < n\nL = logsumexp[m](S)", "W[m] + L where n < 1"),
 	        n < 1 ? -(double)INFINITY : 0, "the log-sum-exp of an empty row is -inf");
-	EACH_IS(value("", "0.25 * X[n,m] + (X[n-1,m] else 3)"),
-	        0.25 * x[n][m] + (n ? x[n - 1][m] : 3), "a shift with a value before the first");
-	EACH_IS(value("index k : M", "X[n,k] * W[m-k] + 0 * X[n,k]"),
-	        total(0, m + 1, reversed, n, m), "what runs outside is left out of a sum");
+	EACH_IS(value("", "0.25 * X[n,m] + (X[n-1,m] else 3)"), 0.25 * x[n][m] + (n ? x[n - 1][m] : 3),
+	        "a shift with a value before the first");
+	EACH_IS(value("index k : M", "X[n,k] * W[m-k] + 0 * X[n,k]"), total(0, m + 1, reversed, n, m),
+	        "what runs outside is left out of a sum");
 	EACH_IS(value("index k : M\nA[n,m] = X[n,k] * W[k] where k <= m and n > 1", "(A else 7)"),
 	        n > 1 ? total(0, m + 1, product, n, m) : 7,
 	        "of a condition on a sum, part restricts and part leaves out");
@@ -180,8 +181,8 @@ static void presence(void)
 
 static void index_arithmetic(void)
 {
-	EACH_IS(value("", "X[n, xor(m, 1)] + n / 2 + m % 4 + M / 4"),
-	        x[n][m ^ 1] + n / 2 + m % 4 + M / 4.0, "'/' floors for indices, not for extents");
+	EACH_IS(value("", "X[n, xor(m, 1)] + n / 2 + m % 4 + M / 4"), x[n][m ^ 1] + n / 2 + m % 4 + M / 4.0,
+	        "'/' floors for indices, not for extents");
 	EACH_IS(value("", "X[n, min(m, M - 1 - m)] * abs(m - n) / M"),
 	        x[n][m < M - 1 - m ? m : M - 1 - m] * abs(m - n) / M, "min and abs");
 	EACH_IS(value("J[n] = argmax[m](X)", "X[n, J[n]] + 0 * W[m]"),
