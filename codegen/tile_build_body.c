@@ -388,7 +388,10 @@ static struct expr updated_argmax(struct builder *b, const struct equation *q, s
 	struct expr where = build_value(b, reduced_value(b, q, "at", REDUCE_MIN, build_masked(b, presence, at, INFINITY)));
 	struct expr best = build_value(b, b->count[q->tensor]), old = build_value(b, b->running[q->tensor]);
 	struct expr first = expr2(p, OP_LT, old, expr_number(p, 0)), some = expr2(p, OP_LT, where, expr_number(p, INFINITY));
-	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, here), expr2(p, OP_AND, first, some));
+	/* Tiles may come last first: a tie goes to the lesser coordinate, not to the earlier tile. */
+	struct expr before = expr2(p, OP_OR, first, expr2(p, OP_LT, where, old));
+	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, expr2(p, OP_LE, best, here), before));
+	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, here), tie);
 	vec_push(b->arena, &b->assign, (struct operand){expr2(p, OP_MAX, best, here), NO_EXPR, b->count[q->tensor]});
 	return expr3(p, OP_SELECT, better, where, old);
 }

@@ -117,14 +117,87 @@ static void outputs(struct genes *g, struct text *head, struct text *t)
 	}
 }
 
+/* Programs that are not one attention: %1 is replaced by a predicate over n and m. */
+static void others(struct genes *g, struct text *head, struct text *t)
+{
+	static const struct {
+		const char *declaration, *equations;
+	} all[] = {
+		/* differential attention: two softmaxes in one stream */
+		{"in Q2[B, H, N, D] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\n"
+		 "T[b,h,n,m] = Q2[b,h,n,d] * K[b,h/G,m,d] * 0.2 where m <= n + 2\n"
+		 "P = softmax[m](S)\nR = softmax[m](T)\n"
+		 "O[b,h,n,e] = sum[m]((P[b,h,n,m] - 0.4 * R[b,h,n,m]) * V[b,h/G,m,e])\n"},
+		/* keys through a table, and shifted */
+		{"", "S[b,h,n,m] = sum[d](Q[b,h,n,d] * K[b,h/G,table[m],d])\nP = softmax[m](S)\n"
+		     "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,table[m],e]\n"},
+		{"", "S[b,h,n,m] = sum[d](Q[b,h,n,d] * K[b,h/G,m - 1,d]) where %\nP = softmax[m](S)\n"
+		     "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\n"},
+		{"", "X[b,h,m,d] = 0.5 * K[b,h/G,m,d] + 0.5 * (K[b,h/G,m - 1,d] else 0)\n"
+		     "S[b,h,n,m] = Q[b,h,n,d] * X[b,h,m,d] where %\nP = softmax[m](S)\n"
+		     "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\n"},
+		/* norms before a product */
+		{"in W[D, E] : f32\n", "X = layernorm[d](Q)\nO[b,h,n,e] = X[b,h,n,d] * W[d,e]\n"},
+		{"in W[D, E] : f32\n", "X = rmsnorm[d](Q)\nO[b,h,n,e] = sum[d](X[b,h,n,d] * W[d,e]) + gate[b,h,n]\n"},
+		{"in W[D, E] : f32\n", "X = l2norm[d](Q)\nO[b,h,n,e] = relu(sum[d](X[b,h,n,d] * W[d,e]))\n"},
+		/* the backward of attention from saved row scalars: streams over keys and over queries */
+		{"in L[B, H, N] : f32\nin dO[B, H, N, E] : f32\nin Y[B, H, N, E] : f32\nout dV[B, H, M, E] : f32\n"
+		 "out dK[B, H, M, D] : f32\nout dQ[B, H, N, D] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\n"
+		 "P[b,h,n,m] = exp(S[b,h,n,m] - L[b,h,n])\n"
+		 "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\n"
+		 "Dl[b,h,n] = dO[b,h,n,e] * Y[b,h,n,e]\ndP[b,h,n,m] = dO[b,h,n,e] * V[b,h/G,m,e]\n"
+		 "dS[b,h,n,m] = P[b,h,n,m] * (dP[b,h,n,m] - Dl[b,h,n])\ndV[b,h,m,e] = P[b,h,n,m] * dO[b,h,n,e]\n"
+		 "dQ[b,h,n,d] = dS[b,h,n,m] * K[b,h/G,m,d]\ndK[b,h,m,d] = dS[b,h,n,m] * Q[b,h,n,d]\n"},
+		/* reductions over several indices, results with few ranks or none */
+		{"out C[B] : f32\nout W[] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\nC[b] = max[h,n,m](S[b,h,n,m])\n"
+		 "W = sum[b,h,n,m](sigmoid(S[b,h,n,m]))\nO[b,h,n,e] = sigmoid(S[b,h,n,m]) * V[b,h/G,m,e]\n"},
+		{"out C[B, H] : f32\n", "C[b,h] = sum[n,m](score[n,m] * gate[b,h,n]) where %\n"
+		                          "O[b,h,n,e] = V[b,h/G,m,e] * score[n,m] * C[b,h]\n"},
+		/* linear attention without a mask: a matrix is carried */
+		{"", "X[b,h,m,d] = exp(0.3 * K[b,h/G,m,d])\nA[b,h,d,e] = X[b,h,m,d] * V[b,h/G,m,e]\n"
+		     "Z[b,h,d] = sum[m](X[b,h,m,d])\n"
+		     "O[b,h,n,e] = sum[d](relu(Q[b,h,n,d]) * A[b,h,d,e]) / (1 + sum[d](relu(Q[b,h,n,d]) * Z[b,h,d]))\n"},
+		/* a gather of rows, casts, a convolution */
+		{"", "O[b,h,n,e] = V[b,h/G,table[seg[b,n]],e] * gate[b,h,n]\n"},
+		{"in W[D, E] : f32\n", "O[b,h,n,e] = sum[d](Q[b,h,n + d - 2,d] * W[d,e])\n"},
+		{"out I[B, H, N, D] : i8\n", "A[b,h,n] = max[d](abs(Q[b,h,n,d]))\n"
+		                               "I[b,h,n,d] = i8(round(Q[b,h,n,d] / (A[b,h,n] + 1) * 100))\n"
+		                               "O[b,h,n,e] = A[b,h,n] * gate[b,h,n] * V[b,h/G,m,e]\n"},
+		/* a second stream reads a finished output; any and all */
+		{"out C[B, H, M] : f32\nout F[B, H, N] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\nP = softmax[m](S)\n"
+		 "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\nC[b,h,m] = sum[n](P[b,h,n,m] * gate[b,h,n])\n"
+		 "A[b,h,n] = sum[m](C[b,h,m] * P[b,h,n,m])\n"
+		 "F[b,h,n] = select(any[m](S[b,h,n,m] > 0.5), 1, A[b,h,n]) + select(all[m](S[b,h,n,m] < 2), 2, 0)\n"},
+	};
+	int k = pick(g, (int)(sizeof all / sizeof *all));
+	text_add(head, all[k].declaration);
+	for (const char *s = all[k].equations; *s; s++)
+		if (*s == '%')
+			text_add(t, mask(g));
+		else
+			text_char(t, *s);
+}
+
+/* f32 as f64, everywhere. */
+static void widen(char *s)
+{
+	while ((s = strstr(s, "f32")) != NULL)
+		memcpy(s, "f64", 3);
+}
+
 static const char *source(struct arena *a, struct genes *g)
 {
-	static const int lengths[] = {5, 1, 2, 7, 16, 17, 33, 40, 0}, widths[] = {4, 1, 8, 16, 20, 24};
+	static const int lengths[] = {5, 1, 2, 7, 16, 17, 33, 40, 0, 70}, widths[] = {4, 1, 8, 16, 20, 24};
 	struct text head, body;
 	text_init(&head, a);
 	text_init(&body, a);
 	g->at = 0;
-	int groups = 1 + pick(g, 2), n = lengths[pick(g, 9)], m = lengths[pick(g, 9)];
+	int groups = 1 + pick(g, 2), n = lengths[pick(g, 10)], m = lengths[pick(g, 10)];
+	bool wide = pick(g, 8) == 1;
 	text_printf(&head, "kernel made_up\nrank B = %d, H = %d, N = %d, M = %d, D = %d, E = %d\nparam G = %d\n",
 	            1 + pick(g, 2), groups * (1 + pick(g, 2)), n, m, widths[pick(g, 6)], widths[pick(g, 6)], groups);
 	text_printf(&head, "in Q[B, H, N, D] : f32\nin K[B, H/G, M, D] : %s\nin V[B, H/G, M, E] : %s\n",
@@ -132,10 +205,16 @@ static const char *source(struct arena *a, struct genes *g)
 	text_add(&head, "in slope[H] : f32\nin score[N, M] : f32\nin shift[B, H, M] : f32\nin gate[B, H, N] : f32\n"
 	                "in seg[B, N] : i32\nin key_seg[B, M] : i32\nin len[B] : i32\nin block[B, M] : bool\n"
 	                "in table[M] : i32\nout O[B, H, N, E] : f32\n");
-	score(g, &body);
-	normaliser(g, &body);
-	outputs(g, &head, &body);
+	if (pick(g, 3) == 1) {
+		others(g, &head, &body);
+	} else {
+		score(g, &body);
+		normaliser(g, &body);
+		outputs(g, &head, &body);
+	}
 	text_add(&head, body.s);
+	if (wide)
+		widen(head.s);
 	return head.s;
 }
 
