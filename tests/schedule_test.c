@@ -1,0 +1,176 @@
+/* Schedules of every shipped example: text both ways, legality with a reason, the way between points and
+ * schedules, and that tile programs come out of all of them. */
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/schedule.h"
+#include "dsl/parse.h"
+#include "tests/tap.h"
+
+static const struct machine machine = {.isa = ISA_AVX512, .cores = 2, .l1 = 48 << 10, .l2 = 1 << 20, .l3 = 32 << 20};
+
+static char *slurp(struct arena *a, const char *path, size_t *size)
+{
+	FILE *f = fopen(path, "rb");
+	if (!f)
+		return NULL;
+	struct text t;
+	text_init(&t, a);
+	char buffer[4096];
+	size_t n;
+	while ((n = fread(buffer, 1, sizeof buffer, f)) > 0)
+		text_bytes(&t, buffer, n);
+	fclose(f);
+	*size = t.len;
+	return t.s;
+}
+
+static struct problem *problem_of(struct arena *a, const char *path, int64_t extent, struct diags *d)
+{
+	size_t size = 0;
+	char *source = slurp(a, path, &size);
+	diags_init(d, a, path, source, size);
+	struct cascade *c = cascade_parse(a, source, size, NULL, 0, d);
+	if (!c)
+		return NULL;
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		if (c->rank.v[i].extent == NOT_BOUND)
+			c->rank.v[i].extent = extent;
+	return problem_new(a, c, &machine, d);
+}
+
+static bool round_trips(struct arena *a, const struct problem *p, const struct schedule *s)
+{
+	struct text first, second;
+	struct diags d;
+	struct schedule back;
+	text_init(&first, a);
+	text_init(&second, a);
+	schedule_print(p, s, &first);
+	diags_init(&d, a, "schedule", first.s, first.len);
+	if (!schedule_parse(p, first.s, first.len, &back, &d))
+		return false;
+	schedule_print(p, &back, &second);
+	return !strcmp(first.s, second.s);
+}
+
+static void test_example(const char *path, enum isa isa)
+{
+	struct arena a;
+	arena_init(&a);
+	struct diags d;
+	struct problem *p = problem_of(&a, path, 96, &d);
+	if (!ok(p != NULL, "%s: a problem for %s", path, isa_info[isa].name)) {
+		arena_free(&a);
+		return;
+	}
+	struct schedule s = schedule_default(p, isa), naive = schedule_naive(p, isa);
+	const char *why = schedule_illegal(&a, p, &s);
+	ok(!why, "%s: the default is legal on %s%s%s", path, isa_info[isa].name, why ? ": " : "", why ? why : "");
+	why = schedule_illegal(&a, p, &naive);
+	ok(!why, "%s: the naive form is legal%s%s", path, why ? ": " : "", why ? why : "");
+	ok(round_trips(&a, p, &s) && round_trips(&a, p, &naive), "%s: text round trip", path);
+	struct text reason;
+	text_init(&reason, &a);
+	ok(tile_check(tile_build(&a, p, &s), &reason), "%s: the default's tile program checks%s%s", path,
+	   reason.len ? ": " : "", reason.s);
+	text_init(&reason, &a);
+	ok(tile_check(tile_build(&a, p, &naive), &reason), "%s: the naive tile program checks%s%s", path,
+	   reason.len ? ": " : "", reason.s);
+
+	struct space space;
+	space_init(&a, &space, p, isa);
+	struct point nearest = space_nearest(&space, &s);
+	struct schedule again = space_schedule(&space, &nearest);
+	ok(!schedule_illegal(&a, p, &again), "%s: the point nearest to the default is legal", path);
+	unsigned seed = 7;
+	int legal = 0, refused = 0, unexplained = 0, broken = 0, lost = 0;
+	for (int i = 0; i < 60; i++) {
+		struct point at = {{0}};
+		for (int k = 0; k < space.dimensions; k++)
+			at.choice[k] = (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16) % (uint8_t)space.dimension[k].choices;
+		struct schedule one = space_schedule(&space, &at);
+		why = schedule_illegal(&a, p, &one);
+		if (why) {
+			refused++;
+			unexplained += !*why;
+			continue;
+		}
+		legal++;
+		lost += !round_trips(&a, p, &one);
+		text_init(&reason, &a);
+		if (!tile_check(tile_build(&a, p, &one), &reason) && !broken++)
+			printf("# %s\n", reason.s);
+	}
+	ok(legal > 0 && !unexplained && !broken && !lost,
+	   "%s: %d random points legal and sound, %d refused with a reason (%d broken, %d lost in text)", path, legal,
+	   refused, broken, lost);
+	arena_free(&a);
+}
+
+static void refused(struct problem *p, struct schedule s, const char *expected)
+{
+	struct arena a;
+	arena_init(&a);
+	const char *why = schedule_illegal(&a, p, &s);
+	ok(why && strstr(why, expected), "refused: %s", why ? why : "(legal)");
+	arena_free(&a);
+}
+
+static void test_reasons(void)
+{
+	struct arena a;
+	arena_init(&a);
+	struct diags d;
+	struct problem *p = problem_of(&a, "examples/cross_attention.att", 96, &d);
+	if (!ok(p && p->fused_plan[0].ncontracts == 2, "attention has two contractions")) {
+		arena_free(&a);
+		return;
+	}
+	struct schedule s = schedule_default(p, ISA_AVX512), bad;
+	bad = s, bad.stream[0].contract[0].rows = 7, bad.stream[0].row_tile = 7;
+	refused(p, bad, "rows 7 × 4 vectors needs 33 registers, avx512 has 32");
+	bad = s, bad.stream[0].row_tile++;
+	refused(p, bad, "no multiple of the block's");
+	bad = s, bad.stream[0].contract[1].rows = 4;
+	refused(p, bad, "do not divide the block");
+	bad = s, bad.stream[0].stream_tile += 16;
+	refused(p, bad, "is no multiple of its 64 lanes");
+	bad = s, bad.exp_degree = 9;
+	refused(p, bad, "degree is 3 to 6");
+	bad = s, bad.nstreams = 3;
+	refused(p, bad, "streams");
+	bad = s, bad.compute = DTYPE_F64;
+	refused(p, bad, "scalar form only");
+
+	static const char *const broken[][2] = {
+		{"isa avx9000\n", "unknown instruction set"},
+		{"fuse some\n", "fuse is all or none"},
+		{"stream q for b\n", "walks"},
+		{"stream m for b h n\n  rows n:0\n", "a number from 1"},
+		{"stream m for b h n\n  contract Z rows n:6 lanes m:4\n", "no such contraction"},
+		{"stream m for b h n\n  tiles m:64\n", "expected rows, tile"},
+		{"stream m for b h n\nstream m for b h n\nstream m for b h n\n", "streams only"},
+	};
+	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+		diags_init(&d, &a, "schedule", broken[i][0], strlen(broken[i][0]));
+		bool good = schedule_parse(p, broken[i][0], strlen(broken[i][0]), &bad, &d);
+		ok(!good && d.list.n && strstr(d.list.v[0].message, broken[i][1]), "schedule text: %s",
+		   d.list.n ? d.list.v[0].message : "(accepted)");
+	}
+	arena_free(&a);
+}
+
+int main(void)
+{
+	glob_t g;
+	if (!glob("examples/*.att", 0, NULL, &g)) {
+		for (size_t i = 0; i < g.gl_pathc; i++)
+			for (int isa = 0; isa < ISAS; isa++)
+				test_example(g.gl_pathv[i], (enum isa)isa);
+		globfree(&g);
+	}
+	test_reasons();
+	return tap_done();
+}
