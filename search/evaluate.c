@@ -9,6 +9,7 @@ static const double compile_limit = 20; /* seconds */
 static const double first_limit = 120;  /* of a run, before one is known */
 static const double least_limit = 0.25;
 static const double patience = 4;       /* times the best a run may take */
+static const double far_behind = 1.5;   /* times the control's time */
 
 struct place_limits search_limits(const struct search *s, int optimise)
 {
@@ -167,22 +168,16 @@ bool search_object(struct search *s, struct candidate *c)
 	return c->object.bytes;
 }
 
-static void take(struct search *s, struct candidate *c, const struct verdict *v)
+/* What the times of a right candidate come to. */
+static void take_times(struct search *s, struct candidate *c, const struct verdict *v)
 {
 	struct cache_trial *t = &c->trial;
-	t->error = v->error;
-	t->switches = v->switches;
-	if (v->status != TRIAL_OK) {
-		search_fail(c, v->status, 0, arena_strdup(s->arena, v->reason));
-		return;
-	}
 	struct statistics own = statistics_of(v->seconds, v->runs);
 	struct race r = {.kernels = 2, .rounds = v->runs};
 	memcpy(r.seconds[0], v->control, sizeof v->control);
 	memcpy(r.seconds[1], v->seconds, sizeof v->seconds);
-	struct ratio ratio = c == s->control || !s->control ? (struct ratio){1, 1, 1} : race_ratio(&r, 1);
+	struct ratio ratio = s->control ? race_ratio(&r, 1) : (struct ratio){1, 1, 1};
 	t->status = TRIAL_OK;
-	t->verified = true;
 	t->rung = 1;
 	t->runs = own.runs;
 	t->seconds = own.envelope;
@@ -190,6 +185,7 @@ static void take(struct search *s, struct candidate *c, const struct verdict *v)
 	t->quartile = own.quartile;
 	t->median = own.median;
 	t->deviation = own.deviation;
+	t->switches = v->switches;
 	t->ratio = ratio.value;
 	t->ratio_low = ratio.low;
 	t->ratio_high = ratio.high;
@@ -198,34 +194,58 @@ static void take(struct search *s, struct candidate *c, const struct verdict *v)
 		s->best_run = v->first;
 }
 
+/* At the real shape: right, and how fast? */
+static bool evaluate_real(struct search *s, struct candidate *c)
+{
+	const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
+	const struct workload *w = s->subject->workload[s->subject->workloads - 1];
+	struct verdict v;
+	if (!search_object(s, c))
+		return false;
+	const struct binary own = {w, &c->kernel, &c->object};
+	const struct binary control = {w, s->control ? &s->control->kernel : NULL,
+	                               s->control ? &s->control->object : NULL};
+	measure_candidate(&limits, &own, 1, s->control ? &control : NULL, REPETITIONS, &v);
+	c->trial.error = v.error;
+	if (v.status == TRIAL_OK)
+		take_times(s, c, &v);
+	else
+		search_fail(c, v.status, 0, arena_strdup(s->arena, v.reason));
+	return v.status == TRIAL_OK;
+}
+
+/* At the first small shape: right? */
+static void evaluate_small(struct search *s, struct arena *work, struct candidate *c)
+{
+	const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
+	struct kernel_source k;
+	struct object object = {0};
+	struct verdict v;
+	if (compile(s, work, c, 0, &k, &object) && object.bytes) {
+		const struct binary b = {s->subject->workload[0], &k, &object};
+		measure_candidate(&limits, &b, 1, NULL, 0, &v);
+		c->trial.error = fmax(c->trial.error, v.error);
+		if (v.status != TRIAL_OK)
+			search_fail(c, v.status, 0, arena_strdup(s->arena, v.reason));
+	}
+	object_free(&object);
+}
+
+/* The small shape costs a compilation of its own: one that is far behind is not worth it, and is not called
+ * verified. */
 void search_evaluate(struct search *s, struct candidate *c)
 {
-	const int real = s->subject->workloads - 1;
 	struct arena work;
 	jmp_buf env;
-	struct object small = {0};
-	arena_init(&work);
-	if (ARENA_TRY(&work, &env)) {
-		struct kernel_source k;
-		struct binary b[2];
-		int n = 0;
-		if ((real == 0 || compile(s, &work, c, 0, &k, &small)) && search_object(s, c)) {
-			if (small.bytes)
-				b[n++] = (struct binary){s->subject->workload[0], &k, &small};
-			b[n++] = (struct binary){s->subject->workload[real], &c->kernel, &c->object};
-			const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
-			struct verdict v;
-			const struct binary control = {s->subject->workload[real],
-			                               s->control ? &s->control->kernel : NULL,
-			                               s->control ? &s->control->object : NULL};
-			measure_candidate(&limits, b, n, s->control ? &control : NULL, REPETITIONS, &v);
-			take(s, c, &v);
-		}
-	} else {
-		search_fail(c, TRIAL_COMPILE_ERROR, 0, "out of memory");
+	if (evaluate_real(s, c) && c->cost < far_behind) {
+		c->trial.verified = true;
+		arena_init(&work);
+		if (s->subject->workloads > 1 && ARENA_TRY(&work, &env))
+			evaluate_small(s, &work, c);
+		else if (s->subject->workloads > 1)
+			search_fail(c, TRIAL_COMPILE_ERROR, 0, "out of memory");
+		arena_free(&work);
 	}
-	arena_free(&work);
-	object_free(&small);
 	if (c->trial.status != TRIAL_OK)
 		object_free(&c->object);
 }

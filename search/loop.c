@@ -203,10 +203,10 @@ static void sort_by_cost(struct candidate **c, int n)
 /* The most promising of some candidates against the incumbent and the control. */
 static void race_best(struct search *s, struct candidate *const *from, int n, int contenders, int rounds)
 {
-	struct candidate *good[64], *c[MAX_RACERS];
+	struct candidate **good = arena_new_array(s->arena, (size_t)n, struct candidate *), *c[MAX_RACERS];
 	int ngood = 0, nc = 0;
-	for (int i = 0; i < n && ngood < 64; i++) {
-		if (isfinite(from[i]->cost) && from[i] != s->control && from[i] != s->incumbent)
+	for (int i = 0; i < n; i++) {
+		if (from[i]->trial.verified && from[i] != s->control && from[i] != s->incumbent)
 			good[ngood++] = from[i];
 	}
 	sort_by_cost(good, ngood);
@@ -329,7 +329,7 @@ static void resume(struct search *s)
 		struct candidate *c = add_text(s, t->schedule);
 		if (!c || strcmp(c->source, t->source) || !isnan(c->cost))
 			continue;
-		if (t->status == TRIAL_OK && !(t->verified && t->rung >= 1 && t->ratio > 0))
+		if (t->status == TRIAL_OK && !(t->rung >= 1 && t->ratio > 0))
 			continue;
 		c->trial = *t;
 		c->cost = t->status == TRIAL_OK ? 1 / t->ratio : INFINITY;

@@ -11,6 +11,7 @@
 #include "dsl/dtype.h"
 #include "search/sandbox.h"
 
+static const double far_behind = 1.5; /* times the control's time */
 enum { MAX_ARGUMENTS = 64, MAX_PHASES = 64, MAX_THREADS = 256, LINE = 64 };
 
 /* ---- in the child ---- */
@@ -265,9 +266,12 @@ static void candidate_child(void *context, void *result)
 		run(&c, &control);
 	}
 	int64_t before = switches();
-	for (v->runs = 0; v->runs < j->repetitions; v->runs++) {
+	/* One that is far behind after a repetition is not measured further. */
+	bool behind = false;
+	for (v->runs = 0; v->runs < j->repetitions && !behind; v->runs++) {
 		v->control[v->runs] = j->control ? timed(&c, &control) : 0;
 		v->seconds[v->runs] = timed(&c, &x);
+		behind = j->control && v->seconds[v->runs] > far_behind * v->control[v->runs];
 	}
 	v->switches = switches() - before;
 }
