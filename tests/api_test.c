@@ -137,7 +137,7 @@ static void test_mistakes(void)
 	           strstr(d[0].text, "k.att:4:"),
 	   "a broken program gives its diagnostics as data");
 	ok(n >= 1 && d[0].end > d[0].begin && strstr(error.message, d[0].message), "with ranges of bytes");
-	ok(attune_explain(p, ATTUNE_TEXT, &(char *){NULL}, &error) == ATTUNE_PROGRAM,
+	ok(attune_emit(p, ATTUNE_STAGE_CASCADE, NULL, &(char *){NULL}, &error) == ATTUNE_PROGRAM,
 	   "and can do nothing else");
 	attune_program_free(p);
 
@@ -464,21 +464,28 @@ static void test_tune(const char *cache)
 	struct attune_program *p = program_of(c, attention, &x);
 	struct attune_error error = {0};
 	struct attune_tune_result r;
-	struct attune_tune_options o = {.seconds = 30, .progress = on_progress, .cancel = &stop};
-	if (ok(attune_tune(p, &o, &r, &error) == ATTUNE_OK, "tune, cancelled after a few candidates %s",
-	       error.message)) {
-		ok(reports > 0 && !r.complete && r.evaluated >= 3 && r.evaluated < 60,
-		   "%d reports, %d candidates", reports, r.evaluated);
-		ok(r.kept && r.ratio > 0.9 && *r.schedule && r.error < 1e-3, "the best so far is kept: %.2fx",
-		   r.ratio);
-		attune_tune_result_free(&r);
-		struct attune_kernel *k = NULL;
-		struct attune_kernel_info info = {0};
-		if (!attune_compile(p, NULL, &k, &error))
-			attune_kernel_describe(k, &info);
-		ok(k && !strcmp(info.source, "exact"), "and answers the next compile %s", error.message);
-		attune_kernel_free(k);
-	}
+	struct attune_tune_options o = {.seconds = 60, .progress = on_progress, .cancel = &stop};
+	if (!ok(attune_tune(p, &o, &r, &error) == ATTUNE_OK, "tune, cancelled after a few candidates %s",
+	        error.message))
+		goto out;
+	ok(reports > 0 && !r.complete && r.evaluated >= 3 && r.evaluated < 60, "%d reports, %d candidates",
+	   reports, r.evaluated);
+	ok(r.kept && *r.schedule, "what was measured is kept");
+	attune_tune_result_free(&r);
+	o = (struct attune_tune_options){.seconds = 60, .evaluations = 3};
+	if (!ok(attune_tune(p, &o, &r, &error) == ATTUNE_OK, "tune again %s", error.message))
+		goto out;
+	ok(r.reused >= 2, "%d candidates of the first run are not measured again", r.reused);
+	ok(r.kept && r.ratio > 0.9 && r.error < 1e-3, "the winner is kept: %.2fx, error %.2g", r.ratio,
+	   r.error);
+	attune_tune_result_free(&r);
+	struct attune_kernel *k = NULL;
+	struct attune_kernel_info info = {.source = error.message};
+	if (!attune_compile(p, NULL, &k, &error))
+		attune_kernel_describe(k, &info);
+	ok(k && !strcmp(info.source, "exact"), "and answers the next compile: %s", info.source);
+	attune_kernel_free(k);
+out:
 	attune_program_free(p);
 	problem_free(&x);
 	attune_context_free(c);
