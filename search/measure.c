@@ -122,12 +122,14 @@ static void put_inputs(struct instance *x, int set)
 	}
 }
 
-/* The kernel must not live longer than its limit: SIGALRM ends the child. */
-static void alarm_in(double seconds)
+/* The kernel must not work longer than its limit: SIGPROF ends the child. The clock is the processor time of
+ * all its threads, so that a busy machine fails nobody; what sleeps for ever meets the sandbox's deadline. */
+static void alarm_in(const struct place_limits *limits, double runs)
 {
+	double seconds = runs * limits->seconds * limits->place->threads;
 	struct itimerval t = {.it_value = {.tv_sec = (time_t)seconds,
 	                                   .tv_usec = (suseconds_t)(fmod(seconds, 1) * 1e6)}};
-	setitimer(ITIMER_REAL, &t, NULL);
+	setitimer(ITIMER_PROF, &t, NULL);
 }
 
 static void run(const struct child *c, const struct instance *x)
@@ -207,9 +209,9 @@ static bool check(const struct child *c, struct instance *x, struct verdict *v)
 				guarded_poison(&x->guard[i]);
 			put_inputs(x, set);
 			double start = wall_seconds();
-			alarm_in(c->limits->seconds);
+			alarm_in(c->limits, 1);
 			run(c, x);
-			alarm_in(0);
+			alarm_in(c->limits, 0);
 			if (v->first == 0)
 				v->first = wall_seconds() - start;
 			if (!outputs_right(x, set, v))
@@ -259,7 +261,7 @@ static void candidate_child(void *context, void *result)
 		return;
 	}
 	put_inputs(&x, SET_NORMAL);
-	alarm_in(2 * c.limits->seconds * (j->repetitions + 1));
+	alarm_in(c.limits, 2 * (j->repetitions + 1));
 	run(&c, &x);
 	if (j->control) {
 		put_inputs(&control, SET_NORMAL);
@@ -302,9 +304,9 @@ static void race_child(void *context, void *result)
 			return;
 		}
 		put_inputs(&x[k], SET_NORMAL);
-		alarm_in(j->limits->seconds);
+		alarm_in(j->limits, 1);
 		run(&c, &x[k]);
-		alarm_in(0);
+		alarm_in(j->limits, 0);
 	}
 	r->race.kernels = j->n;
 	for (int i = 0; i < j->rounds; i++) {
@@ -312,9 +314,9 @@ static void race_child(void *context, void *result)
 			/* Every second round backwards, so that no kernel always follows the same one. */
 			int k = r->running = i % 2 ? j->n - 1 - turn : turn;
 			int64_t before = switches();
-			alarm_in(j->limits->seconds);
+			alarm_in(j->limits, 1);
 			r->race.seconds[k][i] = timed(&c, &x[k]);
-			alarm_in(0);
+			alarm_in(j->limits, 0);
 			r->race.switches[k] += switches() - before;
 		}
 		r->race.rounds = i + 1;
@@ -408,7 +410,7 @@ static void *shared(size_t size)
 
 static bool timed_out(struct sandbox_outcome o)
 {
-	return o.status == SANDBOX_TIMEOUT || (o.status == SANDBOX_SIGNAL && o.code == SIGALRM);
+	return o.status == SANDBOX_TIMEOUT || (o.status == SANDBOX_SIGNAL && o.code == SIGPROF);
 }
 
 /* The whole child: loading and checking take a few runs, each of them already within its own limit. */
