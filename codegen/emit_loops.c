@@ -381,7 +381,8 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 		}
 		k = to;
 	}
-	e->taken.n = names;
+	if (g->nouter) /* else what it declared is still in scope */
+		e->taken.n = names;
 }
 
 /* ---- words ---- */
