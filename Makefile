@@ -96,6 +96,19 @@ ASAN = BUILD=build-asan CFLAGS='-O1 -g' SANITIZE='-fsanitize=address,undefined -
 check-asan:
 	$(MAKE) $(ASAN) check
 
+# Seeds are the examples, the cases and some texts of later stages; what is found goes to tests/fuzz/found by hand, and is replayed by make check.
+FUZZ_SECONDS ?= 600
+FUZZ = BUILD=build-fuzz CC=clang-$(LLVM) CFLAGS='-O1 -g' SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
+fuzz:
+	$(MAKE) $(FUZZ) build-fuzz/libattune.a
+	clang-$(LLVM) $(C17) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  -o build-fuzz/parse_fuzz tests/fuzz/parse_fuzz.c build-fuzz/libattune.a $(LIBS)
+	@mkdir -p build-fuzz/corpus build-fuzz/seeds
+	cp -r examples/*.att tests/cases tests/errors tests/fuzz/seeds tests/fuzz/found build-fuzz/seeds
+	rm -f build-fuzz/seeds/*/*.err
+	build-fuzz/parse_fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 \
+	  -dict=tests/fuzz/att.dict -artifact_prefix=build-fuzz/ build-fuzz/corpus build-fuzz/seeds
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install $(BUILD)/attune $(DESTDIR)$(PREFIX)/bin
@@ -112,6 +125,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan install deps clean
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -62,7 +62,8 @@ static struct expr resolve_read(void *owner, const char *name, int n, const stru
 	}
 	/* Its kind is known when its definition is. */
 	struct expr at[MAX_RANKS];
-	memcpy(at, index, (size_t)n * sizeof *at);
+	if (n)
+		memcpy(at, index, (size_t)n * sizeof *at);
 	if (t < r->tensors && r->of[t] != NO_EQUATION && r->c->tensor.v[t].role == ROLE_LOCAL &&
 	    !read_definition(r, r->of[t]))
 		return NO_EXPR;

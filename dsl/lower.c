@@ -84,6 +84,14 @@ static const struct param *given(const struct lower *w, const char *name)
 	return NULL;
 }
 
+static const struct ast *first_read(const struct ast *a)
+{
+	const struct ast *found = a->kind == AST_READ ? a : NULL;
+	for (int i = 0; i < a->noperand && !found; i++)
+		found = first_read(a->operand[i]);
+	return found;
+}
+
 static void declare_param(struct lower *w, const struct ast_name *n)
 {
 	struct env env = env_of(w);
@@ -94,6 +102,8 @@ static void declare_param(struct lower *w, const struct ast_name *n)
 	} else if (!n->value) {
 		diag_error(w->diags, n->span, "param '%s' has no value", n->name);
 		diag_help(w->diags, "give it one here, or from outside: -p %s=…", n->name);
+	} else if (first_read(n->value)) {
+		diag_error(w->diags, first_read(n->value)->span, "a param is made of constants, params and ranks");
 	} else if ((value = lower_expr(&env, n->value)).id && !made_of(w, value, true)) {
 		diag_error(w->diags, n->value->span, "a param is made of constants, params and ranks");
 		value = NO_EXPR;

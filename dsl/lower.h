@@ -147,8 +147,8 @@ const struct binding *binding_find(const struct env *, const char *);
 const struct template *template_find(const struct env *, const char *);
 /* Is it a name whose declaration had a syntax error? */
 bool name_lost(const struct lower *, const char *);
-/* "there is no …", with what may have been meant. */
-struct expr unknown_value(const struct env *, const char *, struct span);
+/* "there is no …", with what may have been meant; `read`: it has brackets. */
+struct expr unknown_value(const struct env *, const char *, struct span, bool read);
 struct expr unknown_function(const struct env *, const struct ast *);
 
 /* lower_expr.c */

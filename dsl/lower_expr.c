@@ -195,7 +195,7 @@ static bool find_tensor(const struct env *env, const struct ast *a, uint32_t *t)
 	struct lower *w = env->w;
 	struct name *n = name_find(w, a->name);
 	if (!n || n->kind == NAME_LOST)
-		return unknown_value(env, a->name, a->name_span).id;
+		return unknown_value(env, a->name, a->name_span, a->kind == AST_READ).id;
 	if (n->kind != NAME_TENSOR && n->claimed)
 		return false;
 	if (n->kind != NAME_TENSOR) {
@@ -217,7 +217,7 @@ static struct expr lower_name(const struct env *env, const struct ast *a)
 		return b->value;
 	struct name *n = name_find(w, a->name);
 	if (!n || n->kind == NAME_LOST)
-		return unknown_value(env, a->name, a->name_span);
+		return unknown_value(env, a->name, a->name_span, false);
 	n->used = true;
 	uint32_t t;
 	switch (n->kind) {
@@ -248,7 +248,7 @@ int lower_index(const struct env *env, const struct ast *a, uint32_t *index, int
 	}
 	struct name *n = name_find(w, a->name);
 	if (!b && (!n || n->kind == NAME_LOST)) {
-		unknown_value(env, a->name, a->name_span);
+		unknown_value(env, a->name, a->name_span, false);
 		return 0;
 	}
 	if (b || n->kind != NAME_INDEX) {

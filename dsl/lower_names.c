@@ -105,7 +105,7 @@ static bool is_function(const struct env *env, const char *s)
 	       op_find(s, n, 3);
 }
 
-struct expr unknown_value(const struct env *env, const char *s, struct span span)
+struct expr unknown_value(const struct env *env, const char *s, struct span span, bool read)
 {
 	struct lower *w = env->w;
 	if (name_lost(w, s))
@@ -116,7 +116,11 @@ struct expr unknown_value(const struct env *env, const char *s, struct span span
 		diag_help(w->diags, "'%s' is a function: write %s(…)", s, s);
 	else if (near)
 		diag_help(w->diags, "did you mean '%s'?", near);
-	else if (s[0] && !s[1] && islower((unsigned char)s[0]))
+	else if (read)
+		diag_help(w->diags, "a tensor is declared 'in %s[…]', or defined by an equation", s);
+	else if (s[1])
+		diag_help(w->diags, "a value is declared 'param %s = …', a tensor 'in %s[…]'", s, s);
+	else if (islower((unsigned char)s[0]))
 		diag_help(w->diags,
 		          "an index comes with its rank, 'rank %c', or is declared: 'index %s : RANK'",
 		          toupper((unsigned char)s[0]), s);

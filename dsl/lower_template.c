@@ -24,7 +24,7 @@ static bool check_names(const struct env *env, const struct ast *a)
 	bool good = true;
 	if ((a->kind == AST_NAME || a->kind == AST_READ || a->kind == AST_MOVE) &&
 	    !binding_find(env, a->name) && (!name_find(env->w, a->name) || name_lost(env->w, a->name)))
-		good = unknown_value(env, a->name, a->name_span).id != 0;
+		good = unknown_value(env, a->name, a->name_span, a->kind == AST_READ).id != 0;
 	if (a->kind == AST_CALL)
 		good = check_call(env, a);
 	for (int i = 0; i < a->nbracket; i++)
