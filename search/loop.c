@@ -23,6 +23,7 @@ static const double tie_share = 0.02;     /* closer than this is no difference *
 static const double gain_share = 0.01;    /* less than this is no progress */
 static const double near_share = 0.10;    /* three repetitions may be this far off */
 static const double race_share = 0.15;    /* of the budget, that one race may take */
+static const double quick_race = 0.2;    /* seconds */
 static const double worth_storing = 0.1; /* seconds of measuring */
 
 static bool over(const struct search *s)
@@ -142,10 +143,11 @@ static void choose_incumbent(struct search *s, struct candidate *const *c, int n
 	s->incumbent = best;
 }
 
-/* Rounds that keep a race within its share of the budget. */
-static int rounds_for(const struct search *s, int kernels, int most)
+int search_rounds(const struct search *s, int kernels, int most)
 {
-	double round = kernels * fmax(s->best_run, 1e-6);
+	double round = kernels * fmax(s->control_seconds, 1e-6);
+	if (round * MAX_ROUNDS < quick_race)
+		return MAX_ROUNDS;
 	double fit = race_share * s->budget / round;
 	int rounds = fit < most ? (int)fit : most;
 	return rounds > LEAST_ROUNDS ? rounds : LEAST_ROUNDS;
@@ -163,7 +165,7 @@ static void race(struct search *s, struct candidate **c, int n, int most)
 		for (int i = 0; i < n; i++)
 			b[i] = binary_of(s, c[i]);
 		const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
-		if (measure_race(&limits, b, n, rounds_for(s, n, most), &r, &culprit, reason))
+		if (measure_race(&limits, b, n, search_rounds(s, n, most), &r, &culprit, reason))
 			break;
 		if (culprit <= 0)
 			return; /* the machine's trouble, or the control's: nothing is learnt of the others */
@@ -387,7 +389,7 @@ static void measure_noise(struct search *s)
 	const struct binary b[2] = {binary_of(s, s->control), binary_of(s, s->control)};
 	const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
 	s->noise = tie_share;
-	if (!measure_race(&limits, b, 2, rounds_for(s, 2, NOISE_ROUNDS), &r, &culprit, reason))
+	if (!measure_race(&limits, b, 2, search_rounds(s, 2, NOISE_ROUNDS), &r, &culprit, reason))
 		return;
 	s->noise = fabs(race_ratio(&r, 1).value - 1);
 	s->control_seconds = statistics_of(r.seconds[0], r.rounds).envelope;

@@ -81,6 +81,9 @@ void search_publish(struct search *, bool complete, struct tune_result *);
 
 /* ---- loop.c ---- */
 
+/* Rounds for a race of so many kernels: `most` or as many as keep it within its share of the budget; more when the
+ * kernels are quick. */
+int search_rounds(const struct search *, int kernels, int most);
 /* The whole search over a subject, which `began` at that wall_seconds. As tune(); of `options`, seconds, seed and
  * strategy are set. Leaves flops and peak of the result alone. */
 bool search_run(struct arena *, struct subject *, const struct tune_place *, const struct cache_key *,

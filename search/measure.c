@@ -11,7 +11,8 @@
 #include "dsl/dtype.h"
 #include "search/sandbox.h"
 
-static const double far_behind = 1.5; /* times the control's time */
+static const double far_behind = 1.5;   /* times the control's time */
+static const double long_enough = 0.02; /* seconds of repetitions */
 enum { MAX_ARGUMENTS = 64, MAX_PHASES = 64, MAX_THREADS = 256, LINE = 64 };
 
 /* ---- in the child ---- */
@@ -268,9 +269,11 @@ static void candidate_child(void *context, void *result)
 		run(&c, &control);
 	}
 	int64_t before = switches();
-	/* One that is far behind after a repetition is not measured further. */
+	/* One that is far behind after a repetition is not measured further; quick ones are run more often. */
 	bool behind = false;
-	for (v->runs = 0; v->runs < j->repetitions && !behind; v->runs++) {
+	double until = wall_seconds() + long_enough;
+	for (v->runs = 0; !behind && v->runs < MAX_ROUNDS && (v->runs < j->repetitions || wall_seconds() < until);
+	     v->runs++) {
 		v->control[v->runs] = j->control ? timed(&c, &control) : 0;
 		v->seconds[v->runs] = timed(&c, &x);
 		behind = j->control && v->seconds[v->runs] > far_behind * v->control[v->runs];

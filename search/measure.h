@@ -65,7 +65,7 @@ struct verdict {
 	int64_t switches;
 };
 /* Checks each binary of one candidate (small shapes first, the real one last) on the sets that have expected
- * values; then times the last one `repetitions` times, in turns with the control where one is given. */
+ * values; then times the last one at least `repetitions` times, in turns with the control where one is given. */
 void measure_candidate(const struct place_limits *, const struct binary *, int n, const struct binary *control,
                        int repetitions, struct verdict *);
 

@@ -98,7 +98,7 @@ static bool decide(struct search *s, struct kept *control, struct kept *winner, 
 	char reason[200];
 	int culprit;
 	if (!control->object[real].bytes || !winner->object[real].bytes ||
-	    !measure_race(&limits, b, 2, PUBLISH_ROUNDS, &r, &culprit, reason))
+	    !measure_race(&limits, b, 2, search_rounds(s, 2, PUBLISH_ROUNDS), &r, &culprit, reason))
 		return false;
 	race_clean(&r, PUBLISH_ROUNDS / 2);
 	struct cache_trial first = trial_of(control, &r, 0), second = trial_of(winner, &r, 1);
