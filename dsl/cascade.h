@@ -108,6 +108,8 @@ bool cascade_check_bound(const struct cascade *, struct diags *);
  * variables: its own where, bounds of shifted reads, and the presence of every local it reads, with
  * coordinates substituted. NO_EXPR: always. Reads of input tensors in predicates stay as READ. */
 struct expr cascade_presence(struct cascade *, uint32_t equation);
+/* … of all equations together, which is less work. */
+void cascade_presences(struct cascade *, struct expr *presence);
 /* The same of one expression over the cascade's tensors. */
 struct expr cascade_presence_of(struct cascade *, struct expr);
 

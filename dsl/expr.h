@@ -140,7 +140,8 @@ bool expr_is_number(const struct expr_pool *, struct expr, double *value);
 uint32_t expr_nodes(const struct expr_pool *, struct expr e, struct expr **list);
 
 /* Bottom-up rewriting, each distinct node once: `visit` is given a node whose operands are already
- * rewritten and returns what stands in its place (itself for "no change"). */
+ * rewritten and returns what stands in its place (itself for "no change"). A node that folds to a part of its
+ * rewritten operands is not visited: that part was. */
 typedef struct expr expr_visit(struct expr_pool *, struct expr, void *context);
 struct expr expr_rewrite(struct expr_pool *, struct expr, expr_visit *, void *context);
 /* Replaces index variable `from` by an expression. */

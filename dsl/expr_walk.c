@@ -72,6 +72,19 @@ uint32_t expr_nodes(const struct expr_pool *p, struct expr e, struct expr **list
 	return w.id.n;
 }
 
+/* Folding may leave only an operand, or an operand's operand: something that has its visit behind it. */
+static bool is_part(const struct expr_pool *p, struct expr e, int n, const struct expr *operand)
+{
+	for (int i = 0; i < n; i++) {
+		if (expr_same(e, operand[i]))
+			return true;
+		for (int k = 0; k < expr_at(p, operand[i])->count; k++)
+			if (expr_same(e, expr_operand(p, operand[i], k)))
+				return true;
+	}
+	return false;
+}
+
 struct expr expr_rewrite(struct expr_pool *p, struct expr e, expr_visit *visit, void *context)
 {
 	if (!e.id)
@@ -92,7 +105,7 @@ struct expr expr_rewrite(struct expr_pool *p, struct expr e, expr_visit *visit, 
 			now = expr_read(p, (enum kind)n.kind, n.symbol, n.count, operand);
 		else if (changed)
 			now = expr_make(p, (enum op)n.op, n.symbol, n.count, operand);
-		w.result[i] = visit(p, now, context);
+		w.result[i] = changed && is_part(p, now, n.count, operand) ? now : visit(p, now, context);
 	}
 	return w.result[w.id.n - 1];
 }

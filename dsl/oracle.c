@@ -313,13 +313,15 @@ bool oracle_run(struct arena *a, struct cascade *c, struct oracle_tensor *tensor
                 struct diags *d)
 {
 	size_t used = 0;
+	struct expr *presence = arena_new_array(a, c->equation.n, struct expr);
+	cascade_presences(c, presence);
 	for (uint32_t i = 0; i < c->equation.n; i++) {
 		const struct equation *q = &c->equation.v[i];
 		struct oracle_tensor *t = &tensor[q->tensor];
 		t->count = 1;
 		for (int k = 0; k < q->nindex; k++)
 			t->count *= index_extent(c, q->index[k]);
-		bool absent = !q->reduce && cascade_presence(c, i).id;
+		bool absent = !q->reduce && presence[i].id;
 		size_t bytes = (size_t)t->count * (sizeof *t->data + absent);
 		if (bytes > limit - used)
 			return diag_error(

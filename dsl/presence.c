@@ -5,6 +5,7 @@
  * coordinate are left out. What makes a predicate's own reads safe stands before it, so that evaluating from
  * the left never needs an element that is not there.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "dsl/cascade.h"
@@ -51,8 +52,8 @@ static struct interval interval(const struct cascade *c, struct expr e, int dept
 	int64_t v;
 	if (depth > DEPTH_LIMIT || n->kind != KIND_INT)
 		return (struct interval){0};
-	if (cascade_extent(c, e, &v))
-		return exactly(v);
+	if (!(n->ops & ((uint64_t)1 << OP_INDEX | (uint64_t)1 << OP_READ)))
+		return cascade_extent(c, e, &v) ? exactly(v) : (struct interval){0};
 	if (n->op == OP_INDEX && cascade_extent(c, c->index.v[n->symbol].extent, &v))
 		return (struct interval){true, 0, v > 0 ? v - 1 : 0};
 	if (n->op == OP_READ || n->count < 1 || n->count > 2)
@@ -143,31 +144,36 @@ static bool inside_high(const struct cascade *c, struct expr e, struct expr exte
 
 /* Predicates, where NO_EXPR is true. */
 
-static bool among(const struct expr_pool *p, struct expr all, struct expr e)
+static int by_id(const void *a, const void *b)
 {
-	enum { NEAR = 64 }; /* a repeated condition is a near one; the rest may repeat */
-	for (int i = 0; i < NEAR && expr_at(p, all)->op == OP_AND; i++) {
-		if (expr_same(expr_operand(p, all, 1), e))
-			return true;
-		all = expr_operand(p, all, 0);
-	}
-	return expr_same(all, e);
+	uint32_t x = ((const struct expr *)a)->id, y = ((const struct expr *)b)->id;
+	return (x > y) - (x < y);
 }
 
-/* a and b, each condition of b that a does not have yet; left-nested. */
+/* The conditions of a left-nested conjunction, in order. */
+static uint32_t conditions(struct expr_pool *p, struct expr e, struct expr **list)
+{
+	uint32_t n = 1;
+	for (struct expr x = e; expr_at(p, x)->op == OP_AND; x = expr_operand(p, x, 0))
+		n++;
+	*list = arena_new_array(p->arena, n, struct expr);
+	for (uint32_t i = n; i-- > 1; e = expr_operand(p, e, 0))
+		(*list)[i] = expr_operand(p, e, 1);
+	(*list)[0] = e;
+	return n;
+}
+
+/* a and b, each condition of b that a does not have yet. */
 static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
 {
-	if (!a.id || !b.id)
+	if (!a.id || !b.id || expr_same(a, b))
 		return a.id ? a : b;
-	VEC(struct expr) conditions = {0};
-	for (; expr_at(p, b)->op == OP_AND; b = expr_operand(p, b, 0))
-		vec_push(p->arena, &conditions, expr_operand(p, b, 1));
-	vec_push(p->arena, &conditions, b);
-	while (conditions.n) {
-		struct expr e = conditions.v[--conditions.n];
-		if (!among(p, a, e))
-			a = expr2(p, OP_AND, a, e);
-	}
+	struct expr *of_a, *of_b;
+	uint32_t na = conditions(p, a, &of_a), nb = conditions(p, b, &of_b);
+	qsort(of_a, na, sizeof *of_a, by_id);
+	for (uint32_t i = 0; i < nb; i++)
+		if (!bsearch(&of_b[i], of_a, na, sizeof *of_a, by_id))
+			a = expr2(p, OP_AND, a, of_b[i]);
 	return a;
 }
 
@@ -201,7 +207,7 @@ struct node_presence {
 
 struct context {
 	struct cascade *cascade;
-	struct expr *of; /* an equation: when its body is present, where earlier equations are known */
+	struct expr *of; /* an equation each: when its body is present, for those before this one */
 };
 
 struct replacement {
@@ -212,7 +218,11 @@ struct replacement {
 static struct expr replace(struct expr_pool *p, struct expr e, void *context)
 {
 	const struct replacement *r = context;
-	if (expr_at(p, e)->op == OP_INDEX)
+	enum op op = (enum op)expr_at(p, e)->op;
+	if ((op == OP_LE || op == OP_LT) && expr_at(p, expr_operand(p, e, 0))->kind == KIND_INT &&
+	    expr_at(p, expr_operand(p, e, 1))->kind == KIND_INT)
+		return compare(p, op, expr_operand(p, e, 0), expr_operand(p, e, 1));
+	if (op == OP_INDEX)
 		for (int i = 0; i < r->equation->nindex; i++)
 			if (r->equation->index[i] == expr_at(p, e)->symbol)
 				return r->to[i];
@@ -334,14 +344,19 @@ static struct expr drop_certain(struct expr_pool *p, struct expr e, void *contex
 	return certain ? expr_number(p, 1) : e;
 }
 
+/* Everything that is certain is left out at the end only: what a condition becomes where it is read through
+ * shifted coordinates must not depend on the way there, or there would be as many as there are ways. */
+static struct expr simplest(struct cascade *c, struct expr e)
+{
+	double v;
+	e = expr_rewrite(&c->pool, e, drop_certain, c);
+	return e.id && expr_is_number(&c->pool, e, &v) && v != 0 ? NO_EXPR : e;
+}
+
 static struct expr equation_presence(struct context *x, const struct equation *q)
 {
-	struct expr_pool *p = &x->cascade->pool;
 	struct expr where = q->where.id ? presence_of(x, q->where).is_true : NO_EXPR;
-	struct expr all = both(p, where, presence_of(x, q->body).present);
-	all = expr_rewrite(p, all, drop_certain, x->cascade);
-	double v;
-	return all.id && expr_is_number(p, all, &v) && v != 0 ? NO_EXPR : all;
+	return both(&x->cascade->pool, where, presence_of(x, q->body).present);
 }
 
 /* Presence of every equation without a reduction before `end`, and of equation `also`. */
@@ -354,15 +369,22 @@ static struct context presence_before(struct cascade *c, uint32_t end, uint32_t 
 	return x;
 }
 
+void cascade_presences(struct cascade *c, struct expr *presence)
+{
+	struct context x = presence_before(c, c->equation.n, NO_EQUATION);
+	for (uint32_t q = 0; q < c->equation.n; q++) {
+		const struct equation *equation = &c->equation.v[q];
+		presence[q] = simplest(c, equation->reduce ? equation_presence(&x, equation) : x.of[q]);
+	}
+}
+
 struct expr cascade_presence(struct cascade *c, uint32_t equation)
 {
-	return presence_before(c, equation + 1, equation).of[equation];
+	return simplest(c, presence_before(c, equation + 1, equation).of[equation]);
 }
 
 struct expr cascade_presence_of(struct cascade *c, struct expr e)
 {
 	struct context x = presence_before(c, c->equation.n, NO_EQUATION);
-	struct expr present = expr_rewrite(&c->pool, presence_of(&x, e).present, drop_certain, c);
-	double v;
-	return present.id && expr_is_number(&c->pool, present, &v) && v != 0 ? NO_EXPR : present;
+	return simplest(c, presence_of(&x, e).present);
 }

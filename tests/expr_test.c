@@ -138,6 +138,11 @@ static void walks(void)
 	ok(strlen(print(sum)) > 200000, "printing a long sum needs no stack");
 	ok(expr_same(expr_substitute(p, read1(X, I(n)), n, num(3)), read1(X, num(3))),
 	   "substitution inside a read");
+	struct expr before = read1(X, expr2(p, OP_SUB, I(n), num(1)));
+	ok(expr_same(expr_substitute(p, before, n, expr2(p, OP_ADD, I(n), num(1))), read1(X, I(n))),
+	   "n - 1 for n + 1 is n, and not n + 1 again");
+	ok(expr_same(expr_substitute(p, expr1(p, OP_NEG, I(n)), n, expr1(p, OP_NEG, I(n))), I(n)),
+	   "-n for -n is n");
 }
 
 static void extents(void)

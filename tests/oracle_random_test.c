@@ -156,8 +156,9 @@ static void define(uint32_t equation)
  * far. */
 static const char *random_int(int depth)
 {
-	static const char *const leaves[] = {"i",   "j",     "i-1", "j+1",  "i+j",    "2*i",      "j/2",
-	                                     "i%3", "I-1-i", "3",   "G[i]", "G[j-1]", "min(i,j)", "xor(i,1)"};
+	static const char *const leaves[] = {"i",    "j",      "i-1",      "i+1",     "j-1",   "j+1",
+	                                     "i+j",  "2*i",    "j/2",      "i%3",     "I-1-i", "3",
+	                                     "G[i]", "G[j-1]", "min(i,j)", "xor(i,1)"};
 	if (depth > 0 && below(4) == 0)
 		return arena_printf(&arena, "(%s)%c(%s)", random_int(depth - 1), "+-"[below(2)],
 		                    random_int(depth - 1));
