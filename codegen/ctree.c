@@ -45,6 +45,18 @@ struct c_block *c_group(struct arena *a, struct c_block *b)
 	return &append(a, b, C_GROUP, NULL)->body;
 }
 
+void c_interleave(struct arena *a, struct c_block *to, const struct c_block *from, int n)
+{
+	const struct c_node **at = arena_array(a, (size_t)n, sizeof *at);
+	for (int i = 0; i < n; i++)
+		at[i] = from[i].first;
+	while (at[0])
+		for (int i = 0; i < n; i++) {
+			append(a, to, at[i]->kind, at[i]->text);
+			at[i] = at[i]->next;
+		}
+}
+
 static void indent(struct text *t, int depth)
 {
 	while (depth-- > 0)

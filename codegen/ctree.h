@@ -28,6 +28,9 @@ struct c_block *c_open(struct arena *, struct c_block *, const char *format, ...
 	__attribute__((format(printf, 3, 4)));
 struct c_block *c_group(struct arena *, struct c_block *);
 
+/* Appends the lines of n blocks of equally many lines in turn: the first of each, the second of each, … */
+void c_interleave(struct arena *, struct c_block *to, const struct c_block *from, int n);
+
 void c_print(const struct c_block *, int depth, struct text *);
 
 #endif

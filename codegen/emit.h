@@ -112,6 +112,7 @@ struct nest {
 	uint32_t lane;        /* index whose coordinates are in the lanes; NO_INDEX: none */
 	const char *at;       /* coordinate of the first lane */
 	const char *left;     /* coordinates from there to the end of the range */
+	bool staged;          /* long chains in steps */
 	bool partial;         /* fewer than a vector may be left */
 	uint32_t loop[MAX_RANKS + 1];
 	int nloops;
@@ -163,13 +164,12 @@ struct shape_of {
 };
 enum { MAX_GROUP = 64 };
 struct group {
-	int count, nouter;
-	uint32_t outer[MAX_RANKS];
+	int count;
+	struct shape_of shape;
 	const struct tile_statement *statement[MAX_GROUP];
-	struct shape_of shape[MAX_GROUP];
 };
 
-/* Takes statements from s[0 … n) that share outer loops; how many is group->count, at least 1. */
+/* Takes statements from s[0 … n) that share loops; how many is group->count, at least 1. */
 void group_take(const struct emitter *, const struct tile_statement *s, uint32_t n, struct group *);
 void emit_group(struct emitter *, struct c_block *, const struct group *);
 /* The statement in a few words, for a comment. */

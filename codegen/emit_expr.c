@@ -413,6 +413,36 @@ static const char *power_of_two(struct emitter *e, enum op op, struct expr divis
 	                       arena_printf(e->arena, "(%s & %lld)", x->text, n - 1);
 }
 
+/* Long chains in steps, each a line: loops that run several vectors interleave them. %0 is the operand, %1 and
+ * on the results of the steps before. */
+static const struct {
+	enum op op;
+	const char *step[4];
+} staged[] = {
+	{OP_EXP, {"v_exp_whole(%0)", "v_exp_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
+	{OP_EXP2, {"v_round(%0)", "v_exp2_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
+};
+
+static const char *stage(struct nest *n, enum op op, struct term operand)
+{
+	for (size_t i = 0; i < sizeof staged / sizeof *staged; i++) {
+		if (staged[i].op != op)
+			continue;
+		struct term x[4] = {operand};
+		for (int k = 0; k < 4; k++) {
+			struct term *last = &x[k];
+			if (!last->bare)
+				last->text = nest_temporary(n, n->body, "t", *last);
+			last->bare = true;
+			const char *text = fill(n->e, staged[i].step[k], "", x);
+			if (k == 3)
+				return text;
+			x[k + 1] = term_of(text, KIND_REAL, true);
+		}
+	}
+	return NULL;
+}
+
 static struct term op_term(struct nest *n, struct expr e)
 {
 	struct emitter *m = n->e;
@@ -443,6 +473,8 @@ static struct term op_term(struct nest *n, struct expr e)
 		                    emit_strip(m, x[0].text));
 	} else {
 		text = node.count == 2 ? power_of_two(m, (enum op)node.op, expr_operand(m->pool, e, 1), x) : NULL;
+		if (!text && vector && n->staged)
+			text = stage(n, (enum op)node.op, x[0]);
 		if (!text)
 			text = fill(m, op_info[node.op].c, prefix, x);
 	}

@@ -1,13 +1,12 @@
-/* Which consecutive statements share loops.
+/* How statements run, and which consecutive ones share loops.
  *
- * Values are read at current coordinates only, so iterations of the outer loops never depend on each other:
- * statements over the same outer coordinates may always share them. A statement over one rank is a row
- * scalar beside statements that have that rank outside, and a vector loop beside statements that do not. */
+ * Values are read at current coordinates only, so iterations of the outer loops never depend on each other, and
+ * statements over the same outer coordinates and lanes share them. A reduction's result is not needed inside
+ * the loops that make it: rows stay independent of each other, one row's end overlaps the next one's beginning,
+ * and what is one number a row (a maximum's correction, say) is a vector over rows. */
 #include "codegen/emit.h"
 
 #include <string.h>
-
-enum { SHORT_RANGE = 64 }; /* a lone one-rank statement up to this long is left to the C compiler */
 
 static bool operand_vectorises(const struct emitter *e, struct expr x, uint32_t lane)
 {
@@ -127,7 +126,7 @@ static struct shape_of shape_of(const struct emitter *e, const struct tile_state
 		drop(&shape, shape.inner);
 		return shape;
 	}
-	if (s->kind == TILE_STORE && shape.nouter >= 2) {
+	if (s->kind == TILE_STORE && shape.nouter) {
 		const struct expr_node *target = expr_at(e->pool, s->target);
 		const struct tile_tensor *t = &e->program->tensor.v[target->symbol];
 		uint32_t lane = t->panel ? expr_at(e->pool, expr_operand(e->pool, s->target, t->lanes))->symbol : last;
@@ -138,7 +137,7 @@ static struct shape_of shape_of(const struct emitter *e, const struct tile_state
 		}
 		return shape;
 	}
-	if (shape.nouter >= 2 && vectorises(e, s, last)) {
+	if (shape.nouter && vectorises(e, s, last)) {
 		shape.shape = SHAPE_LANES;
 		shape.lane = last;
 		shape.nouter--;
@@ -146,70 +145,43 @@ static struct shape_of shape_of(const struct emitter *e, const struct tile_state
 	return shape;
 }
 
-static bool same_outer(const struct shape_of *a, const struct shape_of *b)
+static bool reads(const struct emitter *e, const struct tile_statement *s, uint32_t value)
 {
-	return a->nouter == b->nouter && !memcmp(a->outer, b->outer, (size_t)a->nouter * sizeof *a->outer);
+	return expr_mentions(e->pool, s->expression, OP_VALUE, value);
 }
 
-/* One rank: a row scalar or a vector loop, whichever suits its neighbours. */
-static bool undecided(const struct emitter *e, const struct tile_statement *s, const struct shape_of *shape)
+/* May a statement of this shape follow the group inside its loops? */
+static bool joins(const struct emitter *e, const struct group *g, const struct tile_statement *s,
+                  const struct shape_of *shape)
 {
-	return shape->shape == SHAPE_SCALAR && shape->nouter == 1 && vectorises(e, s, shape->outer[0]);
-}
-
-static struct shape_of as_lanes(struct shape_of shape)
-{
-	shape.shape = SHAPE_LANES;
-	shape.lane = shape.outer[0];
-	shape.nouter = 0;
-	return shape;
+	if (shape->shape > SHAPE_LANES || shape->shape != g->shape.shape || shape->lane != g->shape.lane ||
+	    shape->nouter != g->shape.nouter ||
+	    memcmp(shape->outer, g->shape.outer, (size_t)shape->nouter * sizeof *shape->outer) != 0)
+		return false;
+	bool folds = s->kind == TILE_REDUCE;
+	for (int i = 0; i < g->count; i++) {
+		const struct tile_statement *before = g->statement[i];
+		if (before->kind == TILE_REDUCE && (reads(e, s, before->value) ||
+		                                    (s->kind != TILE_STORE && s->value == before->value)))
+			return false;
+		if (folds && reads(e, before, s->value))
+			return false;
+	}
+	return true;
 }
 
 void group_take(const struct emitter *e, const struct tile_statement *s, uint32_t n, struct group *g)
 {
-	memset(g, 0, sizeof *g);
-	bool decided = false, open[MAX_GROUP] = {false};
-	struct shape_of outer = {.nouter = 0};
+	g->count = 0;
 	for (uint32_t i = 0; i < n && g->count < MAX_GROUP; i++) {
 		if (s[i].kind != TILE_MAP && s[i].kind != TILE_REDUCE && s[i].kind != TILE_LOAD && s[i].kind != TILE_STORE)
 			break;
 		struct shape_of shape = shape_of(e, &s[i]);
-		bool either = undecided(e, &s[i], &shape), alone = shape.shape > SHAPE_LANES;
-		if (alone && g->count)
+		if (!g->count)
+			g->shape = shape;
+		else if (!joins(e, g, &s[i], &shape))
 			break;
-		if (either && decided) {
-			if (!outer.nouter)
-				shape = as_lanes(shape);
-			else if (!same_outer(&outer, &shape))
-				break;
-			either = false;
-		} else if (decided && !same_outer(&outer, &shape)) {
-			break;
-		} else if (!either && !decided) {
-			bool fits = true;
-			for (int k = 0; k < g->count; k++)
-				fits &= !shape.nouter || same_outer(&g->shape[k], &shape);
-			if (!fits)
-				break;
-			decided = true;
-			outer = shape;
-		} else if (either && g->count && !same_outer(&g->shape[0], &shape)) {
-			break;
-		}
-		open[g->count] = either;
-		g->statement[g->count] = &s[i];
-		g->shape[g->count++] = shape;
-		if (alone)
-			break;
+		g->statement[g->count++] = &s[i];
 	}
-	if (!decided) {
-		outer = g->shape[0];
-		if (e->range[outer.outer[0]]->step > SHORT_RANGE)
-			outer.nouter = 0;
-	}
-	for (int k = 0; k < g->count; k++)
-		if (open[k] && !outer.nouter)
-			g->shape[k] = as_lanes(g->shape[k]);
-	g->nouter = outer.nouter;
-	memcpy(g->outer, outer.outer, sizeof g->outer);
 }
+

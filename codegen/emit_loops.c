@@ -1,39 +1,21 @@
 /* The loops of a group of MAP, REDUCE, LOAD and STORE.
  *
- * Inside the outer loops a group is a list of items: a scalar statement, or a vector loop of as many
- * statements as can share it. A vector loop ends where a reduction's result is needed. What does not depend
- * on the lanes is computed once, before the loop. Whole vectors may run past the end of a range, into padding,
- * except where that would reach a reduction or coordinates that mean something: there the last vector has a
- * body of its own. */
+ * What does not depend on the lanes is computed once, before the loop over them. Whole vectors may run past the
+ * end of a range, into padding, except where that would reach a reduction or coordinates that mean something:
+ * there the last vectors have a body of their own.
+ *
+ * A long loop runs four vectors at a time, their lines interleaved and a reduction's accumulator for each: the
+ * chain of dependent operations of one vector (an exponential is some fifty cycles) would otherwise fill the
+ * processor's schedulers with waiting instructions. */
 #include "codegen/emit.h"
 
 #include <string.h>
 
-static bool reads(const struct emitter *e, const struct tile_statement *s, uint32_t value)
-{
-	return expr_mentions(e->pool, s->expression, OP_VALUE, value);
-}
+enum { UNROLL = 4 };
 
 static bool assigns(const struct tile_statement *s)
 {
 	return s->kind != TILE_STORE;
-}
-
-/* May statement k follow the vector loop of statements [from, k) inside it? */
-static bool joins(const struct emitter *e, const struct group *g, int from, int k)
-{
-	const struct tile_statement *s = g->statement[k];
-	if (g->shape[k].shape != SHAPE_LANES || g->shape[k].lane != g->shape[from].lane)
-		return false;
-	for (int i = from; i < k; i++) {
-		const struct tile_statement *before = g->statement[i];
-		bool wide = assigns(before) && value_rank(e, before->value, g->shape[i].lane) >= 0;
-		if (assigns(before) && !wide && (reads(e, s, before->value) || (assigns(s) && s->value == before->value)))
-			return false;
-		if (assigns(s) && value_rank(e, s->value, g->shape[k].lane) < 0 && reads(e, before, s->value))
-			return false;
-	}
-	return true;
 }
 
 static enum kind value_kind(const struct emitter *e, uint32_t value)
@@ -99,13 +81,13 @@ static void emit_scalar(struct nest *n, const struct tile_statement *s)
 struct fold {
 	enum reduction reduce;
 	enum kind kind; /* of the accumulator: BOOL for any and all */
-	const char *accumulator;
+	const char *accumulator, *spare[UNROLL - 1];
 };
 
 static struct fold fold_of(const struct emitter *e, const struct tile_statement *s)
 {
 	bool logical = s->reduce == REDUCE_ANY || s->reduce == REDUCE_ALL;
-	return (struct fold){s->reduce, logical ? KIND_BOOL : value_kind(e, s->value), NULL};
+	return (struct fold){.reduce = s->reduce, .kind = logical ? KIND_BOOL : value_kind(e, s->value)};
 }
 
 static const char *identity(struct emitter *e, const struct fold *f)
@@ -128,11 +110,12 @@ static const char *fold_name(enum reduction r)
 	return reduction_info[r].spelling;
 }
 
-static void emit_fold_step(struct nest *n, const struct fold *f, const char *x, bool vector)
+static void emit_fold_step(struct nest *n, const struct fold *f, int copy, const char *x, bool vector)
 {
 	const char *prefix = f->kind == KIND_REAL ? vector ? "v" : "s" : vector ? "vi" : "i";
-	c_line(n->e->arena, n->body, "%s = %s_fold_%s(%s, %s);", f->accumulator, prefix, fold_name(f->reduce),
-	       f->accumulator, emit_strip(n->e, x));
+	const char *to = copy ? f->spare[copy - 1] : f->accumulator;
+	c_line(n->e->arena, n->body, "%s = %s_fold_%s(%s, %s);", to, prefix, fold_name(f->reduce), to,
+	       emit_strip(n->e, x));
 }
 
 /* The finished scalar, assigned. */
@@ -170,7 +153,7 @@ static void assign_lanes(struct nest *n, uint32_t value, const char *text)
 	nest_assign(n, value, bare(name, kind, true));
 }
 
-static void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f,
+static void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f, int copy,
                                 const char *live)
 {
 	struct emitter *e = n->e;
@@ -181,97 +164,141 @@ static void emit_lane_statement(struct nest *n, const struct tile_statement *s, 
 		const char *to = nest_address(n, s->target, &stride);
 		c_line(e->arena, n->body, "v%s_put_%s(%s, %s, %s, %s);", kind == KIND_REAL ? "" : "i",
 		       e->tensor[tensor].get, to, stride, n->left, emit_strip(e, x));
-	} else if (s->kind == TILE_REDUCE && n->lane == s->index) {
+	} else if (s->kind == TILE_REDUCE) {
 		const char *x = nest_text(n, s->expression, f->kind, true);
 		if (live)
 			x = arena_printf(e->arena, "%s_select(%s, %s, %s)", f->kind == KIND_REAL ? "v" : "vi", live,
 			                 emit_strip(e, x), vector_identity(e, f));
-		emit_fold_step(n, f, x, true);
+		emit_fold_step(n, f, copy, x, true);
 	} else {
 		assign_lanes(n, s->value, nest_text(n, s->expression, value_kind(e, s->value), true));
 	}
 }
 
-static void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g, int from, int to,
-                           const struct fold *fold, bool partial)
+/* One vector of the group's statements. Names of its temporaries are free again afterwards, but for those of
+ * the row. */
+static void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold,
+                           int copy)
 {
 	struct emitter *e = n->e;
-	uint32_t names = e->taken.n;
-	bool folds = false;
 	n->body = body;
-	n->partial = partial;
 	n->vector.n = 0;
-	for (int k = from; k < to; k++)
-		folds |= fold[k - from].accumulator != NULL;
 	const char *live = NULL;
-	if (partial && folds) {
-		live = plan_name(e, "live");
-		c_line(e->arena, body, "const vint %s = vi_live(%s);", live, n->left);
-	}
-	for (int k = from; k < to; k++) {
-		if (!partial)
-			c_comment(e->arena, body, emit_describe(e, g->statement[k]));
-		emit_lane_statement(n, g->statement[k], &fold[k - from], live);
-	}
-	e->taken.n = names;
+	for (int k = 0; n->partial && k < g->count && !live; k++)
+		if (g->statement[k]->kind == TILE_REDUCE) {
+			live = plan_name(e, "live");
+			c_line(e->arena, body, "const vint %s = vi_live(%s);", live, n->left);
+		}
+	for (int k = 0; k < g->count; k++)
+		emit_lane_statement(n, g->statement[k], &fold[k], copy, live);
+}
+
+static void end_names(struct nest *n, uint32_t names)
+{
+	n->e->taken.n = names;
 	for (uint32_t i = 0; i < n->row_name.n; i++)
-		vec_push(e->arena, &e->taken, n->row_name.v[i]);
+		vec_push(n->e->arena, &n->e->taken, n->row_name.v[i]);
 	n->row_name.n = 0;
 }
 
-/* Statements [from, to) of the group in one vector loop. */
-static void emit_lanes(struct nest *n, const struct group *g, int from, int to)
+static void emit_one_vector(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold,
+                            const char *at, bool partial)
+{
+	uint32_t names = n->e->taken.n;
+	n->at = at;
+	n->left = emit_left(n->e, n->e->range[n->lane], at);
+	n->partial = partial;
+	emit_lane_body(n, body, g, fold, 0);
+	end_names(n, names);
+}
+
+static void emit_unrolled(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold,
+                          const char *at)
+{
+	struct emitter *e = n->e;
+	uint32_t names = e->taken.n;
+	struct c_block copy[UNROLL] = {{0}};
+	n->staged = true;
+	for (int i = 0; i < UNROLL; i++) {
+		n->at = at;
+		if (i) {
+			n->at = plan_name(e, e->index_name[n->lane]);
+			c_line(e->arena, body, i == 1 ? "const long %s = %s + LANES;" : "const long %s = %s + %d * LANES;", n->at,
+			       at, i);
+		}
+		n->left = emit_left(e, e->range[n->lane], n->at);
+		n->partial = false;
+		emit_lane_body(n, &copy[i], g, fold, i);
+	}
+	c_interleave(e->arena, body, copy, UNROLL);
+	n->staged = false;
+	end_names(n, names);
+}
+
+/* Is a vector of this expression a long chain? */
+static bool is_long(const struct emitter *e, struct expr x)
+{
+	for (enum op op = OP_EXP; op <= OP_COS; op++)
+		if (op != OP_SQRT && op != OP_RELU && expr_mentions(e->pool, x, op, ANY_SYMBOL))
+			return true;
+	return false;
+}
+
+static void emit_lanes(struct nest *n, const struct group *g)
 {
 	struct emitter *e = n->e;
 	struct arena *a = e->arena;
 	struct c_block *row = n->body;
-	struct fold fold[MAX_GROUP];
-	bool careful = false;
-	uint32_t lane = g->shape[from].lane;
-	const struct current *r = e->range[lane];
-	n->row = c_group(a, row);
-	n->lane = lane;
-	for (int k = from; k < to; k++) {
+	struct fold fold[MAX_GROUP] = {{0}};
+	bool careful = false, unroll = false;
+	n->lane = g->shape.lane;
+	const struct current *r = e->range[n->lane];
+	for (int k = 0; k < g->count; k++) {
 		const struct tile_statement *s = g->statement[k];
-		fold[k - from] = fold_of(e, s);
-		if (s->kind == TILE_REDUCE) {
-			struct fold *f = &fold[k - from];
-			f->accumulator = plan_name(e, arena_printf(a, "%s_%s", e->value[s->value].name, e->index_name[lane]));
-			c_line(a, row, "%s %s = %s;", f->kind == KIND_REAL ? "vreal" : "vint", f->accumulator,
-			       vector_identity(e, f));
-			careful = true;
-		} else if (assigns(s) && e->value[s->value].memory) {
-			careful |= !value_may_spill(e, s->value, value_rank(e, s->value, lane), e->lanes);
+		bool folds = s->kind == TILE_REDUCE;
+		c_comment(a, row, emit_describe(e, s));
+		unroll |= folds || is_long(e, s->expression);
+		careful |= folds || (assigns(s) && e->value[s->value].memory &&
+		                     !value_may_spill(e, s->value, value_rank(e, s->value, n->lane), e->lanes));
+	}
+	unroll &= e->lanes > 1 && r->step >= UNROLL * e->lanes;
+	n->row = c_group(a, row);
+	for (int k = 0; k < g->count; k++) {
+		const struct tile_statement *s = g->statement[k];
+		if (s->kind != TILE_REDUCE)
+			continue;
+		struct fold *f = &fold[k];
+		*f = fold_of(e, s);
+		for (int i = 0; i < (unroll ? UNROLL : 1); i++) {
+			const char *name = plan_name(e, arena_printf(a, "%s_%s", e->value[s->value].name, e->index_name[n->lane]));
+			*(i ? &f->spare[i - 1] : &f->accumulator) = name;
+			c_line(a, row, "%s %s = %s;", f->kind == KIND_REAL ? "vreal" : "vint", name, vector_identity(e, f));
 		}
 	}
-	bool parts = careful && !range_whole(r, e->lanes);
-	const char *at = parts ? plan_name(e, e->index_name[lane]) : e->index_name[lane];
-	n->at = at;
-	n->left = emit_left(e, r, at);
-	if (!parts) {
-		emit_lane_body(n, c_open(a, row, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at), g,
-		               from, to, fold, false);
-	} else {
+	bool masked = careful && !range_whole(r, e->lanes), rest = !unroll || !range_whole(r, UNROLL * e->lanes);
+	bool main = !unroll && masked && r->step >= e->lanes, several = (unroll && rest) || main;
+	const char *at = several ? plan_name(e, e->index_name[n->lane]) : e->index_name[n->lane];
+	const char *end = emit_after(e, r->high), *start = several ? "" : arena_printf(a, "long %s = %s", at, r->low);
+	if (several)
 		c_line(a, row, "long %s = %s;", at, r->low);
-		emit_lane_body(n, c_open(a, row, "for (; %s + LANES <= %s; %s += LANES)", at, emit_after(e, r->high), at), g,
-		               from, to, fold, false);
-		emit_lane_body(n, c_open(a, row, "if (%s <= %s)", at, r->high), g, from, to, fold, true);
-	}
+	if (unroll)
+		emit_unrolled(n, c_open(a, row, "for (%s; %s + %d * LANES <= %s; %s += %d * LANES)", start, at, UNROLL, end, at,
+		                        UNROLL), g, fold, at);
+	if (main)
+		emit_one_vector(n, c_open(a, row, "for (; %s + LANES <= %s; %s += LANES)", at, end, at), g, fold, at, false);
+	if (rest)
+		emit_one_vector(n, main ? c_open(a, row, "if (%s < %s)", at, end) :
+		                          c_open(a, row, "for (%s; %s < %s; %s += LANES)", start, at, end, at),
+		                g, fold, at, masked);
 	n->lane = NO_INDEX;
 	n->vector.n = 0;
 	n->row = n->body = row;
-	for (int k = from; k < to; k++)
-		if (fold[k - from].accumulator)
-			emit_fold_end(n, row, &fold[k - from], g->statement[k], true);
-}
-
-static void start_item(struct nest *n, const struct group *g, int from, int to)
-{
-	memset(n->uses, 0, n->e->pool->node.n);
-	for (int k = from; k < to; k++) {
-		nest_count(n, g->statement[k]->expression);
-		if (g->statement[k]->kind == TILE_STORE)
-			nest_count(n, g->statement[k]->target);
+	for (int k = 0; k < g->count; k++) {
+		struct fold *f = &fold[k];
+		for (int i = 0; f->accumulator && unroll && i < UNROLL - 1; i++)
+			emit_fold_step(n, f, 0, f->spare[i], true);
+		if (f->accumulator)
+			emit_fold_end(n, row, f, g->statement[k], true);
 	}
 }
 
@@ -291,7 +318,7 @@ static void emit_fold(struct nest *n, const struct tile_statement *s)
 	n->row = n->body = single ? c_group(a, row) : emit_loop(e, row, s->index);
 	if (!single)
 		n->loop[n->nloops++] = s->index;
-	emit_fold_step(n, &f, nest_text(n, s->expression, f.kind, false), false);
+	emit_fold_step(n, &f, 0, nest_text(n, s->expression, f.kind, false), false);
 	if (!single)
 		n->nloops--;
 	n->row = n->body = row;
@@ -317,7 +344,7 @@ static void emit_column(struct nest *n, const struct tile_statement *s, uint32_t
 	n->row = n->body = single ? c_group(a, body) : emit_loop(e, body, s->index);
 	if (!single)
 		n->loop[n->nloops++] = s->index;
-	emit_fold_step(n, &f, nest_text(n, s->expression, f.kind, true), true);
+	emit_fold_step(n, &f, 0, nest_text(n, s->expression, f.kind, true), true);
 	if (!single)
 		n->nloops--;
 	n->row = n->body = body;
@@ -359,27 +386,27 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 {
 	uint32_t names = e->taken.n;
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
-	for (int i = 0; i < g->nouter; i++) {
-		b = emit_loop(e, b, g->outer[i]);
-		n.loop[n.nloops++] = g->outer[i];
+	for (int i = 0; i < g->shape.nouter; i++) {
+		b = emit_loop(e, b, g->shape.outer[i]);
+		n.loop[n.nloops++] = g->shape.outer[i];
 	}
 	n.row = n.body = b;
-	for (int k = 0; k < g->count;) {
-		int to = k + 1;
-		enum shape shape = g->shape[k].shape;
-		while (shape == SHAPE_LANES && to < g->count && joins(e, g, k, to))
-			to++;
-		start_item(&n, g, k, to);
-		if (shape != SHAPE_LANES)
+	for (int k = 0; k < g->count; k++) {
+		nest_count(&n, g->statement[k]->expression);
+		if (g->statement[k]->kind == TILE_STORE)
+			nest_count(&n, g->statement[k]->target);
+		if (g->shape.shape != SHAPE_LANES)
 			c_comment(e->arena, b, emit_describe(e, g->statement[k]));
-		switch (shape) {
-		case SHAPE_SCALAR: emit_scalar(&n, g->statement[k]); break;
-		case SHAPE_LANES: emit_lanes(&n, g, k, to); break;
-		case SHAPE_COLUMN: emit_column(&n, g->statement[k], g->shape[k].lane); break;
-		case SHAPE_FOLD: emit_fold(&n, g->statement[k]); break;
-		case SHAPE_TRANSPOSE: emit_transpose(&n, g->statement[k], &g->shape[k]); break;
-		}
-		k = to;
+	}
+	switch (g->shape.shape) {
+	case SHAPE_SCALAR:
+		for (int k = 0; k < g->count; k++)
+			emit_scalar(&n, g->statement[k]);
+		break;
+	case SHAPE_LANES: emit_lanes(&n, g); break;
+	case SHAPE_COLUMN: emit_column(&n, g->statement[0], g->shape.lane); break;
+	case SHAPE_FOLD: emit_fold(&n, g->statement[0]); break;
+	case SHAPE_TRANSPOSE: emit_transpose(&n, g->statement[0], &g->shape); break;
 	}
 	if (g->nouter) /* else what it declared is still in scope */
 		e->taken.n = names;

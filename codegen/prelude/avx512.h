@@ -76,12 +76,17 @@ INLINE vreal v_within(vreal a, vreal limit)
 	return a;
 }
 
-/* p · 2^n, where p was computed from a fraction kept within bounds: n alone makes infinity, zero and NaN. */
-INLINE vreal v_exp2_end(vreal fraction, vreal n, vreal a)
+/* Fused even where the compiler would rather share the product. */
+INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 {
-	(void)a;
-	return v_scale(v_exp2_polynomial(v_within(fraction, v_splat(0.51f))), n);
+	__asm__("vfmadd213ps %3, %2, %0" : "=v"(a) : "0"(a), "v"(b), "v"(c));
+	return a;
 }
+
+/* A fraction within bounds, also of an infinity or NaN: then n alone makes infinity, zero and NaN. */
+#define v_exp2_within(fraction) v_within(fraction, v_splat(0.51f))
+
+#define v_exp2_end(p, n) v_scale(p, n)
 
 INLINE vreal v_of_f16(const unsigned short *p)
 {
