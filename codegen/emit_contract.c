@@ -329,5 +329,6 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		emit_call(&n, c_open(e->arena, b, "if (step == 1)"), &one);
 		emit_call(&n, c_open(e->arena, b, "else"), &c);
 	}
-	e->taken.n = names;
+	if (!c.scale) /* else its array is still in scope */
+		e->taken.n = names;
 }

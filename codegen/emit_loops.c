@@ -408,7 +408,7 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 	case SHAPE_FOLD: emit_fold(&n, g->statement[0]); break;
 	case SHAPE_TRANSPOSE: emit_transpose(&n, g->statement[0], &g->shape); break;
 	}
-	if (g->nouter) /* else what it declared is still in scope */
+	if (g->shape.nouter) /* else what it declared is still in scope */
 		e->taken.n = names;
 }
 
