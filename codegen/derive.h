@@ -28,6 +28,9 @@ struct fact {
 	uint32_t origin;       /* tensor of the user's cascade it came from */
 	int group;             /* CARRY, MAP */
 	bool done;             /* CARRY: fused into its group */
+	struct expr original;  /* CARRY: its body, index and presence before that */
+	uint32_t summed;
+	struct expr wanted;
 	struct expr presence;  /* as the prepared cascade has it; bodies may be inlined later */
 	struct expr inlined;   /* memo of derive_inlined */
 	uint64_t direct;       /* memo of derive_direct */
@@ -89,6 +92,9 @@ uint64_t derive_closure(struct derivation *, uint64_t groups);
 int derive_new_group(struct derivation *, uint32_t index, const uint32_t *row, int nrow);
 /* An expression as the user would write it: maps that were written out are named again. */
 const char *derive_spell(struct derivation *, struct expr);
+
+/* derive_reassoc.c: rewrites reduction i when a finished tensor does its work. */
+bool derive_reassoc(struct derivation *, uint32_t i);
 
 /* derive_modes.c: how one reduction joins the pass of a group it depends on. Nothing of the derivation changes
  * until the plan is carried out. In a plan's expressions VALUE(k) stands for its accumulator k. */

@@ -349,6 +349,13 @@ static void fuse(struct derivation *d, uint32_t i)
 {
 	struct equation *q = &d->c->equation.v[i];
 	q->body = derive_inlined(d, q->body);
+	if (q->nreduced == 1 && q->reduce == REDUCE_SUM) {
+		d->fact.v[i].original = q->body;
+		d->fact.v[i].summed = q->reduced[0];
+		d->fact.v[i].wanted = d->fact.v[i].presence;
+	}
+	derive_reassoc(d, i);
+	q = &d->c->equation.v[i];
 	uint64_t needs = derive_direct(d, q->body) | derive_direct(d, d->fact.v[i].presence);
 	struct plan failed = {0};
 	if (q->nreduced == 1 && q->reduce != REDUCE_ARGMAX) {

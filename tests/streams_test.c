@@ -109,6 +109,10 @@ static const struct expect expect[] = {
 	 "SLD[n,t] = sum[i](SLN)\nR[n,t] = exp(LM[n,t] - GM[n])\nGD[n] = sum[t](SLD * R)\n"
 	 "A[n,t,i] = SLN[n,t,i] * R[n,t] / GD[n]\nO[n,e] = A[n,t,i] * V[t,i,e]\n",
 	 NULL, "T", 3, 0, 0, NULL, false},
+	{"backward's row sums, with O at hand",
+	 SCORES "in G[B, N, E] : f32\nout O[B, N, E] : f32\nout C[B, N] : f32\nP[b,n,m] = softmax[m](S)\n"
+	        "O[b,n,e] = P[b,n,m] * V[b,m,e]\nR[b,n,m] = G[b,n,e] * V[b,m,e]\nC[b,n] = sum[m](P * R)\n",
+	 "RUN X3 1;DEFER O 1;RUN O 1;REASSOC C 1", "M", 3, 2, 1, NULL, false},
 	{"two differences of softmaxes",
 	 SCORES "in R[B, N, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = R[b,n,d] * K[b,m,d]\n"
 	        "P[b,n,m] = softmax[m](S) - 0.5 * softmax[m](S2)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
