@@ -146,7 +146,7 @@ static void choose_incumbent(struct search *s, struct candidate *const *c, int n
 int search_rounds(const struct search *s, int kernels, int most)
 {
 	double round = kernels * fmax(s->control_seconds, 1e-6);
-	if (round * MAX_ROUNDS < quick_race)
+	if (round * (int)MAX_ROUNDS < quick_race)
 		return MAX_ROUNDS;
 	double fit = race_share * s->budget / round;
 	int rounds = fit < most ? (int)fit : most;
