@@ -207,7 +207,8 @@ void attune_kernel_free(struct attune_kernel *);
  * at a time than ever before, allocates. */
 enum attune_status attune_call(struct attune_kernel *, const DLTensor *const *tensors, int count,
                                void *workspace, struct attune_error *);
-size_t attune_kernel_workspace(const struct attune_kernel *);
+/* What a caller's own workspace must hold, whichever code answers; waits for the final code. */
+size_t attune_kernel_workspace(struct attune_kernel *);
 
 struct attune_kernel_info {
 	const char *source;   /* what answered: "exact" (tuned for this very shape), "nearest", "arch",

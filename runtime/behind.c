@@ -16,37 +16,47 @@ struct code *recipe_cook(const struct recipe *r, struct cache *cache, struct tex
 	return code;
 }
 
+static enum attune_status make_final(void *data, struct arena *arena, struct attune_error *error)
+{
+	struct attune_kernel *k = data;
+	struct cache *cache = context_cache(k->context);
+	k->arena.out_of_memory = arena->out_of_memory;
+	if (!k->recipe.target) {
+		struct attune_program program = {.context = k->context, .cascade = k->cascade};
+		struct attune_compile_options usual = {0};
+		struct variant v;
+		enum attune_status status = kernel_choose(k, &program, &usual, &v, arena, error);
+		if (status)
+			return status;
+		if (kernel_from_cache(k, cache, &v, arena))
+			return ATTUNE_OK;
+	}
+	struct text why;
+	text_init(&why, arena);
+	k->final = recipe_cook(&k->recipe, cache, &why);
+	return k->final ? ATTUNE_OK : runtime_fail(error, ATTUNE_SYSTEM, "%s", why.s);
+}
+
 static void *work(void *data)
 {
 	struct attune_kernel *k = data;
-	struct arena arena;
-	arena_init(&arena);
-	jmp_buf env;
-	if (ARENA_TRY(&arena, &env)) {
-		struct text why;
-		text_init(&why, &arena);
-		/* A cache is used by one thread at a time: this one opens its own. */
-		struct cache *cache = cache_open(k->recipe.cache_path);
-		k->final = recipe_cook(&k->recipe, cache, &why);
-		if (cache)
-			cache_close(cache);
-		if (!k->final)
-			k->failure = strdup(why.s);
-	} else {
-		k->failure = strdup("out of memory");
-	}
-	arena_free(&arena);
-	if (k->final)
+	struct attune_error error;
+	if (runtime_try(make_final, k, &error))
+		k->failure = strdup(error.message);
+	else
 		atomic_store(&k->code, k->final);
+	attune_context_free(k->context);
+	k->context = NULL;
 	return NULL;
 }
 
 bool kernel_compile_behind(struct attune_kernel *k)
 {
+	const size_t STACK = (size_t)8 << 20; /* what a compiler expects of a main thread */
 	pthread_attr_t attr;
 	if (pthread_attr_init(&attr))
 		return false;
-	pthread_attr_setstacksize(&attr, (size_t)8 << 20); /* what a compiler expects of a main thread */
+	pthread_attr_setstacksize(&attr, STACK);
 	k->compiling = !pthread_create(&k->compiler, &attr, work, k);
 	pthread_attr_destroy(&attr);
 	return k->compiling;
@@ -60,6 +70,5 @@ enum attune_status attune_kernel_wait(struct attune_kernel *k, struct attune_err
 	k->compiling = false;
 	pthread_mutex_unlock(&k->lock);
 	return k->final ? ATTUNE_OK
-	                : runtime_fail(error, ATTUNE_SYSTEM, "%s",
-	                               k->failure ? k->failure : "there is no final code");
+	                : runtime_fail(error, ATTUNE_SYSTEM, "%s", k->failure ? k->failure : "out of memory");
 }

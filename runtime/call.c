@@ -16,27 +16,31 @@ void *area_new(size_t size)
 	return p;
 }
 
-/* An idle workspace of the kernel, or a new one. */
-static void *take_area(struct attune_kernel *k)
+/* An idle workspace of the kernel that is large enough, or a new one. */
+static struct area *take_area(struct attune_kernel *k, size_t size)
 {
 	for (int i = 0; i < AREAS; i++) {
 		if (!atomic_load_explicit(&k->area[i], memory_order_relaxed))
 			continue;
-		void *p = atomic_exchange(&k->area[i], NULL);
-		if (p)
-			return p;
+		struct area *area = atomic_exchange(&k->area[i], NULL);
+		if (area && area->size >= size)
+			return area;
+		free(area); /* made for the quick form, which wants less */
 	}
-	return area_new(k->workspace);
+	struct area *area = area_new(sizeof *area + size);
+	if (area)
+		area->size = size;
+	return area;
 }
 
-static void give_area(struct attune_kernel *k, void *p)
+static void give_area(struct attune_kernel *k, struct area *area)
 {
 	for (int i = 0; i < AREAS; i++) {
-		void *none = NULL;
-		if (atomic_compare_exchange_strong(&k->area[i], &none, p))
+		struct area *none = NULL;
+		if (atomic_compare_exchange_strong(&k->area[i], &none, area))
 			return;
 	}
-	free(p);
+	free(area);
 }
 
 enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *tensors, int count,
@@ -53,12 +57,16 @@ enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *t
 	}
 	if ((uintptr_t)workspace % 64)
 		return runtime_fail(error, ATTUNE_USAGE, "the workspace is not aligned to 64 bytes");
-	void *area = workspace ? workspace : take_area(k);
+	const struct code *code = atomic_load_explicit(&k->code, memory_order_acquire);
+	if (workspace) {
+		code_run(code, k->pool, view, count, workspace);
+		return ATTUNE_OK;
+	}
+	size_t size = code_workspace(code, pool_threads(k->pool));
+	struct area *area = take_area(k, size);
 	if (!area)
-		return runtime_fail(error, ATTUNE_SYSTEM, "no memory for a workspace of %zu bytes",
-		                    k->workspace);
-	code_run(atomic_load_explicit(&k->code, memory_order_acquire), k->pool, view, count, area);
-	if (!workspace)
-		give_area(k, area);
+		return runtime_fail(error, ATTUNE_SYSTEM, "no memory for a workspace of %zu bytes", size);
+	code_run(code, k->pool, view, count, area + 1);
+	give_area(k, area);
 	return ATTUNE_OK;
 }

@@ -1,7 +1,9 @@
 /* compile.c: a bound program becomes a kernel that can be called.
  *
  * The ladder: code kept in the cache; else, for a small problem, the scalar form by libtcc at once and the
- * real code behind it; else the real code, compiled here and kept.
+ * real code behind it; else the real code, compiled here and kept. Where a compiler's library is not open
+ * yet, which takes longer than the quick form, a small problem does not wait to hear what the cache has
+ * either.
  */
 #include "runtime/kernel.h"
 
@@ -11,9 +13,7 @@
 struct compile_job {
 	struct attune_program *program;
 	struct attune_compile_options options;
-	double start;
 	struct attune_kernel *kernel;
-	struct object object; /* from the cache */
 };
 
 /* Scalar work at which the quick form answers about as late as the real one. */
@@ -63,8 +63,7 @@ static struct kernel_source copy_source(struct arena *a, struct kernel_source s)
 	return s;
 }
 
-static void describe(struct attune_kernel *k, const struct attune_program *p, const struct variant *v,
-                     const struct tune_place *place)
+static void describe_arguments(struct attune_kernel *k, const struct attune_program *p)
 {
 	struct arena *a = &k->arena;
 	k->name = arena_strdup(a, attune_program_name(p));
@@ -78,101 +77,152 @@ static void describe(struct attune_kernel *k, const struct attune_program *p, co
 		t->declared = arena_strdup(a, t->declared);
 		t->shape = arena_copy(a, t->shape, MAX_RANKS * sizeof *t->shape);
 	}
-	k->info.source = v->origin;
-	k->info.schedule = arena_strdup(a, v->choice.text);
-	k->info.digest = arena_strdup(a, v->choice.source_key);
-	k->recipe = (struct recipe){
-	        .target = place->target,
-	        .options = v->choice.options,
-	        .source = copy_source(a, v->choice.source),
-	        .source_key = k->info.digest,
-	        .cache_path = p->context->cache_path ? arena_strdup(a, p->context->cache_path) : NULL,
-	        .key = copy_key(a, v->key),
-	};
 }
 
-static bool from_cache(struct compile_job *job, struct variant *v, struct arena *arena)
+enum attune_status kernel_choose(struct attune_kernel *k, const struct attune_program *p,
+                                 const struct attune_compile_options *options, struct variant *v,
+                                 struct arena *arena, struct attune_error *error)
 {
-	struct attune_kernel *k = job->kernel;
-	job->object = v->choice.object;
+	struct tune_place place;
+	enum attune_status status = program_variant(p, arena, options->schedule, options->naive, v, error);
+	if (status || (status = context_place(p->context, arena, &place, error)))
+		return status;
+	enum isa isa = v->choice.schedule.isa;
+	if (isa > place.machine->isa)
+		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[isa].name);
+	if (!place.target->supports(isa))
+		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", place.target->name,
+		                    isa_info[isa].name);
+	struct arena *a = &k->arena;
+	k->final_info = (struct attune_kernel_info){
+	        .source = v->origin,
+	        .schedule = arena_strdup(a, v->choice.text),
+	        .digest = arena_strdup(a, v->choice.source_key),
+	};
+	k->recipe = (struct recipe){
+	        .target = place.target,
+	        .options = v->choice.options,
+	        .source = copy_source(a, v->choice.source),
+	        .source_key = k->final_info.digest,
+	        .key = copy_key(a, v->key),
+	};
+	return ATTUNE_OK;
+}
+
+bool kernel_from_cache(struct attune_kernel *k, struct cache *cache, struct variant *v, struct arena *arena)
+{
+	const struct recipe *r = &k->recipe;
+	struct object object = v->choice.object;
 	v->choice.object = (struct object){0};
-	if (!job->object.bytes &&
-	    cache_get_artifact(context_cache(job->program->context), &k->recipe.key, k->recipe.source_key,
-	                       &job->object.bytes, &job->object.size) != CACHE_OK)
+	if (!object.bytes &&
+	    cache_get_artifact(cache, &r->key, r->source_key, &object.bytes, &object.size) != CACHE_OK)
 		return false;
 	struct text why;
 	text_init(&why, arena);
-	k->final = code_load(k->recipe.target, &k->recipe.options, &job->object, &k->recipe.source, &why);
+	k->final = code_load(r->target, &r->options, &object, &r->source, &why);
+	object_free(&object);
 	return k->final != NULL;
 }
 
 /* The default schedule in scalar form by the other compiler. False: there is no such answer. */
-static bool quick_form(struct compile_job *job, const struct problem *problem, struct arena *arena)
+static bool quick_form(struct attune_kernel *k, const struct problem *problem, struct arena *arena)
 {
 	if (target_tcc.missing(arena))
 		return false;
 	struct schedule s = schedule_default(problem, ISA_SCALAR);
-	struct kernel_source source = emit_c(arena, tile_build(arena, problem, &s), ISA_SCALAR, s.exp_degree);
-	struct recipe r = {.target = &target_tcc, .options = {.isa = ISA_SCALAR}, .source = source};
-	struct text why;
+	struct recipe r = {.target = &target_tcc,
+	                   .options = {.isa = ISA_SCALAR},
+	                   .source = emit_c(arena, tile_build(arena, problem, &s), ISA_SCALAR, s.exp_degree)};
+	struct text why, schedule;
 	text_init(&why, arena);
-	job->kernel->quick = recipe_cook(&r, NULL, &why);
-	return job->kernel->quick != NULL;
+	text_init(&schedule, arena);
+	schedule_print(problem, &s, &schedule);
+	k->quick_info = (struct attune_kernel_info){
+	        .source = cache_rung_name[CACHE_DEFAULT],
+	        .schedule = arena_strdup(&k->arena, schedule.s),
+	        .digest = arena_strdup(&k->arena, r.source.digest),
+	};
+	k->quick = recipe_cook(&r, NULL, &why);
+	return k->quick != NULL;
 }
 
-static void set_workspace(struct attune_kernel *k, int threads)
+/* Answers with the quick form and starts the thread that makes the final code; false when that cannot be. */
+static bool answer_quickly(struct attune_kernel *k, const struct attune_program *p,
+                           const struct problem *problem, struct cascade *cascade, struct arena *arena)
 {
-	size_t most = k->quick ? code_workspace(k->quick, threads) : 0;
-	size_t round = 63, work = ((size_t)k->recipe.source.work_bytes + round) & ~round;
-	size_t scratch = ((size_t)k->recipe.source.scratch_bytes + round) & ~round;
-	size_t final = work + (size_t)threads * scratch;
-	k->workspace = most > final ? most : final;
+	if (!quick_form(k, problem, arena))
+		return false;
+	struct attune_context *own = calloc(1, sizeof *own);
+	if (!own)
+		return false;
+	arena_init(&own->arena);
+	own->target = p->context->target;
+	own->isa = p->context->isa;
+	own->isa_given = p->context->isa_given;
+	own->machine = p->context->machine;
+	own->threads = p->context->threads;
+	own->cache_path = p->context->cache_path ? arena_strdup(&k->arena, p->context->cache_path) : NULL;
+	k->context = own;
+	k->cascade = cascade_clone(&k->arena, cascade);
+	atomic_store(&k->code, k->quick); /* before the thread, which may be faster than what follows here */
+	if (kernel_compile_behind(k))
+		return true;
+	attune_context_free(own);
+	k->context = NULL;
+	return false;
+}
+
+/* Is the target that will compile still to be opened? */
+static bool is_cold(const struct attune_context *c)
+{
+	const struct target *t = c->target;
+	for (int i = 0; !t && targets[i]; i++)
+		t = targets[i]->supports(c->isa) ? targets[i] : NULL;
+	return t && t->opened && !t->opened();
 }
 
 static enum attune_status compile(void *data, struct arena *arena, struct attune_error *error)
 {
 	struct compile_job *job = data;
 	struct attune_program *p = job->program;
+	struct attune_context *c = p->context;
 	struct attune_kernel *k = job->kernel;
 	k->arena.out_of_memory = arena->out_of_memory;
-	struct variant v;
-	struct tune_place place;
-	enum attune_status status =
-	        program_variant(p, arena, job->options.schedule, job->options.naive, &v, error);
-	if (status || (status = context_place(p->context, arena, &place, error)))
+	enum attune_status status = program_check_bound(p, error);
+	if (status)
 		return status;
-	if (v.choice.schedule.isa > place.machine->isa)
-		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s",
-		                    isa_info[v.choice.schedule.isa].name);
-	if (!place.target->supports(v.choice.schedule.isa))
-		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", place.target->name,
-		                    isa_info[v.choice.schedule.isa].name);
 	if (p->ntensors > MAX_ARGUMENTS)
 		return runtime_fail(error, ATTUNE_PROGRAM, "a kernel has at most %d tensors, %s has %d",
 		                    MAX_ARGUMENTS, attune_program_name(p), p->ntensors);
-	describe(k, p, &v, &place);
-	double work = work_of(v.cascade);
-	k->pool = work < SHARED_WORK ? NULL : context_pool(p->context);
-	int threads = k->pool ? pool_threads(k->pool) : 1;
-
-	if (!from_cache(job, &v, arena)) {
-		bool behind = !job->options.wait && place.target != &target_tcc && work < QUICK_WORK &&
-		              quick_form(job, v.problem, arena);
-		set_workspace(k, threads);
-		if (behind && kernel_compile_behind(k)) {
-			/* The thread may have been faster: only the first answer is set here. */
-			struct code *none = NULL;
-			atomic_compare_exchange_strong(&k->code, &none, k->quick);
+	describe_arguments(k, p);
+	struct cascade *cascade = cascade_clone(arena, p->cascade);
+	double work = work_of(cascade);
+	k->pool = work < SHARED_WORK ? NULL : context_pool(c);
+	bool quick = work < QUICK_WORK && !job->options.wait && c->target != &target_tcc;
+	bool usual = !job->options.schedule && !job->options.naive;
+	if (quick && usual && is_cold(c)) {
+		struct problem *problem;
+		if ((status = program_problem(p, arena, &cascade, &problem, error)))
+			return status;
+		if (answer_quickly(k, p, problem, cascade, arena))
 			return ATTUNE_OK;
-		}
+		quick = false;
+	}
+	struct variant v;
+	if ((status = kernel_choose(k, p, &job->options, &v, arena, error)))
+		return status;
+	struct cache *cache = context_cache(c);
+	if (!kernel_from_cache(k, cache, &v, arena)) {
+		if (quick && k->recipe.target != &target_tcc &&
+		    answer_quickly(k, p, v.problem, v.cascade, arena))
+			return ATTUNE_OK;
 		struct text why;
 		text_init(&why, arena);
-		k->final = recipe_cook(&k->recipe, context_cache(p->context), &why);
+		k->final = recipe_cook(&k->recipe, cache, &why);
 		if (!k->final)
 			return runtime_fail(error, ATTUNE_SYSTEM, "%s could not compile the kernel:\n%s",
-			                    place.target->name, why.s);
+			                    k->recipe.target->name, why.s);
 	}
-	set_workspace(k, threads);
 	atomic_store(&k->code, k->final);
 	return ATTUNE_OK;
 }
@@ -180,7 +230,8 @@ static enum attune_status compile(void *data, struct arena *arena, struct attune
 enum attune_status attune_compile(struct attune_program *p, const struct attune_compile_options *options,
                                   struct attune_kernel **out, struct attune_error *error)
 {
-	struct compile_job job = {.program = p, .start = wall_seconds()};
+	double start = wall_seconds();
+	struct compile_job job = {.program = p};
 	if (options)
 		job.options = *options;
 	if (job.options.schedule && job.options.naive)
@@ -191,8 +242,7 @@ enum attune_status attune_compile(struct attune_program *p, const struct attune_
 	arena_init(&k->arena);
 	pthread_mutex_init(&k->lock, NULL);
 	enum attune_status status = runtime_try(compile, &job, error);
-	object_free(&job.object);
-	k->info.compile_seconds = wall_seconds() - job.start;
+	k->compile_seconds = wall_seconds() - start;
 	if (status)
 		attune_kernel_free(k);
 	else
@@ -210,22 +260,29 @@ void attune_kernel_free(struct attune_kernel *k)
 		free(atomic_load(&k->area[i]));
 	code_free(k->quick);
 	code_free(k->final);
+	attune_context_free(k->context);
 	free(k->failure);
 	pthread_mutex_destroy(&k->lock);
 	arena_free(&k->arena);
 	free(k);
 }
 
-size_t attune_kernel_workspace(const struct attune_kernel *k)
+size_t attune_kernel_workspace(struct attune_kernel *k)
 {
-	return k->workspace;
+	attune_kernel_wait(k, NULL);
+	int threads = pool_threads(k->pool);
+	size_t quick = k->quick ? code_workspace(k->quick, threads) : 0;
+	size_t final = k->final ? code_workspace(k->final, threads) : 0;
+	return quick > final ? quick : final;
 }
 
 void attune_kernel_describe(const struct attune_kernel *k, struct attune_kernel_info *info)
 {
 	const struct code *code = atomic_load(&((struct attune_kernel *)k)->code);
-	*info = k->info;
+	bool quick = code == k->quick;
+	*info = quick ? k->quick_info : k->final_info;
 	info->isa = isa_info[code->isa].name;
 	info->target = code->target->name;
-	info->ready = code != k->quick;
+	info->ready = !quick;
+	info->compile_seconds = k->compile_seconds;
 }

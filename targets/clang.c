@@ -250,4 +250,14 @@ static void unload(struct module *m)
 	free(m);
 }
 
-const struct target target_clang = {"clang", missing, version, supports, compile, load, symbol, unload};
+static bool opened(void)
+{
+	/* Who holds the lock may be opening it. */
+	if (pthread_mutex_trylock(&process.lock))
+		return false;
+	bool open = process.shim != NULL;
+	pthread_mutex_unlock(&process.lock);
+	return open;
+}
+
+const struct target target_clang = {"clang",  missing, version, supports, compile, load, symbol, unload, opened};

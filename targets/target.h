@@ -36,6 +36,8 @@ struct target {
 	struct module *(*load)(const struct object *, const struct target_options *, struct text *diagnostics);
 	void *(*symbol)(struct module *, const char *name);
 	void (*unload)(struct module *);
+	/* Is all that `missing` loads loaded already? NULL: there is nothing to load. */
+	bool (*opened)(void);
 };
 
 extern const struct target target_clang, target_tcc;

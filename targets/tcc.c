@@ -180,4 +180,4 @@ static void unload(struct module *m)
 	free(m);
 }
 
-const struct target target_tcc = {"tcc", missing, version, supports, compile, load, symbol, unload};
+const struct target target_tcc = {"tcc", missing, version, supports, compile, load, symbol, unload, NULL};
