@@ -202,8 +202,11 @@ static bool token(struct scan *c, struct token *t)
 
 static void scan(struct scan *c)
 {
+	static const char byte_order_mark[] = "\xef\xbb\xbf";
 	uint32_t indent = 0;
 	bool first = true;
+	if (c->size >= 3 && !memcmp(c->s, byte_order_mark, 3))
+		c->at = 3;
 	while (c->at < c->size) {
 		char b = c->s[c->at];
 		struct token t;

@@ -27,7 +27,8 @@ enum {
 	EQUATION_LIMIT = 4096,   /* of a program, hoisted ones included */
 	/* Of an expression after expansion, so that its text stays within NESTING_LIMIT. */
 	EXPR_DEPTH = NESTING_LIMIT - 20,
-	EXPR_SIZE = 1 << 16, /* nodes, shared ones counted at every use */
+	EXPR_SIZE = 1 << 16,  /* nodes, shared ones counted at every use */
+	POOL_LIMIT = 1 << 20, /* different expressions of a program */
 };
 
 enum name_kind { NAME_RANK, NAME_INDEX, NAME_PARAM, NAME_TENSOR, NAME_LOST };

@@ -78,6 +78,13 @@ struct fact fact_of(struct lower *w, struct expr e)
 static struct expr checked(const struct env *env, struct span span, struct expr e)
 {
 	struct fact f = fact_of(env->w, e);
+	if (e.id >= POOL_LIMIT) {
+		if (!env->w->full)
+			fail(env, span, "the program has more than %d operations, once templates are expanded",
+			     POOL_LIMIT);
+		env->w->full = true;
+		return NO_EXPR;
+	}
 	if (f.depth > EXPR_DEPTH)
 		fail(env, span,
 		     "this expression nests deeper than the limit of %d, once templates are expanded",

@@ -40,6 +40,7 @@ static void lines(void)
 	        {LEX_STATEMENTS, "f(a\nc = 1", "f ( a ; c = 1 ; "},
 	        {LEX_STATEMENTS, "def f(x) {\n  a = x\n  = a\n}\n", "def f ( x ) { ; a = x ; = a ; } ; "},
 	        {LEX_STATEMENTS, "a<=b//2:=c==1.5e-3", "a <= b // 2 := c == 1.5e-3 ; "},
+	        {LEX_STATEMENTS, "\xef\xbb\xbf" "a\r\n\tb = 1\r\n", "a ; b = 1 ; "},
 	        {LEX_STATEMENTS, "", ""},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

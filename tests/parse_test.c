@@ -250,6 +250,23 @@ static void growth(void)
 	ok(!parse(&a, t.s, NULL, 0, &d) && d.errors == 1, "2^14 templates inside each other");
 	printf("# %s\n", d.list.v[0].message);
 
+	/* Wide and shallow, and called often. */
+	text_init(&t, &a);
+	text_add(&t, "rank N\nin X[N]\nout O[N]\nfn leaf(x) = ");
+	for (int i = 0; i < 80; i++)
+		text_printf(&t, "x * %d + ", i);
+	text_add(&t, "1\nfn wide(x) = ");
+	for (int i = 0; i < 80; i++)
+		text_printf(&t, "leaf(x + %d) + ", i);
+	text_add(&t, "0\n");
+	for (int i = 0; i < 90; i++)
+		text_printf(&t, "T%d[n] = wide(X[n] * %d) - wide(X[n] / %d)\n", i, i + 1000, i + 2);
+	text_add(&t, "O[n] = T0[n]\n");
+	ok(!parse(&a, t.s, NULL, 0, &d) && strstr(d.list.v[0].message, "more than 1048576 operations"),
+	   "more operations than a program may have");
+	if (d.list.n)
+		printf("# %s\n", d.list.v[0].message);
+
 	text_init(&t, &a);
 	text_add(&t, "rank N\nin X[N]\nout O[N]\nfn g0(x) = x + 1\n");
 	for (int i = 1; i < 40; i++)
