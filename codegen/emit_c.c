@@ -171,7 +171,8 @@ static void emit_narrow(struct emitter *e, struct c_block *b, const struct tile_
 			       outer->high, outer->low, strchr(at, ' ') ? arena_printf(e->arena, "(%s)", at) : at, outer->low,
 			       step - 1, step, step);
 	}
-	e->range[s->index] = plan_range(e, r);
+	if (!outer->single) /* of one coordinate there is nothing to name: it is there or not */
+		e->range[s->index] = plan_range(e, r);
 	emit_block(e, c_open(e->arena, b, "if (%s <= %s)", r.low, r.high), s + 1, n - 1);
 	e->range[s->index] = outer;
 }
