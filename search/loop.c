@@ -479,6 +479,7 @@ bool search_run(struct arena *a, struct subject *subject, const struct tune_plac
 	/* The end has its share: the last race, two compilations for keeping, the last proof. */
 	s.deadline -= fmin(0.25 * s.budget, 2 + 100 * s.best_run);
 	measure_noise(&s);
+	commit(&s);
 	bool complete = search_all(&s);
 	search_publish(&s, complete, result);
 	result->complete = complete;

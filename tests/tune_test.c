@@ -380,6 +380,10 @@ static void test_interrupt(void)
 static void test_limits(void)
 {
 	struct tune_result r;
+	struct planted early = {.stop_after = 1};
+	ok(search(file("early"), &(struct run){.planted = &early}, &r) && !r.complete &&
+	           winner(file("early")).rung == CACHE_EXACT && code_of(&r.schedule) == CONTROL,
+	   "a search that is stopped at once keeps the default");
 	struct planted p = {0};
 	ok(search(file("few"), &(struct run){.evaluations = 5}, &r) && r.evaluated == 5 && !r.complete,
 	   "a limit of evaluations holds");
