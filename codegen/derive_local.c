@@ -16,6 +16,7 @@ struct folding {
 	const uint32_t *within; /* a map counts when it has all of these indices */
 	int nwithin;
 	uint32_t before;        /* and stands before this equation */
+	uint32_t self;          /* and is not this one */
 	struct expr presence;   /* of the body: a map with a `where` of its own must be present where that is */
 	int group;              /* NO_GROUP, or: an output counts only when this group stores it */
 };
@@ -29,7 +30,7 @@ static struct expr fold_node(struct expr_pool *p, struct expr e, void *context)
 	for (uint32_t i = 0; i < f->before; i++) {
 		const struct equation *q = &d->c->equation.v[i];
 		const struct fact *t = &d->fact.v[i];
-		if (t->place != PLACE_INLINE || !t->folded.id || !expr_same(t->folded, e) ||
+		if (i == f->self || t->place != PLACE_INLINE || !t->folded.id || !expr_same(t->folded, e) ||
 		    (q->where.id && !expr_same(t->presence, f->presence)) || !index_subset(f->within, f->nwithin, q->index, q->nindex))
 			continue;
 		if (d->c->tensor.v[q->tensor].role == ROLE_OUT && t->group != f->group)
@@ -47,7 +48,7 @@ void derive_fold_maps(struct derivation *d)
 		struct fact *f = &d->fact.v[i];
 		if (f->place != PLACE_INLINE || !q->nindex)
 			continue;
-		struct folding by = {d, q->index, q->nindex, i, f->presence, NO_GROUP};
+		struct folding by = {d, q->index, q->nindex, i, i, f->presence, NO_GROUP};
 		f->folded = expr_rewrite(pool(d), f->inlined, fold_node, &by);
 	}
 }
@@ -143,7 +144,7 @@ static void fold_body(struct derivation *d, uint32_t g, uint32_t equation)
 	for (; n < at->nrow; n++)
 		within[n] = at->row[n];
 	within[n++] = at->index;
-	struct folding by = {d, within, n, d->c->equation.n, d->fact.v[equation].presence, (int)g};
+	struct folding by = {d, within, n, d->c->equation.n, equation, d->fact.v[equation].presence, (int)g};
 	struct equation *q = &d->c->equation.v[equation];
 	q->body = expr_rewrite(pool(d), q->body, fold_node, &by);
 }

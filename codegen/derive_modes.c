@@ -121,6 +121,7 @@ struct expr plan_old(struct plan *p, struct expr e)
 struct empty {
 	const struct plan *p;
 	bool new_too;    /* new values are those of the empty state too */
+	bool all;        /* … and so are those of other streams */
 	double extent;
 };
 
@@ -153,7 +154,12 @@ static bool empty_leaf(const struct expr_pool *q, struct expr e, void *context, 
 	if (n->op != OP_READ && n->op != OP_VALUE && n->op != OP_INDEX)
 		return false;
 	*value = 0.7;
-	return s->new_too && identity_of(s->p, e, value) ? true : true;
+	if (!s->new_too || identity_of(s->p, e, value) || n->op != OP_READ || !s->all)
+		return true;
+	uint32_t def = derive_definition(s->p->d->c, e);
+	if (def != NO_EQUATION && s->p->d->c->equation.v[def].reduce)
+		*value = reduction_info[s->p->d->c->equation.v[def].reduce].identity;
+	return true;
 }
 
 bool plan_guard(struct plan *p, struct expr *factor)
@@ -171,14 +177,14 @@ bool plan_guard(struct plan *p, struct expr *factor)
 		double identity = reduction_info[c->reduce].identity;
 		bool known = c->reduce == REDUCE_MAX || c->reduce == REDUCE_MIN ||
 		             (c->reduce == REDUCE_SUM && algebra_positive(p->d->c, c->body, true));
-		struct empty state = {p, false, 2}, both = {p, true, 2};
+		struct empty state = {p, false, false, 2}, both = {p, true, false, 2};
 		if (c->reduce == REDUCE_SUM && isfinite(algebra_evaluate(q, f, empty_leaf, &state)) &&
 		    isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 			continue;
 		if (known)
 			f = expr3(q, OP_SELECT, expr2(q, OP_EQ, old, expr_number(q, identity)), zero, f);
 	}
-	struct empty state = {p, false, 2}, both = {p, true, 2};
+	struct empty state = {p, false, false, 2}, both = {p, true, false, 2};
 	if (!isfinite(algebra_evaluate(q, f, empty_leaf, &state)) ||
 	    !isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 		return false;
@@ -242,13 +248,28 @@ static bool all_bounded(const struct plan *p, const struct separation *s)
 static struct expr apply(struct plan *p, struct expr h, struct expr value)
 {
 	struct expr_pool *q = pool(p);
+	struct expr *node, shorter = algebra_canonical(&p->d->algebra, h);
 	double v;
-	h = algebra_canonical(&p->d->algebra, h);
+	if (expr_nodes(q, shorter, &node) <= expr_nodes(q, h, &node))
+		h = shorter;
 	if (expr_is_number(q, h, &v) && v == 1)
 		return value;
 	if (expr_at(q, h)->op == OP_DIV && expr_is_number(q, expr_operand(q, h, 0), &v) && v == 1)
 		return expr2(q, OP_DIV, value, expr_operand(q, h, 1));
 	return expr2(q, OP_MUL, value, h);
+}
+
+/* Is h infinite, or no number, where a carry it reads has accumulated nothing though this reduction may have? */
+static bool may_be_infinite(struct plan *p, struct expr h)
+{
+	struct empty both = {p, true, false, 2};
+	bool other = false;
+	for (uint32_t i = 0; i < group(p)->carry.n; i++) {
+		const struct fact *f = &p->d->fact.v[group(p)->carry.v[i].equation];
+		other |= expr_mentions(pool(p), h, OP_READ, carry_equation(p, i)->tensor) &&
+		         !expr_same(f->presence, p->d->fact.v[p->equation].presence);
+	}
+	return other && !isfinite(algebra_evaluate(pool(p), h, empty_leaf, &both));
 }
 
 static struct expr plan_sum(struct plan *, struct expr);
@@ -261,7 +282,12 @@ static struct expr join(struct plan *p, const struct separation *s)
 		struct expr part = plan_sum(p, s->term[i].g);
 		if (!part.id)
 			return NO_EXPR;
-		part = apply(p, s->term[i].h, part);
+		struct expr whole = apply(p, s->term[i].h, part);
+		/* 0 of something infinite is 0 here: no term of the sum was multiplied by it. */
+		if (may_be_infinite(p, s->term[i].h))
+			whole = expr3(pool(p), OP_SELECT, expr2(pool(p), OP_EQ, part, expr_number(pool(p), 0)),
+			              expr_number(pool(p), 0), whole);
+		part = whole;
 		result = result.id ? expr2(pool(p), OP_ADD, result, part) : part;
 	}
 	return result.id ? result : expr_number(pool(p), 0);
@@ -430,9 +456,12 @@ static bool guard_empty(struct plan *p)
 	struct expr presence = p->d->fact.v[p->equation].presence, some = NO_EXPR;
 	if (expr_at(q, p->result)->op == OP_VALUE || expr_at(q, p->result)->op == OP_READ)
 		return true;
-	struct empty two = {p, true, 2}, none = {p, true, 0};
-	if (algebra_evaluate(q, p->result, empty_leaf, &two) == identity &&
-	    algebra_evaluate(q, p->result, empty_leaf, &none) == identity)
+	bool finite = true;
+	for (int k = 0; k < 4; k++) {
+		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0};
+		finite &= algebra_evaluate(q, p->result, empty_leaf, &state) == identity;
+	}
+	if (finite)
 		return true;
 	for (uint32_t i = 0; i < group(p)->carry.n && !some.id; i++) {
 		const struct equation *c = carry_equation(p, i);

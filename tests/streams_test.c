@@ -113,6 +113,9 @@ static const struct expect expect[] = {
 	 SCORES "in G[B, N, E] : f32\nout O[B, N, E] : f32\nout C[B, N] : f32\nP[b,n,m] = softmax[m](S)\n"
 	        "O[b,n,e] = P[b,n,m] * V[b,m,e]\nR[b,n,m] = G[b,n,e] * V[b,m,e]\nC[b,n] = sum[m](P * R)\n",
 	 "RUN X3 1;DEFER O 1;RUN O 1;REASSOC C 1", "M", 3, 2, 1, NULL, false},
+	{"probabilities wanted",
+	 SCORES "out P[B, N, M] : f32\nout R[B, N] : f32\nR[b,n] = max[m](S)\nP[b,n,m] = S[b,n,m] + exp(S[b,n,m] - R[b,n])\n",
+	 "", "M", 2, 2, 2, NULL, false},
 	{"two differences of softmaxes",
 	 SCORES "in R[B, N, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = R[b,n,d] * K[b,m,d]\n"
 	        "P[b,n,m] = softmax[m](S) - 0.5 * softmax[m](S2)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
@@ -289,8 +292,12 @@ static const char *misplaced(struct arena *a, const struct streams *s)
 		for (uint32_t k = 0; k < at->after.n; k++)
 			if (kind[at->after.v[k]]++)
 				return "an equation after two streams";
-		for (uint32_t k = 0; k < at->local.n; k++)
+		for (uint32_t k = 0; k < at->local.n; k++) {
 			kind[at->local.v[k]] = 1;
+			for (uint32_t m = 0; m < k; m++)
+				if (at->local.v[m] == at->local.v[k])
+					return "a local that is there twice";
+		}
 	}
 	for (uint32_t i = 0; i < c->equation.n; i++)
 		if (!kind[i])
