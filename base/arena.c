@@ -58,7 +58,7 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (++a->count == a->fail_at || size > SIZE_MAX / 2)
 		out_of_memory(a);
 	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-	if (size > (size_t)(a->end - a->at))
+	if (!a->at || size > (size_t)(a->end - a->at))
 		new_block(a, size);
 	char *p = a->at;
 	a->at += size;

@@ -139,7 +139,7 @@ static bool read_globals(struct reader *r, struct schedule *s)
 	}
 	if (is(r, 0, "exp")) {
 		for (int d = 3; d <= 6; d++) {
-			char name[8];
+			char name[16];
 			snprintf(name, sizeof name, "poly%d", d);
 			if (is(r, 1, name)) {
 				s->exp_degree = d;
