@@ -378,8 +378,9 @@ static bool probe_leaf(const struct expr_pool *p, struct expr e, void *context, 
 	const struct probe *q = context;
 	const struct expr_node *n = expr_at(p, e);
 	bool leaf = n->op == OP_READ || n->op == OP_INDEX || n->op == OP_EXTENT;
-	bool streams = separate_streams(q->s, e), depends = n->op == OP_READ && separate_depends(q->s, e);
-	if (n->kind == KIND_BOOL && n->op != OP_CONST && !separate_depends(q->s, e))
+	bool streams = separate_streams(q->s, e), depends = separate_depends(q->s, e);
+	/* A condition may be true and false on the grid only by luck, so it is tossed. */
+	if (n->kind == KIND_BOOL && n->op != OP_CONST && !(streams && depends))
 		leaf = true;
 	if (!leaf)
 		return false;
