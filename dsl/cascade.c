@@ -186,7 +186,7 @@ static bool check_tensor(const struct cascade *c, const struct tensor *t, struct
 		struct text text;
 		int64_t extent;
 		text_init(&text, c->arena);
-		expr_print(&c->pool, t->extent[r], &names, &text);
+		expr_print_coordinate(&c->pool, t->extent[r], &names, &text);
 		if (!cascade_extent(c, t->extent[r], &extent))
 			return diag_error(d, t->span,
 			                  "extent %s of tensor '%s' is not a whole number in 64 bits", text.s,
