@@ -345,6 +345,30 @@ static void barrier(struct derivation *d, uint32_t i, const struct plan *p)
 	                          .span = q->span});
 }
 
+/* What is needed from a finished traversal of an index that this reduction walks again. */
+static void walked_again(struct derivation *d, uint32_t i, uint64_t needs)
+{
+	const struct equation *q = &d->c->equation.v[i];
+	for (uint32_t g = 0; g < d->group.n; g++) {
+		const struct group *at = &d->group.v[g];
+		if (!(needs >> g & 1) || !at->carry.n ||
+		    (!index_in(q->index, q->nindex, at->index) && !index_in(q->reduced, q->nreduced, at->index)))
+			continue;
+		struct plan p = {.d = d};
+		p.on = d->c->equation.v[at->carry.v[at->carry.n - 1].equation].tensor;
+		for (uint32_t k = 0; k < at->carry.n; k++) {
+			uint32_t t = d->c->equation.v[at->carry.v[k].equation].tensor;
+			if (expr_mentions(pool(d), q->body, OP_READ, t))
+				p.on = t;
+		}
+		const char *index = d->c->index.v[at->index].name;
+		p.why = arena_printf(d->arena, "it goes along %s again with %s, which is known only when %s has been walked", index,
+		                     d->c->tensor.v[p.on].name, index);
+		barrier(d, i, &p);
+		return;
+	}
+}
+
 static void fuse(struct derivation *d, uint32_t i)
 {
 	struct equation *q = &d->c->equation.v[i];
@@ -364,11 +388,13 @@ static void fuse(struct derivation *d, uint32_t i)
 				return;
 		if (failed.why)
 			barrier(d, i, &failed);
+		else
+			walked_again(d, i, needs);
 		for (uint32_t g = 0; g < d->group.n; g++)
 			if (!(needs >> g & 1) && try_group(d, i, (int)g, false, &failed))
 				return;
 	}
-	if (!failed.why)
+	if (!needs)
 		vec_push(d->arena, &d->rewrite,
 		         (struct rewrite){.mode = MODE_FREE,
 		                          .tensor = d->fact.v[i].origin,

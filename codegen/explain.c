@@ -121,9 +121,21 @@ static void print_passes(const struct explanation *e, struct text *t)
 	heading(t, "Passes");
 	text_add(t, "A pass visits every element of a fiber once. What needs all of a fiber before it can visit it again "
 	            "costs one more.\n");
+	bool one = false;
+	for (uint32_t i = 0; i < e->rank.n; i++) {
+		const struct explain_rank *r = &e->rank.v[i];
+		if (r->written == 1 && r->fused == 1) {
+			text_printf(t, one ? ", %s" : "  %s", c->rank.v[r->rank].name);
+			one = true;
+		}
+	}
+	if (one)
+		text_add(t, ": 1 pass as written\n");
 	for (uint32_t i = 0; i < e->rank.n; i++) {
 		const struct explain_rank *r = &e->rank.v[i];
 		const char *name = c->rank.v[r->rank].name;
+		if (r->written == 1 && r->fused == 1)
+			continue;
 		if (r->written == PASSES_ENDLESS) {
 			text_printf(t, "  %s: no finite number of passes: a recurrence waits for its own end\n", name);
 			continue;

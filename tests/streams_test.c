@@ -81,7 +81,7 @@ static const struct expect expect[] = {
 	{"column sums",
 	 SCORES "out O[B, N, E] : f32\nout C[B, M] : f32\nP[b,n,m] = softmax[m](S)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n"
 	        "C[b,m] = sum[n](P)\n",
-	 "RUN X3 1;DEFER O 1;RUN O 1", "M", 3, 3, 2, NULL, false},
+	 "RUN X3 1;DEFER O 1;RUN O 1;BARRIER C 0", "M", 3, 3, 2, "along m again", false},
 	{"temperature from a row mean",
 	 SCORES "in R[B, M, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = Q[b,n,d] * R[b,m,d]\nT[b,n] = mean[m](S2)\n"
 	        "P[b,n,m] = softmax[m](S / T)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
