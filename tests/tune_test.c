@@ -323,6 +323,8 @@ static int fewest_passes(void)
 	return least;
 }
 
+static double full_search; /* seconds that a whole search takes here */
+
 static void test_faults(void)
 {
 	const char *path = file("faults");
@@ -333,9 +335,11 @@ static void test_faults(void)
 		if (legal(NULL, &(struct point){{(uint8_t)(code / B), (uint8_t)(code % B)}}))
 			expected[fate[fault_of(code)]]++;
 	}
+	double start = wall_seconds();
 	if (!ok(search(path, &(struct run){.strategy = &strategy_exhaustive, .planted = &p}, &r),
 	        "a space with faults in it is searched"))
 		return;
+	full_search = fmin(wall_seconds() - start, 60);
 	ok(r.evaluated == points && r.complete, "every point is measured: %d of %d", r.evaluated, points);
 	for (int i = TRIAL_OK + 1; i < TRIAL_STATUSES; i++)
 		ok(r.rejected[i] == expected[i] && (!expected[i] || r.first_reason[i]), "%d rejected as %s: %s",
@@ -466,7 +470,7 @@ static void test_sudden_death(void)
 			                           .seed = (uint64_t)i + 1}, &r);
 			_exit(0);
 		}
-		usleep(20000 + (useconds_t)random_below(&random, 900000));
+		usleep((useconds_t)random_below(&random, (int)(full_search * 1e6)));
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		struct cache *c = cache_open(path);
