@@ -284,6 +284,8 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
 	int lanes_rank = value_rank(e, s->value, s->lanes), rows_rank = rows ? value_rank(e, s->value, s->rows) : -1;
 	e->value[a].memory = e->value[s->value].memory = true;
+	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent))
+		return; /* the micro-kernel has at least one block */
 	c_comment(e->arena, b, emit_describe(e, s));
 
 	struct call c = {.s = s, .from = source_of(e, s)};
