@@ -13,10 +13,14 @@
 #include <unistd.h>
 
 #include "dsl/parse.h"
-#include "tests/stages.h"
+#include "tests/stages_c.h"
 #include "tests/tap.h"
 
 enum { GENES = 64, SCHEDULES = 6, TEXT = 16 << 10, SECONDS = 20 };
+
+static char *shared; /* the child's account of itself */
+static bool tcc_here, clang_here;
+static enum isa best;
 
 struct genes {
 	uint8_t v[GENES];
@@ -218,6 +222,17 @@ static const char *source(struct arena *a, struct genes *g)
 	return head.s;
 }
 
+/* As C: the scalar form by libtcc, now and then a vector form by Clang. */
+static bool compiled(struct stages *s, const struct schedule *schedule, uint64_t turn)
+{
+	bool clang = schedule->isa != ISA_SCALAR || turn % 8 == 0;
+	const struct target *target = clang ? &target_clang : &target_tcc;
+	double bound = schedule->compute == DTYPE_F64 ? 1e-7 : 1e-3;
+	if (clang ? !clang_here || turn % 8 || schedule->isa > best : !tcc_here)
+		return true;
+	return stages_target(s, schedule, target, bound);
+}
+
 /* Through all stages; false with what went wrong in `fault`. */
 static bool attempt_here(struct genes *g, uint64_t seed, char *fault)
 {
@@ -246,18 +261,19 @@ static bool attempt_here(struct genes *g, uint64_t seed, char *fault)
 		struct schedule schedule = i == 0   ? schedule_default(s.problem, ISA_AVX512)
 		                           : i == 1 ? schedule_naive(s.problem, ISA_SCALAR)
 		                                    : stages_random(&s, (enum isa)(i % ISAS));
-		good = stages_schedule(&s, &schedule);
-		if (!good) {
-			text_add(&s.fault, "\n");
-			schedule_print(s.problem, &schedule, &s.fault);
-		}
+		struct text plan;
+		text_init(&plan, &a);
+		schedule_print(s.problem, &schedule, &plan);
+		snprintf(fault, TEXT, "crash or timeout\n%s", plan.s);
+		good = stages_schedule(&s, &schedule) && compiled(&s, &schedule, seed + (uint64_t)i);
+		if (!good)
+			text_printf(&s.fault, "\n%s", plan.s);
 	}
 	snprintf(fault, TEXT, "%s", s.fault.s);
 	arena_free(&a);
 	return good;
 }
 
-static char *shared; /* the child's account of itself */
 
 static bool attempt(struct genes *g, uint64_t seed)
 {
@@ -276,7 +292,7 @@ static bool attempt(struct genes *g, uint64_t seed)
 /* The part of the fault that names the stage. */
 static size_t stage_length(const char *fault)
 {
-	return strcspn(fault, ":");
+	return strcspn(fault, ":\n");
 }
 
 static void shrink(struct genes *g, uint64_t seed)
@@ -321,8 +337,16 @@ static void report(struct genes *g, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-	int count = argc > 1 ? atoi(argv[1]) : 200, failed = 0;
+	int count = argc > 1 ? atoi(argv[1]) : 100, failed = 0;
 	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+	struct arena a;
+	struct machine machine;
+	arena_init(&a);
+	machine_detect(&machine);
+	best = machine.isa;
+	tcc_here = !target_tcc.missing(&a);
+	clang_here = !target_clang.missing(&a);
+	arena_free(&a);
 	shared = mmap(NULL, TEXT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED) {
 		ok(false, "memory");

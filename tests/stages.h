@@ -17,6 +17,7 @@ struct stages {
 	struct cascade *cascade;
 	const struct problem *problem;
 	struct oracle_tensor *tensor; /* of the cascade, after the oracle */
+	struct tile_program *program; /* of the last schedule */
 	struct text fault;            /* "stage: what" of the first disagreement */
 	uint64_t random;
 };
@@ -40,7 +41,7 @@ static int64_t stages_count(const struct cascade *c, uint32_t t)
 	return n;
 }
 
-/* Reals in [-2, 2); integers as lengths (one rank), or as names of segments. */
+/* Reals in [-2, 2) that their type holds; integers as lengths (one rank), or as names of segments. */
 static void stages_fill(struct stages *s, uint32_t t)
 {
 	const struct tensor *x = &s->cascade->tensor.v[t];
@@ -51,7 +52,7 @@ static void stages_fill(struct stages *s, uint32_t t)
 		uint32_t r = stages_below(&s->random, 1 << 20);
 		to->data[i] = x->dtype == DTYPE_BOOL           ? r % 3 != 0
 		              : dtype_info[x->dtype].integer ? r % (x->nranks == 1 ? 97 : 4)
-		                                             : (double)r / (1 << 18) - 2;
+		                                             : dtype_round(x->dtype, (double)r / (1 << 18) - 2);
 	}
 }
 
@@ -151,7 +152,7 @@ static bool stages_text(struct stages *s, const struct tile_program *p)
 /* One legal schedule. */
 static bool stages_schedule(struct stages *s, const struct schedule *schedule)
 {
-	struct tile_program *p = tile_build(s->arena, s->problem, schedule);
+	struct tile_program *p = s->program = tile_build(s->arena, s->problem, schedule);
 	struct text reason;
 	text_init(&reason, s->arena);
 	if (!tile_check(p, &reason))
