@@ -308,13 +308,21 @@ static int ranged(const struct builder *b, uint32_t **index)
 	return n;
 }
 
+static int64_t gcd(int64_t a, int64_t b)
+{
+	return b ? gcd(b, a % b) : a;
+}
+
+/* Where every panel of every contraction along the walk begins: a multiple of all their widths. */
 static int64_t panel_of(const struct builder *b)
 {
-	int64_t width = lanes_of_isa(b);
+	int64_t all = lanes_of_isa(b);
 	for (int i = 0; i < b->plan->ncontracts; i++)
-		if (b->plan->contract[i].lanes == b->plan->walked && b->sizes->contract[i].lanes * lanes_of_isa(b) > width)
-			width = b->sizes->contract[i].lanes * lanes_of_isa(b);
-	return width;
+		if (b->plan->contract[i].lanes == b->plan->walked) {
+			int64_t width = b->sizes->contract[i].lanes * lanes_of_isa(b);
+			all = all / gcd(all, width) * width;
+		}
+	return all;
 }
 
 static struct expr clip(struct builder *b, struct expr e, bool high)
