@@ -1,15 +1,16 @@
 /* one_input.h: what must hold for any bytes at all; the fuzzer and the replay of what it found share it.
  *
  * The input is read as an .att file, as a streams text and as a tile program. Whatever is accepted must print
- * to a text that reads back to one that prints the same; a cascade goes on through the analysis.
+ * to a text that reads back to one that prints the same. A program goes on through the analysis, and with small
+ * extents through the default schedule to a tile program that the checker accepts and to C.
  */
 #ifndef ATTUNE_TESTS_ONE_INPUT_H
 #define ATTUNE_TESTS_ONE_INPUT_H
 
+#include <stdio.h>
 #include <string.h>
 
-#include "codegen/stream.h"
-#include "codegen/tile.h"
+#include "codegen/schedule.h"
 #include "dsl/parse.h"
 
 /* NULL, or what went wrong. */
@@ -88,6 +89,39 @@ static const char *as_cascade(struct arena *a, const char *s, size_t n)
 	return as_streams(a, once.s, once.len);
 }
 
+static const char *as_kernel(struct arena *a, const char *s, size_t n)
+{
+	static const struct machine machine = {
+	        .isa = ISA_AVX512, .cores = 2, .l1 = 32 << 10, .l2 = 1 << 20, .l3 = 16 << 20};
+	static const int64_t extent[] = {4, 9, 1, 70, 6, 2, 16};
+	struct diags d;
+	struct text text;
+	text_init(&text, a);
+	diags_init(&d, a, "input", s, n);
+	struct cascade *c = cascade_parse(a, s, n, NULL, 0, &d);
+	for (uint32_t r = 0; c && r < c->rank.n; r++)
+		if (c->rank.v[r].extent == NOT_BOUND)
+			c->rank.v[r].extent = extent[(r + n) % (sizeof extent / sizeof *extent)];
+	if (!c || !cascade_check_bound(c, &d))
+		return NULL;
+	struct problem *problem = problem_new(a, c, &machine, &d);
+	if (!problem)
+		return d.errors ? NULL : "no problem, and no error";
+	struct schedule schedule = schedule_default(problem, ISA_AVX512), again;
+	if (schedule_illegal(a, problem, &schedule))
+		return "the default schedule is illegal";
+	schedule_print(problem, &schedule, &text);
+	diags_init(&d, a, "schedule", text.s, text.len);
+	if (!schedule_parse(problem, text.s, text.len, &again, &d))
+		return "the default schedule does not read back";
+	struct tile_program *program = tile_build(a, problem, &schedule);
+	text_init(&text, a);
+	if (!tile_check(program, &text))
+		return arena_printf(a, "the tile program is refused: %s", text.s);
+	struct kernel_source source = emit_c(a, program, ISA_AVX512, schedule.exp_degree);
+	return source.text && strlen(source.text) ? NULL : "no C";
+}
+
 /* Runs one property in an arena of its own; running out of its 256 MiB is a result like any other. */
 static const char *one_property(one_input_property *property, const char *s, size_t n)
 {
@@ -96,15 +130,18 @@ static const char *one_property(one_input_property *property, const char *s, siz
 	const char *volatile wrong = NULL;
 	arena_init(&a);
 	a.limit = (size_t)256 << 20;
-	if (ARENA_TRY(&a, &env))
-		wrong = property(&a, s, n);
+	static char why[200]; /* outlives the arena */
+	if (ARENA_TRY(&a, &env) && (wrong = property(&a, s, n)) != NULL) {
+		snprintf(why, sizeof why, "%s", wrong);
+		wrong = why;
+	}
 	arena_free(&a);
 	return wrong;
 }
 
 static const char *one_input(const char *s, size_t n)
 {
-	one_input_property *const properties[] = {as_cascade, as_streams, as_tile};
+	one_input_property *const properties[] = {as_cascade, as_streams, as_tile, as_kernel};
 	const char *wrong = NULL;
 	for (size_t i = 0; i < sizeof properties / sizeof *properties && !wrong; i++)
 		wrong = one_property(properties[i], s, n);
