@@ -283,14 +283,16 @@ static void declare_tensors(struct emitter *e, struct c_block *b)
 		int at = t->place == PLACE_ARGUMENT ? argument++ : -1;
 		if (!p->used)
 			continue;
-		if (at < 0) {
-			c_line(a, b, "%s *const %s = (%s *)((char *)args->work + %lld);", p->type, p->name, p->type,
-			       (long long)p->offset);
-			continue;
-		}
-		const char *constant = t->role == ROLE_OUT ? "" : "const ";
-		c_line(a, b, "%s%s *const %s = (%s%s *)args->data[%d];", constant, p->type, p->name, constant, p->type, at);
-		for (int r = 0; r < t->nranks; r++)
+		const char *from = at < 0 ? arena_printf(a, "(char *)args->work + %lld", (long long)p->offset) :
+		                            arena_printf(a, "args->data[%d]", at);
+		if (t->dtype == DTYPE_I4) /* half bytes have no address: see si_get_i4 */
+			c_line(a, b, "const long %s = (long)(%s) * 2;", p->name, from);
+		else if (at < 0)
+			c_line(a, b, "%s *const %s = (%s *)(%s);", p->type, p->name, p->type, from);
+		else
+			c_line(a, b, t->role == ROLE_OUT ? "%s *const %s = (%s *)%s;" : "const %s *const %s = (const %s *)%s;", p->type,
+			       p->name, p->type, from);
+		for (int r = 0; at >= 0 && r < t->nranks; r++)
 			if (p->strides >> r & 1)
 				c_line(a, b, "const long %s_stride%d = args->stride[%d][%d];", p->name, r, at, r);
 	}

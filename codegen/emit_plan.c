@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "dsl/dtype.h"
+
 static const char *const reserved[] = {
 	"args", "auto", "begin", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
 	"end", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict",
@@ -120,7 +122,7 @@ static void plan_value(struct emitter *e, uint32_t value)
 static const char *const c_types[DTYPES] = {
 	[DTYPE_F64] = "double",          [DTYPE_F32] = "float",           [DTYPE_F16] = "unsigned short",
 	[DTYPE_BF16] = "unsigned short", [DTYPE_F8E4M3] = "unsigned char", [DTYPE_F8E5M2] = "unsigned char",
-	[DTYPE_I8] = "signed char",      [DTYPE_U8] = "unsigned char",    [DTYPE_I4] = "signed char",
+	[DTYPE_I8] = "signed char",      [DTYPE_U8] = "unsigned char",    [DTYPE_I4] = "long",
 	[DTYPE_I32] = "int",             [DTYPE_I64] = "long",            [DTYPE_BOOL] = "unsigned char",
 };
 
@@ -139,8 +141,7 @@ static void plan_tensor(struct emitter *e, uint32_t tensor)
 	}
 	p->elements = size;
 	p->offset = e->work_bytes;
-	int64_t bytes = size * (dtype_info[t->dtype].bits < 8 ? 1 : dtype_info[t->dtype].bits / 8);
-	e->work_bytes += round_up(bytes, 64);
+	e->work_bytes += round_up(dtype_bytes(t->dtype, size), 64);
 }
 
 void plan_init(struct emitter *e)

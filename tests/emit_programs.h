@@ -116,6 +116,15 @@ static const struct {
 	 "  y = map exp(x) + exp2(x) + log(abs(x)) + log2(abs(x)) + sqrt(abs(x)) + pow(abs(x), 1.5) + sign(x) + floor(x)"
 	 " + round(x) + min(x, 0.5) + clamp(x, -1, 1)\n"
 	 "  store B[n,k] = y\n", 2e-6},
+	{"every storage type in and out",
+	 "program types : f32\nindex n : 5\nindex m : 37\n"
+	 "in A[5, 37] : f64\nin B[5, 37] : f16\nin C[5, 37] : bf16\nin D[5, 37] : f8e4m3\nin E[5, 37] : f8e5m2\n"
+	 "in F[5, 37] : u8\nin G[5, 37] : i4\n"
+	 "out H[5, 37] : f64\nout I[5, 37] : f8e4m3\nout J[5, 37] : f8e5m2\nout K[5, 37] : u8\nout L[5, 37] : i4\n"
+	 "value a[n:5, m:37] : f32\nvalue g[n:5, m:37] : i32\n"
+	 "phase main\n  a = load A[n,m] + B[n,m] * C[n,m] + D[n,m] - E[n,m] * 9 + F[n,m]\n  g = load G[n,m]\n"
+	 "  store H[n,m] = a + g\n  store I[n,m] = a\n  store J[n,m] = a * 20\n  store K[n,m] = a * 30\n"
+	 "  store L[n,m] = g - a\n", 1e-6},
 	{"computation in doubles",
 	 "program doubles : f64\nindex n : 9\nindex m : 31\nindex d : 12\n"
 	 "in A[9, 12] : f64\nin B[12, 31] : f64\nout C[9, 31] : f64\nout S[9] : f64\n"

@@ -225,7 +225,12 @@ static inline unsigned char s_bits_f8e4m3(double a)
 
 #define si_get_u8(p) ((long)*(p))
 
-#define si_get_i4(p) ((long)*(p))
+/* Two to a byte, the even element low: a pointer to one is twice the address, plus the element. */
+static inline long si_get_i4(long p)
+{
+	long nibble = *(const unsigned char *)(p >> 1) >> (p & 1) * 4 & 15;
+	return nibble < 8 ? nibble : nibble - 16;
+}
 
 #define si_get_i32(p) ((long)*(p))
 
@@ -237,7 +242,12 @@ static inline unsigned char s_bits_f8e4m3(double a)
 
 #define si_put_u8(p, a) (*(p) = (unsigned char)i_cast_u8(a))
 
-#define si_put_i4(p, a) (*(p) = (signed char)i_cast_i4(a))
+static inline void si_put_i4(long p, long a)
+{
+	unsigned char *byte = (unsigned char *)(p >> 1);
+	int shift = (int)(p & 1) * 4;
+	*byte = (unsigned char)((*byte & ~(15 << shift)) | (int)(i_cast_i4(a) & 15) << shift);
+}
 
 #define si_put_i32(p, a) (*(p) = (int)i_cast_i32(a))
 

@@ -87,7 +87,13 @@ V_GET(vi_get_i8, vint, signed char, (int)si_get_i8)
 
 V_GET(vi_get_u8, vint, unsigned char, (int)si_get_u8)
 
-V_GET(vi_get_i4, vint, signed char, (int)si_get_i4)
+INLINE vint vi_get_i4(long p, long step, long left)
+{
+	vint a = {0};
+	for (long i = 0; i < LANES && i < left; i++)
+		a[i] = (int)si_get_i4(p + i * step);
+	return a;
+}
 
 V_GET(vi_get_i32, vint, int, (int)si_get_i32)
 
@@ -154,7 +160,11 @@ V_PUT(vi_put_i8, vint, signed char, si_put_i8)
 
 V_PUT(vi_put_u8, vint, unsigned char, si_put_u8)
 
-V_PUT(vi_put_i4, vint, signed char, si_put_i4)
+INLINE void vi_put_i4(long p, long step, long left, vint a)
+{
+	for (long i = 0; i < LANES && i < left; i++)
+		si_put_i4(p + i * step, a[i]);
+}
 
 V_PUT(vi_put_i32, vint, int, si_put_i32)
 
