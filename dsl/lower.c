@@ -103,7 +103,8 @@ static void declare_param(struct lower *w, const struct ast_name *n)
 		diag_error(w->diags, n->span, "param '%s' has no value", n->name);
 		diag_help(w->diags, "give it one here, or from outside: -p %s=…", n->name);
 	} else if (first_read(n->value)) {
-		diag_error(w->diags, first_read(n->value)->span, "a param is made of constants, params and ranks");
+		diag_error(w->diags, first_read(n->value)->span,
+		           "a param is made of constants, params and ranks");
 	} else if ((value = lower_expr(&env, n->value)).id && !made_of(w, value, true)) {
 		diag_error(w->diags, n->value->span, "a param is made of constants, params and ranks");
 		value = NO_EXPR;
@@ -246,10 +247,9 @@ static void check_given_params(struct lower *w)
 {
 	VEC(const char *) all = {0};
 	const struct statement *s;
-	for
-		EACH(w, STATEMENT_PARAM, s)
-	for (uint32_t i = 0; i < s->name.n; i++)
-		vec_push(w->arena, &all, s->name.v[i].name);
+	EACH (w, STATEMENT_PARAM, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			vec_push(w->arena, &all, s->name.v[i].name);
 	for (int i = 0; i < w->nparams; i++) {
 		bool known = false;
 		for (uint32_t k = 0; k < all.n; k++)
@@ -267,41 +267,32 @@ static void declare(struct lower *w)
 {
 	const struct statement *s;
 	bool named = false;
-	for
-		EACH(w, STATEMENT_KERNEL, s)
-		{
-			if (named)
-				diag_error(w->diags, s->name.v[0].span, "a file has one kernel");
-			else
-				w->c->name = s->name.v[0].name;
-			named = true;
-		}
-	for
-		EACH(w, STATEMENT_RANK, s)
-	for (uint32_t i = 0; i < s->name.n; i++)
-		declare_rank(w, &s->name.v[i]);
-	for
-		EACH(w, STATEMENT_PARAM, s)
-	for (uint32_t i = 0; i < s->name.n; i++)
-		declare_param(w, &s->name.v[i]);
+	EACH (w, STATEMENT_KERNEL, s) {
+		if (named)
+			diag_error(w->diags, s->name.v[0].span, "a file has one kernel");
+		else
+			w->c->name = s->name.v[0].name;
+		named = true;
+	}
+	EACH (w, STATEMENT_RANK, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			declare_rank(w, &s->name.v[i]);
+	EACH (w, STATEMENT_PARAM, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			declare_param(w, &s->name.v[i]);
 	check_given_params(w);
-	for
-		EACH(w, STATEMENT_RANK, s)
-	for (uint32_t i = 0; i < s->name.n; i++)
-		bind_rank(w, &s->name.v[i]);
-	for
-		EACH(w, STATEMENT_INDEX, s)
-	declare_index(w, s);
-	for
-		EACH(w, STATEMENT_TENSOR, s)
-	declare_tensor(w, s);
-	for
-		EACH(w, STATEMENT_EQUATION, s)
-	for (uint32_t i = 0; i < s->line.v[0].left.n; i++)
-		declare_left(w, &s->line.v[0].left.v[i]);
-	for
-		EACH(w, STATEMENT_TEMPLATE, s)
-	add_template(w, s, false);
+	EACH (w, STATEMENT_RANK, s)
+		for (uint32_t i = 0; i < s->name.n; i++)
+			bind_rank(w, &s->name.v[i]);
+	EACH (w, STATEMENT_INDEX, s)
+		declare_index(w, s);
+	EACH (w, STATEMENT_TENSOR, s)
+		declare_tensor(w, s);
+	EACH (w, STATEMENT_EQUATION, s)
+		for (uint32_t i = 0; i < s->line.v[0].left.n; i++)
+			declare_left(w, &s->line.v[0].left.v[i]);
+	EACH (w, STATEMENT_TEMPLATE, s)
+		add_template(w, s, false);
 }
 
 /* What a statement with a syntax error may have declared; a rank's name stands for its index too. */
@@ -347,7 +338,27 @@ static int by_place(const void *a, const void *b)
 {
 	const struct diag *x = a, *y = b;
 	uint32_t p = x->line ? x->span.begin + 1 : 0, q = y->line ? y->span.begin + 1 : 0;
-	return p != q ? (p > q) - (p < q) : (x->severity > y->severity) - (x->severity < y->severity);
+	if (p != q)
+		return (p > q) - (p < q);
+	if (x->severity != y->severity)
+		return x->severity > y->severity ? 1 : -1;
+	return strcmp(x->message, y->message);
+}
+
+/* What two left sides share was looked at twice; to say it once is enough. */
+static void drop_repeated(struct diags *d, uint32_t first)
+{
+	uint32_t n = first;
+	for (uint32_t i = first; i < d->list.n; i++) {
+		const struct diag *g = &d->list.v[i], *last = n > first ? &d->list.v[n - 1] : NULL;
+		bool repeated = last && g->line && g->span.begin == last->span.begin &&
+		                g->span.end == last->span.end && !strcmp(g->message, last->message);
+		if (repeated)
+			d->errors -= g->severity == SEVERITY_ERROR;
+		else
+			d->list.v[n++] = *g;
+	}
+	d->list.n = n;
 }
 
 struct cascade *cascade_parse(struct arena *arena, const char *source, size_t size, const struct param *param,
@@ -376,5 +387,6 @@ struct cascade *cascade_parse(struct arena *arena, const char *source, size_t si
 		c = lower_finish(&w);
 	if (diags->list.n > first)
 		qsort(diags->list.v + first, diags->list.n - first, sizeof *diags->list.v, by_place);
+	drop_repeated(diags, first);
 	return c;
 }

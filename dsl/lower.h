@@ -113,8 +113,8 @@ struct env {
 	bool coordinate; /* '/' floors, and the value addresses something */
 };
 
-/* for (each statement of a kind) */
-#define EACH(w, kind, s) (uint32_t at_ = 0; (s = next_of((w), (kind), &at_)) != NULL;)
+/* EACH (w, a kind of statement, s) { … } */
+#define EACH(w, kind, s) for (uint32_t at_ = 0; (s = next_of((w), (kind), &at_)) != NULL;)
 static inline const struct statement *next_of(const struct lower *w, enum statement_kind kind, uint32_t *at)
 {
 	while (*at < w->file->statement.n)
@@ -209,7 +209,8 @@ bool lower_implicit_sum(const struct env *, struct ast *right, struct span, uint
 void lower_in_order(struct lower *);
 
 /* lower_equation.c */
-void lower_equation(struct lower *, const struct ast_equation *);
+/* The n-th left side with its right side. */
+void lower_equation(struct lower *, const struct ast_equation *, uint32_t n);
 
 /* lower_finish.c */
 struct cascade *lower_finish(struct lower *);

@@ -330,22 +330,18 @@ static void lower_one(struct work *k)
 	define(k);
 }
 
-void lower_equation(struct lower *w, const struct ast_equation *e)
+void lower_equation(struct lower *w, const struct ast_equation *e, uint32_t n)
 {
-	struct work common = {.env = env_of(w), .span = e->span};
+	struct work k = {.env = env_of(w), .span = e->span, .left = &e->left.v[n], .right = e->right.v[n]};
 	if (e->where) {
-		common.where = lower_expr(&common.env, e->where);
-		common.where_span = e->where->span;
-		common.where_failed = !common.where.id;
+		k.where = lower_expr(&k.env, e->where);
+		k.where_span = e->where->span;
+		k.where_failed = !k.where.id;
 	}
 	if (e->otherwise) {
-		common.otherwise = lower_expr(&common.env, e->otherwise);
-		common.otherwise_span = e->otherwise->span;
+		k.otherwise = lower_expr(&k.env, e->otherwise);
+		k.otherwise_span = e->otherwise->span;
 	}
-	for (uint32_t i = 0; i < e->left.n && !w->full; i++) {
-		struct work k = common;
-		k.left = &e->left.v[i];
-		k.right = e->right.v[i];
+	if (!w->full)
 		lower_one(&k);
-	}
 }

@@ -5,6 +5,7 @@
 
 struct node {
 	const struct ast_equation *equation;
+	uint32_t left;       /* which of its left sides */
 	VEC(uint32_t) reads; /* nodes */
 	uint32_t next;       /* of reads */
 	enum { UNSEEN, OPEN, DONE } state;
@@ -75,15 +76,19 @@ static void gather_template(struct graph *g, uint32_t position)
 	g->depth--;
 }
 
+static const struct ast_left *left_of(const struct node *n)
+{
+	return &n->equation->left.v[n->left];
+}
+
 static void report_cycle(struct graph *g, const uint32_t *path, uint32_t n)
 {
 	struct lower *w = g->w;
-	const struct ast_left *first = &g->node.v[path[0]].equation->left.v[0];
+	const struct ast_left *first = left_of(&g->node.v[path[0]]);
 	struct text t;
 	text_init(&t, w->arena);
 	for (uint32_t i = 1; i < n && i < 6; i++)
-		text_printf(&t, "%s'%s'", i > 1 ? ", which reads " : "",
-		            g->node.v[path[i]].equation->left.v[0].name);
+		text_printf(&t, "%s'%s'", i > 1 ? ", which reads " : "", left_of(&g->node.v[path[i]])->name);
 	if (n == 1)
 		diag_error(w->diags, first->span, "'%s' reads itself; a recurrence is not supported yet",
 		           first->name);
@@ -110,7 +115,7 @@ static void visit(struct graph *g, uint32_t start)
 			n->state = DONE;
 			path.n--;
 			if (!w->full)
-				lower_equation(w, n->equation);
+				lower_equation(w, n->equation, n->left);
 			continue;
 		}
 		uint32_t to = n->reads.v[n->next++];
@@ -137,23 +142,18 @@ void lower_in_order(struct lower *w)
 	g.definer = arena_new_array(w->arena, w->tensor.n, uint32_t);
 	g.met = arena_new_array(w->arena, w->template.n, uint32_t);
 	memset(g.definer, 0xff, w->tensor.n * sizeof *g.definer);
-	for
-		EACH(w, STATEMENT_EQUATION, s)
-		{
-			const struct ast_equation *e = &s->line.v[0];
-			for (uint32_t i = 0; i < e->left.n; i++) {
-				const struct name *n = name_find(w, e->left.v[i].name);
-				if (n && n->kind == NAME_TENSOR && g.definer[n->id] == UINT32_MAX)
-					g.definer[n->id] = g.node.n;
-			}
-			vec_push(w->arena, &g.node, (struct node){.equation = e});
+	EACH (w, STATEMENT_EQUATION, s)
+		for (uint32_t i = 0; i < s->line.v[0].left.n; i++) {
+			const struct name *n = name_find(w, s->line.v[0].left.v[i].name);
+			if (n && n->kind == NAME_TENSOR && g.definer[n->id] == UINT32_MAX)
+				g.definer[n->id] = g.node.n;
+			vec_push(w->arena, &g.node, (struct node){.equation = &s->line.v[0], .left = i});
 		}
 	for (g.at = 0; g.at < g.node.n; g.at++) {
-		const struct ast_equation *e = g.node.v[g.at].equation;
-		for (uint32_t i = 0; i < e->right.n; i++)
-			gather(&g, e->right.v[i], NULL, w->template.n);
-		gather(&g, e->where, NULL, w->template.n);
-		gather(&g, e->otherwise, NULL, w->template.n);
+		const struct node *n = &g.node.v[g.at];
+		gather(&g, n->equation->right.v[n->left], NULL, w->template.n);
+		gather(&g, n->equation->where, NULL, w->template.n);
+		gather(&g, n->equation->otherwise, NULL, w->template.n);
 	}
 	for (uint32_t i = 0; i < g.node.n; i++)
 		if (g.node.v[i].state == UNSEEN)
