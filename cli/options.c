@@ -163,24 +163,22 @@ static bool too_many(const struct option_row *s)
 	return usage("more than %d of --%s", MAX_WORDS, s->name);
 }
 
-/* Splits NAME=TEXT. */
-static bool split(const struct option_row *s, const char *text, struct pair *p)
+/* Splits NAME=TEXT where it stands, in argv. */
+static bool split(const struct option_row *s, char *text, struct pair *p)
 {
-	const char *equals = strchr(text, '=');
+	char *equals = strchr(text, '=');
 	if (!equals || equals == text || !equals[1])
 		return usage("--%s takes %s, not '%s'", s->name, s->argument, text);
-	p->name = strndup(text, (size_t)(equals - text));
-	p->text = equals + 1;
-	return p->name || usage("out of memory");
+	*equals = 0;
+	*p = (struct pair){text, equals + 1};
+	return true;
 }
 
 /* One or more NAME=X, separated by commas. */
-static bool take_bindings(struct bindings *b, const struct option_row *s, const char *text)
+static bool take_bindings(struct bindings *b, const struct option_row *s, char *text)
 {
-	char *copy = strdup(text), *rest = NULL;
-	if (!copy)
-		return usage("out of memory");
-	for (char *part = strtok_r(copy, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+	char *rest = NULL;
+	for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
 		struct pair p;
 		char *end;
 		if (!split(s, part, &p))
@@ -224,7 +222,7 @@ static bool take_seconds(const struct option_row *s, const char *text, double *v
 	return usage("--%s takes a time such as 60s, 500ms or 5m, not '%s'", s->name, text);
 }
 
-static bool take(struct options *o, const struct option_row *s, const char *text)
+static bool take(struct options *o, const struct option_row *s, char *text)
 {
 	void *at = member(o, s);
 	uint64_t n;
@@ -307,15 +305,15 @@ static bool is_list(const struct option_row *s)
 }
 
 /* $XDG_CACHE_HOME, or .cache in $HOME; NULL where neither is set: the library then asks the user database. */
-static const char *cache_from_environment(void)
+static const char *cache_from_environment(struct options *o)
 {
 	const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-	char *path = NULL;
-	if (base && *base == '/')
-		return asprintf(&path, "%s/attune/tune.db", base) < 0 ? NULL : path;
-	if (home && *home == '/')
-		return asprintf(&path, "%s/.cache/attune/tune.db", home) < 0 ? NULL : path;
-	return NULL;
+	bool given = base && *base == '/';
+	if (!given && !(home && *home == '/'))
+		return NULL;
+	int n = snprintf(o->cache_file, sizeof o->cache_file, "%s%s/attune/tune.db", given ? base : home,
+	                 given ? "" : "/.cache");
+	return n < (int)sizeof o->cache_file ? o->cache_file : NULL;
 }
 
 static bool parse_rest(struct options *o, int argc, char **argv)
@@ -329,7 +327,6 @@ static bool parse_rest(struct options *o, int argc, char **argv)
 			continue;
 		}
 		if (!only_words && text[0] == '-' && text[1]) {
-			char *whole = strdup(text);
 			const struct option_row *s = find(o->command, text, &value);
 			if (!s)
 				return !strcmp(text, "-h") || !strcmp(text, "--help")
@@ -337,8 +334,7 @@ static bool parse_rest(struct options *o, int argc, char **argv)
 				                  o->command = COMMAND_HELP, true)
 				               : unknown(o->command, text);
 			if (s->kind == FLAG && value)
-				return usage("--%s takes no argument: '%s'", s->name, whole ? whole : text);
-			free(whole);
+				return usage("--%s takes no argument: '%s'", s->name, text);
 			if (s->kind != FLAG && !value && !(value = argv[++i]))
 				return usage("--%s takes %s", s->name, s->argument);
 			if (!take(o, s, value))
@@ -369,7 +365,7 @@ bool options_parse(struct options *o, int argc, char **argv)
 	if (o->command == COMMANDS || !parse_rest(o, argc, argv))
 		return false;
 	if (!o->cache)
-		o->cache = cache_from_environment();
+		o->cache = cache_from_environment(o);
 	else if (!strcmp(o->cache, "none"))
 		o->cache = "";
 	return true;

@@ -35,6 +35,7 @@ struct options {
 	struct bindings rank, param;
 	struct pairs input, type;
 	struct words output; /* -o: TENSOR=FILE or a folder */
+	char cache_file[4096]; /* where cache points when the environment says where */
 	const char *schedule, *stage, *target, *isa, *strategy, *record, *name, *cache;
 	double budget; /* seconds */
 	int threads, evaluations, rounds;
@@ -42,7 +43,7 @@ struct options {
 	bool json, oracle, compare;
 };
 
-/* Fills `o`, whose strings are argv's or malloc'ed for the life of the process. False after printing what is
+/* Fills `o`, whose strings are argv's, cut where they stand. False after printing what is
  * wrong and what was likely meant. */
 bool options_parse(struct options *o, int argc, char **argv);
 const char *command_name(enum command);
