@@ -150,12 +150,43 @@ static bool compile(struct search *s, struct arena *work, struct candidate *c, i
 	return false;
 }
 
+void search_ahead(struct search *s, struct candidate *c)
+{
+	struct arena work;
+	jmp_buf env;
+	if (s->ahead_of || c->object.bytes || s->place->threads >= s->place->machine->cores)
+		return;
+	arena_init(&work);
+	if (ARENA_TRY(&work, &env)) {
+		struct kernel_source k;
+		if (s->subject->render(s->subject->owner, &work, &c->schedule, s->subject->workloads - 1, &k) &&
+		    ahead_start(&s->ahead, s->place, search_text(s, &work, c, &k), OPTIMISE_SEARCH, compile_limit))
+			s->ahead_of = c;
+	}
+	arena_free(&work);
+}
+
+void search_ahead_finish(struct search *s)
+{
+	struct candidate *c = s->ahead_of;
+	bool timeout;
+	char reason[200];
+	if (!c)
+		return;
+	s->ahead_of = NULL;
+	if (!ahead_finish(&s->ahead, &c->object, &timeout, reason))
+		search_fail(c, timeout ? TRIAL_TIMEOUT : TRIAL_COMPILE_ERROR, 0,
+		            arena_printf(s->arena, "compiling: %s", reason));
+}
+
 bool search_object(struct search *s, struct candidate *c)
 {
 	struct arena work;
 	jmp_buf env;
-	if (c->object.bytes)
-		return true;
+	if (s->ahead_of == c)
+		search_ahead_finish(s);
+	if (c->object.bytes || isinf(c->cost))
+		return c->object.bytes;
 	arena_init(&work);
 	if (ARENA_TRY(&work, &env)) {
 		struct kernel_source k;

@@ -239,6 +239,12 @@ static int evaluate(struct search *s, struct candidate **c, int n)
 			observe(s, c[i]);
 			continue;
 		}
+		search_object(s, c[i]);
+		int next = i + 1;
+		while (next < n && !isnan(c[next]->cost))
+			next++;
+		if (next < n)
+			search_ahead(s, c[next]);
 		search_evaluate(s, c[i]);
 		s->progress.evaluated++;
 		if (isinf(c[i]->cost))
@@ -253,6 +259,7 @@ static int evaluate(struct search *s, struct candidate **c, int n)
 		}
 		search_report(s, "measuring");
 	}
+	search_ahead_finish(s);
 	if (nfresh > stored)
 		store(s, fresh + stored, nfresh - stored);
 	return nfresh;

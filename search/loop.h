@@ -6,6 +6,7 @@
 #ifndef ATTUNE_SEARCH_LOOP_H
 #define ATTUNE_SEARCH_LOOP_H
 
+#include "search/ahead.h"
 #include "search/subject.h"
 
 struct candidate {
@@ -44,6 +45,8 @@ struct search {
 	double best_run;        /* wall seconds of the quickest first run so far: what a limit is made of */
 	double noise;
 	double began, budget, deadline; /* wall clock; deadline: when to stop searching and publish */
+	struct ahead ahead;             /* a compilation under way … */
+	struct candidate *ahead_of;     /* … and whose; NULL: none */
 	struct tune_progress progress;
 	const char *first_reason[TRIAL_STATUSES];
 };
@@ -69,6 +72,10 @@ struct candidate *search_candidate(struct search *, const struct schedule *, con
 void search_evaluate(struct search *, struct candidate *);
 /* Sees to it that the object of the real shape is at hand; a failure becomes the trial. */
 bool search_object(struct search *, struct candidate *);
+/* Begins to compile a candidate that is measured after another, where there is a core to spare. */
+void search_ahead(struct search *, struct candidate *);
+/* Waits for it, if it is under way, and gives the candidate its object or its failure. */
+void search_ahead_finish(struct search *);
 /* Text as it is compiled: what `plant` gives, or the source's own. */
 const char *search_text(struct search *, struct arena *, const struct candidate *, const struct kernel_source *);
 void search_fail(struct candidate *, enum trial_status, int rung, const char *reason);

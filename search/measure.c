@@ -416,11 +416,12 @@ static bool timed_out(struct sandbox_outcome o)
 	return o.status == SANDBOX_TIMEOUT || (o.status == SANDBOX_SIGNAL && o.code == SIGPROF);
 }
 
-/* The whole child: loading and checking take a few runs, each of them already within its own limit. */
+/* The whole child: loading and checking take a few runs, each of them already within its own limit. Wall clock is
+ * the last resort, for what sleeps, and generous to a machine with many neighbours. */
 static struct sandbox_limits sandbox_limits(const struct place_limits *l, double runs)
 {
 	double seconds = 5 + runs * l->seconds;
-	return (struct sandbox_limits){.seconds = seconds,
+	return (struct sandbox_limits){.seconds = 4 * seconds,
 	                               .cpu_seconds = ceil(seconds) * l->place->threads + 1,
 	                               .memory = (int64_t)16 << 30,
 	                               .quiet = true};
