@@ -173,6 +173,8 @@ const char *walker(const struct lower *, struct expr extent);
 
 /* lower_call.c */
 struct expr lower_call(const struct env *, struct ast *);
+/* The index a call without brackets most likely forgot: the last of its operand's. NULL: no idea. */
+const char *likely_index(const struct env *, const struct ast *);
 bool is_reduction_call(const struct env *, const struct ast *);
 /* The pieces of a reduction: which, over what, of what. False after an error. */
 struct reduction_parts {

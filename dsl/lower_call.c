@@ -106,6 +106,14 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 	return cascade_read(w->c, q.tensor, q.index, q.nindex);
 }
 
+const char *likely_index(const struct env *env, const struct ast *a)
+{
+	uint32_t order[MAX_INDICES];
+	struct expr e = a->noperand ? lower_expr(env, a->operand[0]) : NO_EXPR;
+	int n = e.id ? index_order(env->w, e, order, MAX_INDICES) : 0;
+	return n ? env->w->c->index.v[order[n - 1]].name : NULL;
+}
+
 /* Reductions. */
 
 bool is_reduction_call(const struct env *env, const struct ast *a)
@@ -156,7 +164,7 @@ bool lower_reduction(const struct env *env, struct ast *a, struct reduction_part
 	if (r->reduce == REDUCE_ANY || r->reduce == REDUCE_ALL) {
 		if (!is_condition(p, r->body)) {
 			fail(env, a->operand[0]->span, "'%s' takes a condition, not a number", a->name);
-			diag_help(w->diags, "compare it: … != 0");
+			diag_help(w->diags, "compare it: %s != 0", ast_text(env, a->operand[0]));
 			return false;
 		}
 	} else if (kind == KIND_BOOL) {
@@ -254,8 +262,9 @@ struct expr lower_call(const struct env *env, struct ast *a)
 	if (to != DTYPES)
 		return lower_cast(env, a, to);
 	if (reduction_find(a->name, length) && !name_find(env->w, a->name)) {
+		const char *index = likely_index(env, a);
 		fail(env, a->span, "'%s' does not say over which index", a->name);
-		diag_help(env->w->diags, "write  %s[i](…)", a->name);
+		diag_help(env->w->diags, "write  %s[%s](…)", a->name, index ? index : "i");
 		return NO_EXPR;
 	}
 	return unknown_function(env, a);

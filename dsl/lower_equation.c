@@ -9,7 +9,7 @@ struct work {
 	struct ast *right;
 	struct span span;
 	struct expr where, otherwise;
-	struct span where_span, otherwise_span;
+	const struct ast *where_tree, *otherwise_tree;
 	bool where_failed;
 	uint32_t tensor;
 	uint32_t index[MAX_RANKS];
@@ -145,12 +145,12 @@ static bool check_where(struct work *k)
 	uint64_t loose;
 	if (k->where.id) {
 		if (!is_condition(&w->c->pool, k->where)) {
-			diag_error(w->diags, k->where_span, "'where' takes a condition, not a number");
-			diag_help(w->diags, "compare it: … != 0");
+			diag_error(w->diags, k->where_tree->span, "'where' takes a condition, not a number");
+			diag_help(w->diags, "compare it: %s != 0", ast_text(&k->env, k->where_tree));
 			return false;
 		}
 		if ((loose = fact_of(w, k->where).free & ~(k->on_left | k->r.set))) {
-			diag_error(w->diags, k->where_span,
+			diag_error(w->diags, k->where_tree->span,
 			           "index '%s' of this condition is neither on the left nor reduced",
 			           index_name(k, lowest(loose)));
 			if (!k->r.reduce)
@@ -166,14 +166,14 @@ static bool check_where(struct work *k)
 	if (!k->otherwise.id)
 		return true;
 	if (w->c->tensor.v[k->tensor].role != ROLE_OUT) {
-		diag_error(w->diags, k->otherwise_span,
+		diag_error(w->diags, k->otherwise_tree->span,
 		           "'%s' is no output, so nothing is stored where it is absent", k->left->name);
 		diag_help(w->diags, "to read a value there write  (%s else …)  where it is read",
 		          k->left->name);
 		return false;
 	}
 	if ((loose = fact_of(w, k->otherwise).free & ~k->on_left))
-		return diag_error(w->diags, k->otherwise_span, "index '%s' is not on the left",
+		return diag_error(w->diags, k->otherwise_tree->span, "index '%s' is not on the left",
 		                  index_name(k, lowest(loose)));
 	return true;
 }
@@ -195,7 +195,7 @@ static bool check_type(const struct work *k)
 	if (is_condition(&w->c->pool, k->r.body))
 		return true;
 	diag_error(w->diags, k->right->span, "'%s' is bool, but this is a number", t->name);
-	diag_help(w->diags, "compare it: … != 0");
+	diag_help(w->diags, "compare it: %s != 0", ast_text(&k->env, k->right));
 	return false;
 }
 
@@ -335,12 +335,12 @@ void lower_equation(struct lower *w, const struct ast_equation *e, uint32_t n)
 	struct work k = {.env = env_of(w), .span = e->span, .left = &e->left.v[n], .right = e->right.v[n]};
 	if (e->where) {
 		k.where = lower_expr(&k.env, e->where);
-		k.where_span = e->where->span;
+		k.where_tree = e->where;
 		k.where_failed = !k.where.id;
 	}
 	if (e->otherwise) {
 		k.otherwise = lower_expr(&k.env, e->otherwise);
-		k.otherwise_span = e->otherwise->span;
+		k.otherwise_tree = e->otherwise;
 	}
 	if (!w->full)
 		lower_one(&k);

@@ -80,7 +80,8 @@ static struct expr checked(const struct env *env, struct span span, struct expr 
 	struct fact f = fact_of(env->w, e);
 	if (e.id >= POOL_LIMIT) {
 		if (!env->w->full)
-			fail(env, span, "the program has more than %d operations, once templates are expanded",
+			fail(env, span,
+			     "the program has more than %d operations, once templates are expanded",
 			     POOL_LIMIT);
 		env->w->full = true;
 		return NO_EXPR;

@@ -110,8 +110,9 @@ static bool bind_indices(const struct env *env, struct env *inner, const struct 
 {
 	struct lower *w = env->w;
 	if (s->name.n && !a->bracketed) {
+		const char *index = likely_index(env, a);
 		fail(env, a->span, "'%s' needs to know its index", a->name);
-		diag_help(w->diags, "write  %s[%s](…)", a->name, s->name.v[0].name);
+		diag_help(w->diags, "write  %s[%s](…)", a->name, index ? index : s->name.v[0].name);
 		return false;
 	}
 	if (!s->name.n && a->bracketed)
