@@ -173,6 +173,124 @@ static void collect(struct derivation *d, uint32_t g, struct expr e)
 	}
 }
 
+/* Parts that several bodies of a tile compute. */
+
+static bool same_indices(const struct derivation *d, const struct group *g, struct expr e)
+{
+	for (uint32_t i = 0; i < d->c->index.n; i++)
+		if (i != g->index && !index_in(g->row, g->nrow, i) && expr_mentions(pool(d), e, OP_INDEX, i))
+			return false;
+	return true;
+}
+
+static bool worth_a_name(const struct derivation *d, const struct group *g, struct expr e)
+{
+	const struct expr_node *n = expr_at(pool(d), e);
+	return n->kind == KIND_REAL && n->count && n->op != OP_READ && n->op != OP_NEG && n->op != OP_OLD &&
+	       expr_mentions(pool(d), e, OP_INDEX, g->index) && expr_mentions(pool(d), e, OP_READ, ANY_SYMBOL) &&
+	       same_indices(d, g, e);
+}
+
+/* The equations whose bodies are computed in the group's tiles, but inner contractions. */
+static uint32_t tile_equations(const struct derivation *d, const struct group *g, uint32_t *list)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < g->carry.n; i++)
+		list[n++] = g->carry.v[i].equation;
+	for (uint32_t i = 0; i < g->local.n; i++)
+		if (d->fact.v[g->local.v[i]].place == PLACE_INLINE)
+			list[n++] = g->local.v[i];
+	return n;
+}
+
+/* The largest expression that has two users among the bodies, or NO_EXPR. */
+static struct expr shared_part(struct derivation *d, const struct group *g, const uint32_t *list, uint32_t n)
+{
+	uint32_t size = pool(d)->node.n;
+	uint8_t *users = arena_new_array(d->arena, size, uint8_t);
+	bool *seen = arena_new_array(d->arena, size, bool);
+	struct expr *node, best = NO_EXPR;
+	for (uint32_t i = 0; i < n; i++) {
+		struct expr body = d->c->equation.v[list[i]].body;
+		uint32_t nodes = expr_nodes(pool(d), body, &node);
+		users[body.id] = (uint8_t)(users[body.id] < 2 ? users[body.id] + 1 : 2);
+		for (uint32_t k = 0; k < nodes; k++) {
+			if (seen[node[k].id] || expr_at(pool(d), node[k])->op == OP_READ)
+				continue;
+			seen[node[k].id] = true;
+			for (int o = 0; o < expr_at(pool(d), node[k])->count; o++) {
+				uint32_t id = expr_operand(pool(d), node[k], o).id;
+				users[id] = (uint8_t)(users[id] < 2 ? users[id] + 1 : 2);
+			}
+		}
+	}
+	for (uint32_t id = 1; id < size; id++)
+		if (users[id] == 2 && worth_a_name(d, g, (struct expr){id}))
+			best = (struct expr){id};
+	return best;
+}
+
+struct naming {
+	struct expr from, to;
+};
+
+static struct expr put_name(struct expr_pool *p, struct expr e, void *context)
+{
+	const struct naming *n = context;
+	(void)p;
+	return expr_same(e, n->from) ? n->to : e;
+}
+
+static void name_shared(struct derivation *d, uint32_t g)
+{
+	enum { NAMES = 8 };
+	for (int round = 0; round < NAMES; round++) {
+		const struct group at = d->group.v[g];
+		uint32_t *list = arena_new_array(d->arena, at.carry.n + at.local.n, uint32_t);
+		uint32_t n = tile_equations(d, &at, list);
+		struct expr part = shared_part(d, &at, list, n);
+		if (!part.id || at.nrow == MAX_RANKS)
+			return;
+		uint32_t user = list[0]; /* the last of them gives the name */
+		for (uint32_t i = 0; i < n; i++) {
+			struct expr *node;
+			uint32_t nodes = expr_nodes(pool(d), d->c->equation.v[list[i]].body, &node);
+			for (uint32_t k = 0; k < nodes; k++)
+				user = expr_same(node[k], part) ? list[i] : user;
+		}
+		const struct equation like = d->c->equation.v[user];
+		struct equation e = {.tensor = like.tensor, .nindex = at.nrow, .body = part, .span = like.span};
+		for (int i = 0; i < at.nrow; i++)
+			e.index[i] = at.row[i];
+		e.index[e.nindex++] = at.index;
+		uint32_t made = derive_new_equation(
+			d, arena_printf(d->arena, "%s_part", d->c->tensor.v[like.tensor].name), e, d->fact.v[user].origin);
+		struct fact *f = &d->fact.v[made];
+		f->place = PLACE_INLINE;
+		f->inlined = f->folded = part;
+		f->live = true;
+		struct naming by = {part, cascade_read(d->c, d->c->equation.v[made].tensor, e.index, e.nindex)};
+		for (uint32_t i = 0; i < n; i++) {
+			struct equation *q = &d->c->equation.v[list[i]];
+			q->body = expr_rewrite(pool(d), q->body, put_name, &by);
+			if (d->fact.v[list[i]].place == PLACE_INLINE)
+				d->fact.v[list[i]].folded = q->body;
+		}
+		vec_push(d->arena, &d->group.v[g].local, made);
+	}
+}
+
+static void collect_all(struct derivation *d, uint32_t g)
+{
+	d->group.v[g].local.n = 0;
+	for (uint32_t i = 0; i < d->group.v[g].carry.n; i++)
+		collect(d, g, d->c->equation.v[d->group.v[g].carry.v[i].equation].body);
+	for (uint32_t i = 0; i < d->group.v[g].map.n; i++) {
+		collect(d, g, d->c->equation.v[d->group.v[g].map.v[i]].body);
+		vec_push(d->arena, &d->group.v[g].local, d->group.v[g].map.v[i]);
+	}
+}
+
 void derive_locals(struct derivation *d, uint32_t g)
 {
 	if (d->group.v[g].index == NO_INDEX)
@@ -187,11 +305,8 @@ void derive_locals(struct derivation *d, uint32_t g)
 	/* Once more: what was named last may be a part of the other bodies. */
 	for (uint32_t i = 0; i < d->group.v[g].carry.n; i++)
 		fold_body(d, g, d->group.v[g].carry.v[i].equation);
-	d->group.v[g].local.n = 0;
-	for (uint32_t i = 0; i < d->group.v[g].carry.n; i++)
-		collect(d, g, d->c->equation.v[d->group.v[g].carry.v[i].equation].body);
-	for (uint32_t i = 0; i < d->group.v[g].map.n; i++) {
-		collect(d, g, d->c->equation.v[d->group.v[g].map.v[i]].body);
-		vec_push(d->arena, &d->group.v[g].local, d->group.v[g].map.v[i]);
-	}
+	collect_all(d, g);
+	name_shared(d, g);
+	collect_all(d, g);
+	d->stamp++;
 }
