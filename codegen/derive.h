@@ -141,6 +141,10 @@ bool derive_joinable(struct derivation *, uint64_t needs, int group);
 /* derive_local.c: names the parts of a tile that the bodies of a group share, and fills group.local. */
 void derive_fold_maps(struct derivation *);
 void derive_locals(struct derivation *, uint32_t group);
+/* When every group has its locals: names what several bodies of one compute. Then the locals are to be collected
+ * again. */
+void derive_shared_parts(struct derivation *, uint32_t group);
+void derive_collect_locals(struct derivation *, uint32_t group);
 
 /* derive_place.c */
 struct streams *derive_place(struct derivation *);

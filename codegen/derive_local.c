@@ -175,10 +175,11 @@ static void collect(struct derivation *d, uint32_t g, struct expr e)
 
 /* Parts that several bodies of a tile compute. */
 
+/* Over the rows and the streamed index, all of them and no others. */
 static bool same_indices(const struct derivation *d, const struct group *g, struct expr e)
 {
 	for (uint32_t i = 0; i < d->c->index.n; i++)
-		if (i != g->index && !index_in(g->row, g->nrow, i) && expr_mentions(pool(d), e, OP_INDEX, i))
+		if ((i == g->index || index_in(g->row, g->nrow, i)) != expr_mentions(pool(d), e, OP_INDEX, i))
 			return false;
 	return true;
 }
@@ -187,18 +188,30 @@ static bool worth_a_name(const struct derivation *d, const struct group *g, stru
 {
 	const struct expr_node *n = expr_at(pool(d), e);
 	return n->kind == KIND_REAL && n->count && n->op != OP_READ && n->op != OP_NEG && n->op != OP_OLD &&
-	       expr_mentions(pool(d), e, OP_INDEX, g->index) && expr_mentions(pool(d), e, OP_READ, ANY_SYMBOL) &&
-	       same_indices(d, g, e);
+	       expr_mentions(pool(d), e, OP_READ, ANY_SYMBOL) && same_indices(d, g, e);
 }
 
-/* The equations whose bodies are computed in the group's tiles, but inner contractions. */
+static bool other_group_has(const struct derivation *d, const struct group *g, uint32_t equation)
+{
+	for (uint32_t i = 0; i < d->group.n; i++) {
+		const struct group *o = &d->group.v[i];
+		bool same = o->index == g->index && o->nrow == g->nrow && index_subset(o->row, o->nrow, g->row, g->nrow);
+		for (uint32_t k = 0; !same && k < o->local.n; k++)
+			if (o->local.v[k] == equation)
+				return true;
+	}
+	return false;
+}
+
+/* The equations whose bodies are computed in the group's tiles, but inner contractions and maps that streams of
+ * another kind have too. */
 static uint32_t tile_equations(const struct derivation *d, const struct group *g, uint32_t *list)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < g->carry.n; i++)
 		list[n++] = g->carry.v[i].equation;
 	for (uint32_t i = 0; i < g->local.n; i++)
-		if (d->fact.v[g->local.v[i]].place == PLACE_INLINE)
+		if (d->fact.v[g->local.v[i]].place == PLACE_INLINE && !other_group_has(d, g, g->local.v[i]))
 			list[n++] = g->local.v[i];
 	return n;
 }
@@ -241,9 +254,11 @@ static struct expr put_name(struct expr_pool *p, struct expr e, void *context)
 	return expr_same(e, n->from) ? n->to : e;
 }
 
-static void name_shared(struct derivation *d, uint32_t g)
+void derive_shared_parts(struct derivation *d, uint32_t g)
 {
 	enum { NAMES = 8 };
+	if (d->group.v[g].index == NO_INDEX)
+		return;
 	for (int round = 0; round < NAMES; round++) {
 		const struct group at = d->group.v[g];
 		uint32_t *list = arena_new_array(d->arena, at.carry.n + at.local.n, uint32_t);
@@ -264,7 +279,7 @@ static void name_shared(struct derivation *d, uint32_t g)
 			e.index[i] = at.row[i];
 		e.index[e.nindex++] = at.index;
 		uint32_t made = derive_new_equation(
-			d, arena_printf(d->arena, "%s_part", d->c->tensor.v[like.tensor].name), e, d->fact.v[user].origin);
+			d, arena_printf(d->arena, "%s_part", d->c->tensor.v[d->fact.v[user].origin].name), e, d->fact.v[user].origin);
 		struct fact *f = &d->fact.v[made];
 		f->place = PLACE_INLINE;
 		f->inlined = f->folded = part;
@@ -278,10 +293,13 @@ static void name_shared(struct derivation *d, uint32_t g)
 		}
 		vec_push(d->arena, &d->group.v[g].local, made);
 	}
+	d->stamp++;
 }
 
-static void collect_all(struct derivation *d, uint32_t g)
+void derive_collect_locals(struct derivation *d, uint32_t g)
 {
+	if (d->group.v[g].index == NO_INDEX)
+		return;
 	d->group.v[g].local.n = 0;
 	for (uint32_t i = 0; i < d->group.v[g].carry.n; i++)
 		collect(d, g, d->c->equation.v[d->group.v[g].carry.v[i].equation].body);
@@ -305,8 +323,5 @@ void derive_locals(struct derivation *d, uint32_t g)
 	/* Once more: what was named last may be a part of the other bodies. */
 	for (uint32_t i = 0; i < d->group.v[g].carry.n; i++)
 		fold_body(d, g, d->group.v[g].carry.v[i].equation);
-	collect_all(d, g);
-	name_shared(d, g);
-	collect_all(d, g);
-	d->stamp++;
+	derive_collect_locals(d, g);
 }

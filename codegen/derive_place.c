@@ -371,6 +371,10 @@ struct streams *derive_place(struct derivation *d)
 	derive_fold_maps(d);
 	for (uint32_t g = 0; g < d->group.n; g++)
 		derive_locals(d, g);
+	for (uint32_t g = 0; g < d->group.n; g++)
+		derive_shared_parts(d, g);
+	for (uint32_t g = 0; g < d->group.n; g++)
+		derive_collect_locals(d, g);
 	place_orphans(d);
 	for (uint32_t i = 0; i < d->c->equation.n; i++)
 		if (d->fact.v[i].live && i < n)
