@@ -32,7 +32,7 @@ run 0 run causal.att $inputs --compare --json && perl -MJSON::PP -0ne '
 	my $r = decode_json($_); exit !($r->{right} && $r->{ranks}{N} == 37)' out
 ok 'the outcome as JSON'
 for isa in scalar avx2; do
-	run 0 run causal.att $inputs --isa $isa --compare && says out $isa || says err "this machine has no $isa"
+	run 0 run causal.att $inputs --isa $isa --compare && says out $isa || says err "this machine has no $isa" || says err "no compiler works here for $isa"
 	ok "ISA $isa"
 done
 
