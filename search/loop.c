@@ -9,6 +9,8 @@ enum {
 	FIRST = 16,
 	BATCH = 8,
 	TRANSFERS = 4,
+	MODEL_SAMPLE = 32,
+	MODEL_PICKS = 3,
 	NOISE_ROUNDS = 7,
 	ROUNDS = 11,
 	FINAL_ROUNDS = 21,
@@ -24,6 +26,7 @@ static const double gain_share = 0.01;    /* less than this is no progress */
 static const double near_share = 0.10;    /* three repetitions may be this far off */
 static const double race_share = 0.15;    /* of the budget, that one race may take */
 static const double quick_race = 0.2;    /* seconds */
+static const double model_share = 0.01;  /* of the budget, that asking the model may take */
 static const double worth_storing = 0.1; /* seconds of measuring */
 
 static bool over(const struct search *s)
@@ -291,7 +294,46 @@ static struct candidate *add_text(struct search *s, const char *text)
 	return search_candidate(s, &schedule, strcmp(x, y) ? NULL : &near);
 }
 
-/* The first candidates after the control: winners of the nearest shapes, then a spread of the whole space. */
+static double model_seconds(struct search *s, const struct point *p)
+{
+	struct arena work;
+	jmp_buf env;
+	volatile double seconds = INFINITY;
+	arena_init(&work);
+	if (ARENA_TRY(&work, &env)) {
+		struct schedule schedule = s->subject->schedule(s->subject->owner, p);
+		seconds = s->subject->estimate(s->subject->owner, &work, &schedule);
+	}
+	arena_free(&work);
+	return seconds;
+}
+
+/* Of some points drawn from the whole space those that the model takes for the quickest. */
+static int add_model_picks(struct search *s, struct candidate **c, int n)
+{
+	struct point_set drawn;
+	struct point p[MODEL_SAMPLE];
+	double seconds[MODEL_SAMPLE];
+	point_set_init(&drawn, s->arena, s->subject->grid.dimensions);
+	int points = s->subject->estimate ? sample_stratified(&s->subject->grid, &drawn, &s->random, p, MODEL_SAMPLE) : 0;
+	const double until = wall_seconds() + model_share * s->budget;
+	for (int i = 0; i < points; i++)
+		seconds[i] = wall_seconds() < until ? model_seconds(s, &p[i]) : (double)INFINITY;
+	for (int pick = 0; pick < MODEL_PICKS && pick < points; pick++) {
+		int best = 0;
+		for (int i = 1; i < points; i++)
+			best = seconds[i] < seconds[best] ? i : best;
+		if (isinf(seconds[best]))
+			break;
+		seconds[best] = INFINITY;
+		n = add_point(s, &p[best], c, n);
+		point_set_add(&s->met, &p[best]);
+	}
+	return n;
+}
+
+/* The first candidates after the control: winners of the nearest shapes, what the model suggests, then a spread
+ * of the whole space. */
 static int first_candidates(struct search *s, struct candidate **c)
 {
 	struct cache_found found[TRANSFERS];
@@ -305,6 +347,7 @@ static int first_candidates(struct search *s, struct candidate **c)
 		if (!there)
 			c[n++] = x;
 	}
+	n = add_model_picks(s, c, n);
 	int points = sample_stratified(&s->subject->grid, &s->met, &s->random, p, FIRST - 1 - n);
 	for (int i = 0; i < points; i++)
 		n = add_point(s, &p[i], c, n);

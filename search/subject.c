@@ -1,5 +1,6 @@
 #include "search/subject.h"
 
+#include <math.h>
 #include <string.h>
 
 /* A cascade at one shape. */
@@ -75,6 +76,20 @@ static bool render(void *owner, struct arena *a, const struct schedule *schedule
 		return false;
 	*source = emit_c(a, tile_build(a, p, schedule), schedule->isa, schedule->exp_degree);
 	return true;
+}
+
+/* The roofline: arithmetic at the machine's peak, or memory traffic, whichever is longer. It knows nothing of
+ * registers and caches, so it suggests points and rejects none. */
+static double estimate(void *owner, struct arena *a, const struct schedule *schedule)
+{
+	static const double map_share = 0.25, exp_flops = 20; /* of the peak that maps reach; worth of an exp */
+	struct cascade_subject *s = owner;
+	const struct machine *m = s->place->machine;
+	double peak = m->peak_flops > 0 ? m->peak_flops : 64e9;
+	double bandwidth = m->bandwidth > 0 ? m->bandwidth : 16e9;
+	struct tile_cost c = tile_cost(tile_build(a, real(s), schedule));
+	double arithmetic = c.contract_flops / peak + (c.map_flops + exp_flops * c.exps) / (map_share * peak);
+	return fmax(arithmetic, c.bytes / bandwidth);
 }
 
 static void close_subject(void *owner)
@@ -295,6 +310,7 @@ struct subject *subject_new(struct arena *a, const struct cascade *c, const stru
 	s->subject.text = schedule_text;
 	s->subject.parse = parse;
 	s->subject.render = render;
+	s->subject.estimate = estimate;
 	s->subject.close = close_subject;
 	s->subject.owner = s;
 	return &s->subject;

@@ -23,6 +23,8 @@ struct subject {
 	bool (*parse)(void *owner, struct arena *, const char *text, struct schedule *);
 	/* False when the schedule is not legal at that workload's shape. */
 	bool (*render)(void *owner, struct arena *, const struct schedule *, int workload, struct kernel_source *);
+	/* Seconds by the machine model, for choosing what to measure early; NULL: there is no model. */
+	double (*estimate)(void *owner, struct arena *, const struct schedule *);
 	void (*close)(void *owner); /* gives back what is not in the arena; may be NULL */
 	void *owner;
 };
