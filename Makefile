@@ -111,12 +111,14 @@ fuzz:
 	  -dict=tests/fuzz/att.dict -artifact_prefix=build-fuzz/ build-fuzz/corpus build-fuzz/seeds
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig \
+	  $(DESTDIR)$(PREFIX)/share/man/man1
 	install $(BUILD)/attune $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/attune.h $(DESTDIR)$(PREFIX)/include
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/attune.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(LIB) $(SHIM) $(DESTDIR)$(PREFIX)/lib
+	install -m 644 man/attune.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	printf '%s\n' 'Name: attune' 'Description: fused kernels from cascades of Einsums' \
 	  "Version: $$(sed -n 's/.*ATTUNE_VERSION "\(.*\)"/\1/p' include/attune.h)" \
 	  'Cflags: -I$(PREFIX)/include' 'Libs: -L$(PREFIX)/lib -lattune $(LIBS)' \
