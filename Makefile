@@ -110,6 +110,20 @@ fuzz:
 	build-fuzz/parse_fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 \
 	  -dict=tests/fuzz/att.dict -artifact_prefix=build-fuzz/ build-fuzz/corpus build-fuzz/seeds
 
+# The defaults of two plain cases, D = 64 and 128; for a tuned kernel: attune bench.
+BENCH_TILES = $(foreach c,full causal,$(foreach d,64 128,$(BUILD)/bench/$c$d.tile))
+$(BUILD)/bench/%.tile: bench/full.att bench/causal.att $(BUILD)/attune
+	@mkdir -p $(@D)
+	d=$$(echo $* | tr -dc 0-9); $(BUILD)/attune emit bench/$$(echo $* | tr -d 0-9).att -r D=$$d E=$$d \
+	  --cache none --stage tile > $@
+
+$(BUILD)/bench/kernel_bench: bench/kernel_bench.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
+
+bench: all $(BUILD)/bench/kernel_bench $(BENCH_TILES)
+	$(BUILD)/bench/kernel_bench $(BENCH_TILES)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	  $(DESTDIR)$(PREFIX)/share/man/man1
@@ -130,6 +144,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan fuzz install deps clean
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -3,9 +3,10 @@
  *     kernel_bench [-i isa] [-n rounds] [-1] FILE.tile…
  *
  * Each file is a tile program (attune emit --stage tile). All run in turn, round after round, by thread CPU
- * time. A phase's tasks are timed in eight parts, the FMA peak is probed before each part, and a round's ratio
- * is the time its flops would take at those peaks, by the time they took: clocks that wander move both. Printed
- * are the median ratio, and the sum of each part's least time. -1: compile as while searching, not at -O3. */
+ * time. A phase's tasks are timed in eight parts, the FMA peak is probed before each part, and a round's
+ * ratio is the time its flops would take at those peaks, by the time they took: clocks that wander move both.
+ * Printed are the median ratio, and the sum of each part's least time. -1: compile as while searching, not at
+ * -O3. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +118,8 @@ static void run(struct kernel *k, enum isa isa, int round)
 	double possible = 0; /* flop in the time it took, at the peaks met */
 	for (int p = 0; p < k->source.nphases; p++)
 		for (int i = 0; i < PARTS; i++) {
-			long tasks = k->source.phase[p].tasks, from = tasks * i / PARTS, to = tasks * (i + 1) / PARTS;
+			long tasks = k->source.phase[p].tasks, from = tasks * i / PARTS,
+			     to = tasks * (i + 1) / PARTS;
 			double peak = machine_peak_probe(isa), start = thread_seconds();
 			k->phase[p](&args, from, to, k->scratch);
 			double took = thread_seconds() - start;
@@ -144,14 +146,14 @@ static void report(struct kernel *k, int rounds)
 	}
 	qsort(k->ratio, (size_t)rounds, sizeof *k->ratio, ascending);
 	printf("%-32s %9.3f ms %7.1f GFLOP/s  %.3f of peak (%.3f to %.3f) ", k->file, total * 1e3,
-	       k->flops / total * 1e-9, k->ratio[rounds / 2], k->ratio[rounds / 10], k->ratio[rounds - 1 - rounds / 10]);
+	       k->flops / total * 1e-9, k->ratio[rounds / 2], k->ratio[rounds / 10],
+	       k->ratio[rounds - 1 - rounds / 10]);
 	for (int p = 0; part && p < k->source.nphases; p++)
 		printf(" %s %.1f%%", k->program->phase.v[p].name, 100 * part[p] / total);
 	putchar('\n');
 	free(part);
 }
 
-/* The parts of main that must not live across a longjmp. */
 static int bench(struct arena *a, char **file, int n, enum isa isa, int rounds, int optimise)
 {
 	struct kernel *kernel = arena_new_array(a, (size_t)n, struct kernel);
@@ -172,6 +174,21 @@ static int bench(struct arena *a, char **file, int n, enum isa isa, int rounds, 
 	for (int i = 0; i < n; i++)
 		report(&kernel[i], rounds);
 	return 0;
+}
+
+static int bench_all(char **file, int n, enum isa isa, int rounds, int optimise)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	if (!ARENA_TRY(&a, &env)) {
+		fputs("kernel_bench: out of memory\n", stderr);
+		arena_free(&a);
+		return 3;
+	}
+	int status = bench(&a, file, n, isa, rounds, optimise);
+	arena_free(&a);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -195,14 +212,5 @@ int main(int argc, char **argv)
 		fputs("usage: kernel_bench [-i scalar|avx2|avx512] [-n rounds] [-1] FILE.tile…\n", stderr);
 		return 2;
 	}
-	struct arena a;
-	jmp_buf env;
-	arena_init(&a);
-	if (!ARENA_TRY(&a, &env)) {
-		fputs("kernel_bench: out of memory\n", stderr);
-		return 3;
-	}
-	int status = bench(&a, argv + optind, argc - optind, isa, rounds, optimise);
-	arena_free(&a);
-	return status;
+	return bench_all(argv + optind, argc - optind, isa, rounds, optimise);
 }

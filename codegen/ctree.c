@@ -101,9 +101,7 @@ void c_print(const struct c_block *b, int depth, struct text *t)
 			text_add(t, n->text);
 			text_char(t, '\n');
 			break;
-		case C_COMMENT:
-			print_comment(n->text, depth, t);
-			break;
+		case C_COMMENT: print_comment(n->text, depth, t); break;
 		case C_BLOCK:
 			indent(t, depth * !follows);
 			text_printf(t, depth ? "%s {\n" : "%s\n{\n", n->text);
@@ -112,9 +110,7 @@ void c_print(const struct c_block *b, int depth, struct text *t)
 			follows = n->next && n->next->kind == C_BLOCK && !strncmp(n->next->text, "else", 4);
 			text_add(t, follows ? "} " : "}\n");
 			break;
-		case C_GROUP:
-			c_print(&n->body, depth, t);
-			break;
+		case C_GROUP: c_print(&n->body, depth, t); break;
 		}
 	}
 }

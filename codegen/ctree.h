@@ -25,7 +25,7 @@ void c_line(struct arena *, struct c_block *, const char *format, ...) __attribu
 void c_comment(struct arena *, struct c_block *, const char *text);
 /* Both append and return the new, empty inner block. */
 struct c_block *c_open(struct arena *, struct c_block *, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 struct c_block *c_group(struct arena *, struct c_block *);
 
 /* Appends the lines of n blocks of equally many lines in turn: the first of each, the second of each, … */

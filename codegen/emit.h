@@ -22,7 +22,6 @@
 #include "codegen/stream.h"
 #include "codegen/tile.h"
 
-
 /* The current range of an index variable. */
 struct current {
 	uint32_t index;
@@ -30,19 +29,19 @@ struct current {
 	bool narrow;            /* made by NARROW: `outer` has the base */
 	const char *low, *high; /* first and last coordinate: a C name or a number */
 	int64_t step;           /* the most coordinates it holds */
-	int64_t grain;          /* it begins and, unless clipped, ends at a multiple of this from outer's low */
-	int64_t multiple;       /* divides the number of coordinates it holds; 1: nothing known */
-	int64_t align;          /* divides low; 0: low is 0 */
-	struct current *outer;    /* NULL: this is the whole extent */
+	int64_t grain;    /* it begins and, unless clipped, ends at a multiple of this from outer's low */
+	int64_t multiple; /* divides the number of coordinates it holds; 1: nothing known */
+	int64_t align;    /* divides low; 0: low is 0 */
+	struct current *outer; /* NULL: this is the whole extent */
 };
 
 struct value_plan {
 	const char *name;
 	bool integer;
-	bool memory; /* somebody reads it back */
-	int64_t size;                /* elements, padding included */
+	bool memory;  /* somebody reads it back */
+	int64_t size; /* elements, padding included */
 	int64_t stride[MAX_RANKS];
-	int64_t offset;              /* bytes into scratch */
+	int64_t offset; /* bytes into scratch */
 };
 
 struct tensor_plan {
@@ -58,15 +57,15 @@ struct emitter {
 	struct arena *arena;
 	const struct tile_program *program;
 	const struct expr_pool *pool;
-	int lanes;        /* of a vector */
+	int lanes; /* of a vector */
 	bool real_double;
-	struct current **range;          /* one an index variable: its current range */
+	struct current **range; /* one an index variable: its current range */
 	const char **index_name;
 	struct value_plan *value;
 	struct tensor_plan *tensor;
 	int64_t *row_block, *lane_block; /* one an index variable: the widest register blocks over it */
-	VEC(const char *) taken;       /* names in use in this phase */
-	struct c_block *functions;     /* micro-kernels, before the phase that calls them */
+	VEC(const char *) taken;         /* names in use in this phase */
+	struct c_block *functions;       /* micro-kernels, before the phase that calls them */
 	VEC(struct micro) micro;
 	int64_t scratch_bytes, work_bytes;
 };
@@ -116,7 +115,7 @@ struct nest {
 	bool partial;         /* fewer than a vector may be left */
 	uint32_t loop[MAX_RANKS + 1];
 	int nloops;
-	uint8_t *uses; /* one an expression: how often the statements of the loop mention it */
+	uint8_t *uses;              /* one an expression: how often the statements of the loop mention it */
 	VEC(const char *) row_name; /* temporaries of `row` made since the body began */
 	VEC(struct memo) scalar;
 	VEC(struct memo) vector;
@@ -150,10 +149,10 @@ const char *emit_sum(struct emitter *, const char *sum, const char *term, int64_
 
 /* How one statement is run: loops over `outer`, then vectors over `lane` or a scalar body. */
 enum shape {
-	SHAPE_SCALAR, /* `outer` only */
-	SHAPE_LANES,  /* vectors along `lane`; a REDUCE reduces over it */
-	SHAPE_COLUMN, /* a REDUCE over `inner` with other coordinates in the lanes */
-	SHAPE_FOLD,   /* a REDUCE over `inner`, one element at a time */
+	SHAPE_SCALAR,    /* `outer` only */
+	SHAPE_LANES,     /* vectors along `lane`; a REDUCE reduces over it */
+	SHAPE_COLUMN,    /* a REDUCE over `inner` with other coordinates in the lanes */
+	SHAPE_FOLD,      /* a REDUCE over `inner`, one element at a time */
 	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows */
 };
 struct shape_of {
@@ -186,7 +185,7 @@ struct micro {
 	int64_t a_row, a_step;
 	int64_t b_step; /* 0: an argument of the call */
 	int64_t out_row;
-	bool edge;       /* lanes may be missing or strided */
+	bool edge; /* lanes may be missing or strided */
 	bool accumulate, scale;
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);

@@ -26,11 +26,14 @@ static int64_t align_of(const struct emitter *e, struct expr x)
 	case OP_CONST: return (int64_t)node->number;
 	case OP_INDEX:
 	case OP_LOW: return e->range[node->symbol]->align;
-	case OP_MUL: return align_of(e, expr_operand(e->pool, x, 0)) * align_of(e, expr_operand(e->pool, x, 1));
+	case OP_MUL:
+		return align_of(e, expr_operand(e->pool, x, 0)) * align_of(e, expr_operand(e->pool, x, 1));
 	case OP_ADD:
 	case OP_SUB:
 	case OP_MIN:
-	case OP_MAX: return gcd(align_of(e, expr_operand(e->pool, x, 0)), align_of(e, expr_operand(e->pool, x, 1)));
+	case OP_MAX:
+		return gcd(align_of(e, expr_operand(e->pool, x, 0)),
+		           align_of(e, expr_operand(e->pool, x, 1)));
 	default: return 1;
 	}
 }
@@ -44,7 +47,11 @@ static bool number_of(const char *s, long long *n)
 
 static const char *int_text(struct emitter *e, struct c_block *b, struct expr x)
 {
-	struct nest n = {.e = e, .row = b, .body = b, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
+	struct nest n = {.e = e,
+	                 .row = b,
+	                 .body = b,
+	                 .lane = NO_INDEX,
+	                 .uses = arena_alloc(e->arena, e->pool->node.n)};
 	return emit_strip(e, nest_text(&n, x, KIND_INT, false));
 }
 
@@ -73,7 +80,8 @@ static bool ends_inside(const struct emitter *e, struct expr end, const struct c
 	if (node->op == OP_ADD && is_one(e, expr_operand(e->pool, end, 1)) &&
 	    expr_at(e->pool, expr_operand(e->pool, end, 0))->op == OP_HIGH)
 		return number_of(outer->high, &high) &&
-		       e->program->index.v[expr_at(e->pool, expr_operand(e->pool, end, 0))->symbol].extent <= high + 1;
+		       e->program->index.v[expr_at(e->pool, expr_operand(e->pool, end, 0))->symbol].extent <=
+		               high + 1;
 	return node->op == OP_MIN && (ends_inside(e, expr_operand(e->pool, end, 0), outer) ||
 	                              ends_inside(e, expr_operand(e->pool, end, 1), outer));
 }
@@ -103,9 +111,13 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	}
 	if (s->high.id && !ends_inside(e, s->high, outer) && strcmp(end, emit_after(e, outer->high)))
 		end = arena_printf(e->arena, "i_min(%s, %s)", end, emit_after(e, outer->high));
-	bool fixed = number_of(low, &from) & number_of(end, &to), all = !strcmp(end, emit_after(e, outer->high)) && !strcmp(low, outer->low);
-	struct current r = {.index = s->index, .step = s->step < outer->step ? s->step : outer->step, .outer = outer,
-	                  .align = gcd(s->step, align), .multiple = 1};
+	bool fixed = number_of(end, &to) && number_of(low, &from),
+	     all = !strcmp(end, emit_after(e, outer->high)) && !strcmp(low, outer->low);
+	struct current r = {.index = s->index,
+	                    .step = s->step < outer->step ? s->step : outer->step,
+	                    .outer = outer,
+	                    .align = gcd(s->step, align),
+	                    .multiple = 1};
 	r.multiple = fixed ? gcd(step, (to - from) % step) : all ? gcd(step, outer->multiple) : 1;
 	r.grain = !strcmp(low, outer->low) ? step : !strcmp(outer->low, "0") ? r.align : 1;
 	if (!number_of(end, &to)) {
@@ -123,17 +135,22 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	r.high = r.low;
 	struct c_block *body;
 	if (s->down)
-		body = c_open(e->arena, b, "for (long %s = %s + ((%s - %s + %lld) / %lld - 1) * %lld; %s >= %s; %s -= %lld)",
-		              r.low, low, end, low, step - 1, step, step, r.low, low, r.low, step);
+		body = c_open(
+		        e->arena, b,
+		        "for (long %s = %s + ((%s - %s + %lld) / %lld - 1) * %lld; %s >= %s; %s -= %lld)",
+		        r.low, low, end, low, step - 1, step, step, r.low, low, r.low, step);
 	else
-		body = c_open(e->arena, b, r.single ? "for (long %s = %s; %s < %s; %s++)" : "for (long %s = %s; %s < %s; %s += %lld)",
+		body = c_open(e->arena, b,
+		              r.single ? "for (long %s = %s; %s < %s; %s++)"
+		                       : "for (long %s = %s; %s < %s; %s += %lld)",
 		              r.low, low, r.low, end, r.low, step);
 	if (!r.single) {
 		r.high = range_name(e, s->index, "high");
 		if (r.multiple == step)
 			c_line(e->arena, body, "const long %s = %s + %lld;", r.high, r.low, step - 1);
 		else
-			c_line(e->arena, body, "const long %s = i_min(%s + %lld, %s) - 1;", r.high, r.low, step, end);
+			c_line(e->arena, body, "const long %s = i_min(%s + %lld, %s) - 1;", r.high, r.low,
+			       step, end);
 	}
 	e->range[s->index] = plan_range(e, r);
 	emit_block(e, body, s->body.statement.v, s->body.statement.n);
@@ -147,8 +164,13 @@ static void emit_narrow(struct emitter *e, struct c_block *b, const struct tile_
 {
 	struct current *outer = e->range[s->index];
 	long long step = (long long)(s->step ? s->step : 1);
-	struct current r = {.index = s->index, .narrow = true, .step = outer->step, .grain = step, .outer = outer,
-	                  .multiple = gcd(step, outer->multiple), .align = gcd(step, outer->align)};
+	struct current r = {.index = s->index,
+	                    .narrow = true,
+	                    .step = outer->step,
+	                    .grain = step,
+	                    .outer = outer,
+	                    .multiple = gcd(step, outer->multiple),
+	                    .align = gcd(step, outer->align)};
 	double least;
 	r.low = outer->low;
 	r.high = outer->high;
@@ -158,17 +180,20 @@ static void emit_narrow(struct emitter *e, struct c_block *b, const struct tile_
 		if (step == 1)
 			c_line(e->arena, b, "const long %s = %s;", r.low, at);
 		else
-			c_line(e->arena, b, "const long %s = %s + (%s - %s) / %lld * %lld;", r.low, outer->low, at, outer->low, step,
-			       step);
+			c_line(e->arena, b, "const long %s = %s + (%s - %s) / %lld * %lld;", r.low,
+			       outer->low, at, outer->low, step, step);
 	}
 	if (s->high.id) {
 		r.high = range_name(e, s->index, "high");
 		const char *at = int_text(e, b, s->high);
 		if (step == 1)
-			c_line(e->arena, b, "const long %s = i_min(%s + 1, %s) - 1;", r.high, outer->high, at);
+			c_line(e->arena, b, "const long %s = i_min(%s + 1, %s) - 1;", r.high, outer->high,
+			       at);
 		else
-			c_line(e->arena, b, "const long %s = i_min(%s + 1, %s + (%s - %s + %lld) / %lld * %lld) - 1;", r.high,
-			       outer->high, outer->low, strchr(at, ' ') ? arena_printf(e->arena, "(%s)", at) : at, outer->low,
+			c_line(e->arena, b,
+			       "const long %s = i_min(%s + 1, %s + (%s - %s + %lld) / %lld * %lld) - 1;",
+			       r.high, outer->high, outer->low,
+			       strchr(at, ' ') ? arena_printf(e->arena, "(%s)", at) : at, outer->low,
 			       step - 1, step, step);
 	}
 	if (!outer->single) /* of one coordinate there is nothing to name: it is there or not */
@@ -179,7 +204,11 @@ static void emit_narrow(struct emitter *e, struct c_block *b, const struct tile_
 
 static void emit_if(struct emitter *e, struct c_block *b, const struct tile_statement *s)
 {
-	struct nest n = {.e = e, .row = b, .body = b, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
+	struct nest n = {.e = e,
+	                 .row = b,
+	                 .body = b,
+	                 .lane = NO_INDEX,
+	                 .uses = arena_alloc(e->arena, e->pool->node.n)};
 	const char *condition = emit_condition(&n, s->expression);
 	emit_block(e, c_open(e->arena, b, "if (%s)", condition), s->body.statement.v, s->body.statement.n);
 	if (s->other.statement.n)
@@ -227,21 +256,27 @@ static void emit_task(struct emitter *e, struct c_block *b, const struct tile_ph
 		const struct tile_task *t = &p->task.v[i];
 		int64_t extent = e->program->index.v[t->index].extent;
 		long long step = (long long)t->step, count = tasks_along(e, t);
-		struct current r = {.index = t->index, .step = t->step < extent ? t->step : extent, .grain = t->step,
-		                  .align = t->step, .multiple = gcd(t->step, extent % t->step), .outer = e->range[t->index]};
+		struct current r = {.index = t->index,
+		                    .step = t->step < extent ? t->step : extent,
+		                    .grain = t->step,
+		                    .align = t->step,
+		                    .multiple = gcd(t->step, extent % t->step),
+		                    .outer = e->range[t->index]};
 		const char *part = !many ? "task" : i ? arena_printf(a, "rest %% %lld", count) : "rest";
 		r.single = step == 1;
 		r.low = r.single ? e->index_name[t->index] : range_name(e, t->index, "low");
 		if (t->down)
 			part = arena_printf(a, "%lld - %s", count - 1, part);
 		if (!r.single)
-			part = arena_printf(a, t->down || (many && i) ? "(%s) * %lld" : "%s * %lld", part, step);
+			part = arena_printf(a, t->down || (many && i) ? "(%s) * %lld" : "%s * %lld", part,
+			                    step);
 		c_line(a, b, "const long %s = %s;", r.low, part);
 		r.high = r.low;
 		if (!r.single) {
 			r.high = range_name(e, t->index, "high");
 			if (extent % step)
-				c_line(a, b, "const long %s = i_min(%s + %lld, %lld) - 1;", r.high, r.low, step, (long long)extent);
+				c_line(a, b, "const long %s = i_min(%s + %lld, %lld) - 1;", r.high, r.low,
+				       step, (long long)extent);
 			else
 				c_line(a, b, "const long %s = %s + %lld;", r.high, r.low, step - 1);
 		}
@@ -255,9 +290,14 @@ static void whole_ranges(struct emitter *e)
 {
 	for (uint32_t i = 0; i < e->program->index.n; i++) {
 		int64_t extent = e->program->index.v[i].extent;
-		e->range[i] = plan_range(e, (struct current){.index = i, .low = "0", .step = extent, .grain = extent,
-			.multiple = extent, .single = extent == 1,
-			.high = arena_printf(e->arena, "%lld", (long long)extent - 1)});
+		e->range[i] = plan_range(
+		        e, (struct current){.index = i,
+		                            .low = "0",
+		                            .step = extent,
+		                            .grain = extent,
+		                            .multiple = extent,
+		                            .single = extent == 1,
+		                            .high = arena_printf(e->arena, "%lld", (long long)extent - 1)});
 	}
 }
 
@@ -283,18 +323,21 @@ static void declare_tensors(struct emitter *e, struct c_block *b)
 		int at = t->place == PLACE_ARGUMENT ? argument++ : -1;
 		if (!p->used)
 			continue;
-		const char *from = at < 0 ? arena_printf(a, "(char *)args->work + %lld", (long long)p->offset) :
-		                            arena_printf(a, "args->data[%d]", at);
+		const char *from = at < 0 ? arena_printf(a, "(char *)args->work + %lld", (long long)p->offset)
+		                          : arena_printf(a, "args->data[%d]", at);
 		if (t->dtype == DTYPE_I4) /* half bytes have no address: see si_get_i4 */
 			c_line(a, b, "const long %s = (long)(%s) * 2;", p->name, from);
 		else if (at < 0)
 			c_line(a, b, "%s *const %s = (%s *)(%s);", p->type, p->name, p->type, from);
 		else
-			c_line(a, b, t->role == ROLE_OUT ? "%s *const %s = (%s *)%s;" : "const %s *const %s = (const %s *)%s;", p->type,
-			       p->name, p->type, from);
+			c_line(a, b,
+			       t->role == ROLE_OUT ? "%s *const %s = (%s *)%s;"
+			                           : "const %s *const %s = (const %s *)%s;",
+			       p->type, p->name, p->type, from);
 		for (int r = 0; at >= 0 && r < t->nranks; r++)
 			if (p->strides >> r & 1)
-				c_line(a, b, "const long %s_stride%d = args->stride[%d][%d];", p->name, r, at, r);
+				c_line(a, b, "const long %s_stride%d = args->stride[%d][%d];", p->name, r, at,
+				       r);
 	}
 }
 
@@ -314,7 +357,8 @@ static void declare_values(struct emitter *e, struct c_block *b)
 		c_line(e->arena, b, "(void)scratch;");
 }
 
-static void emit_phase(struct emitter *e, struct c_block *unit, const struct tile_phase *p, const char *symbol)
+static void emit_phase(struct emitter *e, struct c_block *unit, const struct tile_phase *p,
+                       const char *symbol)
 {
 	for (uint32_t i = 0; i < e->program->tensor.n; i++) {
 		e->tensor[i].used = false;
@@ -336,8 +380,9 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 		} else {
 			e->functions = &discard;
 		}
-		struct c_block *f = c_open(e->arena, out,
-			"void %s(const struct at_args *args, long begin, long end, void *scratch)", symbol);
+		struct c_block *f = c_open(
+		        e->arena, out,
+		        "void %s(const struct at_args *args, long begin, long end, void *scratch)", symbol);
 		declare_tensors(e, f);
 		declare_values(e, f);
 		struct c_block *body = c_open(e->arena, f, "for (long task = begin; task < end; task++)");
@@ -387,10 +432,13 @@ static const char *source_digest(struct arena *a, const struct kernel_source *k)
 	return digest_text(a, t.s, t.len);
 }
 
-struct kernel_source emit_c(struct arena *arena, const struct tile_program *program, enum isa isa, int exp_degree)
+struct kernel_source emit_c(struct arena *arena, const struct tile_program *program, enum isa isa,
+                            int exp_degree)
 {
 	struct kernel_source k = {.nphases = (int)program->phase.n};
-	struct emitter e = {.arena = arena, .program = program, .pool = program->pool,
+	struct emitter e = {.arena = arena,
+	                    .program = program,
+	                    .pool = program->pool,
 	                    .real_double = program->compute == DTYPE_F64};
 	if (e.real_double)
 		isa = ISA_SCALAR;

@@ -12,8 +12,9 @@
 
 static bool same_micro(const struct micro *x, const struct micro *y)
 {
-	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row && x->a_step == y->a_step &&
-	       x->b_step == y->b_step && x->out_row == y->out_row && x->edge == y->edge && x->accumulate == y->accumulate && x->scale == y->scale;
+	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
+	       x->a_step == y->a_step && x->b_step == y->b_step && x->out_row == y->out_row &&
+	       x->edge == y->edge && x->accumulate == y->accumulate && x->scale == y->scale;
 }
 
 static const char *times(struct emitter *e, const char *p, int64_t elements, int vectors)
@@ -29,8 +30,10 @@ static const char *times(struct emitter *e, const char *p, int64_t elements, int
 static const char *load_b(struct emitter *e, const struct micro *k, int v)
 {
 	if (k->edge)
-		return v ? arena_printf(e->arena, "v_load_step(b + %d * LANES * b_lane, b_lane, left - %d * LANES)", v, v) :
-		           "v_load_step(b, b_lane, left)";
+		return v ? arena_printf(e->arena,
+		                        "v_load_step(b + %d * LANES * b_lane, b_lane, left - %d * LANES)", v,
+		                        v)
+		         : "v_load_step(b, b_lane, left)";
 	return arena_printf(e->arena, "v_load(%s)", times(e, "b", 0, v));
 }
 
@@ -95,7 +98,8 @@ static void emit_micro(struct emitter *e, const struct micro *k, const char *wha
 		for (int v = 0; v < k->vectors; v++) {
 			const char *to = times(e, "out", r * k->out_row, v);
 			if (k->edge)
-				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);", v ? " " : "", to, r, v, v);
+				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);",
+				            v ? " " : "", to, r, v, v);
 			else
 				text_printf(&t, "%sv_store(%s, c%d_%d);", v ? " " : "", to, r, v);
 		}
@@ -118,14 +122,15 @@ static const char *micro_name(struct emitter *e, struct micro k, const struct ti
 			i = UINT32_MAX;
 		}
 	vec_push(e->arena, &e->micro, k);
-	emit_micro(e, &k, arena_printf(e->arena, "%d row%s by %d vector%s of  %s", k.rows, k.rows == 1 ? "" : "s",
-	                               k.vectors, k.vectors == 1 ? "" : "s", emit_describe(e, s)));
+	emit_micro(e, &k,
+	           arena_printf(e->arena, "%d row%s by %d vector%s of  %s", k.rows, k.rows == 1 ? "" : "s",
+	                        k.vectors, k.vectors == 1 ? "" : "s", emit_describe(e, s)));
 	return k.name;
 }
 
 /* Where b comes from. */
 struct source {
-	bool tensor;            /* reading past the lanes would leave it */
+	bool tensor;             /* reading past the lanes would leave it */
 	const char *step, *lane; /* C text of its strides along the contracted index and the lanes */
 };
 
@@ -136,8 +141,10 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 	if (b->op == OP_VALUE) {
 		e->value[b->symbol].memory = true;
 		const int64_t *stride = e->value[b->symbol].stride;
-		from.step = arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->index)]);
-		from.lane = arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->lanes)]);
+		from.step =
+		        arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->index)]);
+		from.lane =
+		        arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->lanes)]);
 		return from;
 	}
 	const struct tile_tensor *t = &e->program->tensor.v[b->symbol];
@@ -155,7 +162,8 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 		from.step = arena_printf(e->arena, "%s_stride%d", p->name, index);
 		from.lane = arena_printf(e->arena, "%s_stride%d", p->name, lanes);
 	} else {
-		from.step = arena_printf(e->arena, "%lld", (long long)(t->panel ? t->panel : p->stride[index]));
+		from.step =
+		        arena_printf(e->arena, "%lld", (long long)(t->panel ? t->panel : p->stride[index]));
 		from.lane = arena_printf(e->arena, "%lld", (long long)(t->panel ? 1 : p->stride[lanes]));
 	}
 	from.tensor = !t->panel;
@@ -192,11 +200,13 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	const char *b_at = from->op == OP_VALUE ? at_element(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
-	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), at_element(n, expr_at(e->pool, s->a)->symbol), b_at);
+	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), at_element(n, expr_at(e->pool, s->a)->symbol),
+	            b_at);
 	if (!k.b_step)
 		text_printf(&t, "%s, ", c->from.step);
 	if (edge)
-		text_printf(&t, "%s, %s, ", c->from.lane, emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
+		text_printf(&t, "%s, %s, ", c->from.lane,
+		            emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
 	if (k.scale && c->scale) {
 		const char *at = s->rows == NO_INDEX ? "0" : nest_coordinate(n, s->rows);
 		const char *low = s->rows == NO_INDEX ? "0" : e->range[s->rows]->low;
@@ -204,7 +214,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	} else if (k.scale) {
 		text_printf(&t, "%s, ", at_element(n, expr_at(e->pool, s->scale)->symbol));
 	}
-	c_line(e->arena, b, "%s%s, %s);", t.s, at_element(n, s->value), e->range[s->index]->single ? "1" : emit_left(e, e->range[s->index], e->range[s->index]->low));
+	c_line(e->arena, b, "%s%s, %s);", t.s, at_element(n, s->value),
+	       e->range[s->index]->single ? "1" : emit_left(e, e->range[s->index], e->range[s->index]->low));
 }
 
 static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
@@ -257,18 +268,21 @@ static const char *emit_scale(struct nest *n, struct c_block *b, const struct ti
 			return NULL;
 		}
 	}
-	const char *name = plan_name(e, arena_printf(e->arena, "%s_scale", e->program->value.v[s->value].name));
+	const char *name =
+	        plan_name(e, arena_printf(e->arena, "%s_scale", e->program->value.v[s->value].name));
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
 	c_line(e->arena, b, "real %s[%lld] = {0};", name, (long long)((rows ? rows->step : 1) + block));
 	nest_count(n, s->scale);
 	if (!rows || rows->single) {
 		n->row = n->body = b;
-		c_line(e->arena, b, "%s[0] = %s;", name, emit_strip(e, nest_text(n, s->scale, KIND_REAL, false)));
+		c_line(e->arena, b, "%s[0] = %s;", name,
+		       emit_strip(e, nest_text(n, s->scale, KIND_REAL, false)));
 	} else {
 		n->row = n->body = emit_loop(e, b, s->rows);
 		n->loop[n->nloops++] = s->rows;
 		const char *text = nest_text(n, s->scale, KIND_REAL, false);
-		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[s->rows], rows->low, emit_strip(e, text));
+		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[s->rows], rows->low,
+		       emit_strip(e, text));
 		n->nloops--;
 	}
 	n->scalar.n = 0;
@@ -282,7 +296,8 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	uint32_t a = expr_at(e->pool, s->a)->symbol;
 	const struct tile_value *v = &e->program->value.v[s->value];
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
-	int lanes_rank = value_rank(e, s->value, s->lanes), rows_rank = rows ? value_rank(e, s->value, s->rows) : -1;
+	int lanes_rank = value_rank(e, s->value, s->lanes),
+	    rows_rank = rows ? value_rank(e, s->value, s->rows) : -1;
 	e->value[a].memory = e->value[s->value].memory = true;
 	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent))
 		return; /* the micro-kernel has at least one block */
@@ -324,7 +339,8 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		/* The rows after the range belong to somebody: whole blocks, then row by row. */
 		const char *i = e->index_name[s->rows];
 		n.loop[n.nloops++] = s->rows;
-		b = c_open(e->arena, b, "for (long %s = %s, step; %s <= %s; %s += step)", i, rows->low, i, rows->high, i);
+		b = c_open(e->arena, b, "for (long %s = %s, step; %s <= %s; %s += step)", i, rows->low, i,
+		           rows->high, i);
 		c_line(e->arena, b, "step = %s + %d <= %s ? %d : 1;", i, k->rows - 1, rows->high, k->rows);
 		struct call one = c;
 		one.micro.rows = 1;

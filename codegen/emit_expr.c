@@ -8,8 +8,8 @@
 const char *emit_number(struct emitter *e, double x, enum kind kind)
 {
 	if (kind != KIND_REAL)
-		return x < 0 ? arena_printf(e->arena, "(%lld)", (long long)x) :
-		               arena_printf(e->arena, "%lld", (long long)x);
+		return x < 0 ? arena_printf(e->arena, "(%lld)", (long long)x)
+		             : arena_printf(e->arena, "%lld", (long long)x);
 	if (isnan(x))
 		return "REAL_NAN";
 	if (isinf(x))
@@ -72,7 +72,8 @@ const char *emit_after(struct emitter *e, const char *high)
 {
 	char *end;
 	long long n = strtoll(high, &end, 10);
-	return end != high && !*end ? arena_printf(e->arena, "%lld", n + 1) : arena_printf(e->arena, "%s + 1", high);
+	return end != high && !*end ? arena_printf(e->arena, "%lld", n + 1)
+	                            : arena_printf(e->arena, "%s + 1", high);
 }
 
 const char *emit_left(struct emitter *e, const struct current *r, const char *at)
@@ -191,7 +192,8 @@ const char *nest_element(const struct nest *n, uint32_t value)
 	const char *sum = "";
 	for (int r = 0; r < v->nranks; r++) {
 		const char *at = nest_coordinate(n, v->index[r]);
-		sum = emit_sum(e, sum, from_base(e, at, value_base(e, value, r)->low), e->value[value].stride[r]);
+		sum = emit_sum(e, sum, from_base(e, at, value_base(e, value, r)->low),
+		               e->value[value].stride[r]);
 	}
 	return *sum ? sum : "0";
 }
@@ -212,7 +214,8 @@ static const char *panel_offset(struct emitter *e, uint32_t tensor, const char *
 	long long width = (long long)t->panel;
 	if (!strcmp(at[lanes], "0"))
 		return emit_sum(e, sum, at[inside], width);
-	sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[lanes], width), t->extent[inside] * width);
+	sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[lanes], width),
+	               t->extent[inside] * width);
 	sum = emit_sum(e, sum, at[inside], width);
 	return emit_sum(e, sum, arena_printf(e->arena, "%s %% %lld", at[lanes], width), 1);
 }
@@ -230,7 +233,8 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 	for (int r = 0; r < t->nranks; r++) {
 		struct expr x = expr_operand(m->pool, e, r);
 		const struct expr_node *coordinate = expr_at(m->pool, x);
-		bool in_lane = n->lane != NO_INDEX && coordinate->op == OP_INDEX && coordinate->symbol == n->lane;
+		bool in_lane =
+		        n->lane != NO_INDEX && coordinate->op == OP_INDEX && coordinate->symbol == n->lane;
 		at[r] = in_lane ? n->at : nest_text(n, x, KIND_INT, false);
 		const char *stride = NULL;
 		if (t->place == PLACE_ARGUMENT) {
@@ -265,8 +269,9 @@ static struct term value_term(struct nest *n, struct expr e)
 	const char *i = nest_element(n, value);
 	if (n->lane != NO_INDEX && value_rank(m, value, n->lane) >= 0) {
 		const char *load = p->integer ? "vi_load" : "v_load";
-		return bound(n, e, arena_printf(m->arena, "%s_%s", p->name, m->index_name[n->lane]),
-		             term_of(arena_printf(m->arena, "%s(%s)", load, advance(m, p->name, i)), kind, true));
+		return bound(
+		        n, e, arena_printf(m->arena, "%s_%s", p->name, m->index_name[n->lane]),
+		        term_of(arena_printf(m->arena, "%s(%s)", load, advance(m, p->name, i)), kind, true));
 	}
 	/* Bound even when used once: what the statement stores may be where it was loaded from. */
 	const struct tile_value *v = &m->program->value.v[value];
@@ -296,8 +301,8 @@ static const char *inside(struct nest *n, struct expr e)
 				continue;
 		}
 		const char *at = nest_text(n, x, KIND_INT, false);
-		condition = arena_printf(m->arena, "%s%s(unsigned long)%s < %lld", condition, *condition ? " && " : "",
-		                         at, (long long)t->extent[r]);
+		condition = arena_printf(m->arena, "%s%s(unsigned long)%s < %lld", condition,
+		                         *condition ? " && " : "", at, (long long)t->extent[r]);
 	}
 	return condition;
 }
@@ -311,7 +316,8 @@ static struct term read_term(struct nest *n, struct expr e)
 	enum kind kind = (enum kind)node->kind == KIND_REAL ? KIND_REAL : KIND_INT;
 	const char *prefix = kind == KIND_REAL ? "" : "i";
 	if (stride)
-		text = arena_printf(m->arena, "v%s_get_%s(%s, %s, %s)", prefix, p->get, address, stride, n->left);
+		text = arena_printf(m->arena, "v%s_get_%s(%s, %s, %s)", prefix, p->get, address, stride,
+		                    n->left);
 	else
 		text = arena_printf(m->arena, "s%s_get_%s(%s)", prefix, p->get, address);
 	if (*condition)
@@ -369,7 +375,8 @@ static enum kind operand_kind(const struct emitter *e, struct expr x, int i)
 	if (op == OP_AND || op == OP_OR || op == OP_NOT)
 		return KIND_BOOL;
 	if (op == OP_CAST)
-		return (enum kind)expr_at(e->pool, expr_operand(e->pool, x, 0))->kind == KIND_INT ? KIND_INT : KIND_REAL;
+		return (enum kind)expr_at(e->pool, expr_operand(e->pool, x, 0))->kind == KIND_INT ? KIND_INT
+		                                                                                  : KIND_REAL;
 	if (op_info[op].result == RESULT_INT)
 		return KIND_INT;
 	if (op_info[op].result == RESULT_BOOL) {
@@ -391,7 +398,8 @@ static const char *fill(struct emitter *e, const char *form, const char *prefix,
 			text_add(&t, prefix);
 		} else if (*s == '%' && isdigit((unsigned char)s[1])) {
 			const char *text = x[*++s - '0'].text;
-			bool argument = s - form > 2 && ((s[-2] == '(' && isalnum((unsigned char)s[-3])) || s[-3] == ',');
+			bool argument = s - form > 2 &&
+			                ((s[-2] == '(' && isalnum((unsigned char)s[-3])) || s[-3] == ',');
 			text_add(&t, argument ? emit_strip(e, text) : text);
 		} else {
 			text_char(&t, *s);
@@ -409,18 +417,20 @@ static const char *power_of_two(struct emitter *e, enum op op, struct expr divis
 	long long n = (long long)d;
 	if (n & (n - 1))
 		return NULL;
-	return op == OP_IDIV ? arena_printf(e->arena, "(%s >> %d)", x->text, __builtin_ctzll((unsigned long long)n)) :
-	                       arena_printf(e->arena, "(%s & %lld)", x->text, n - 1);
+	return op == OP_IDIV
+	               ? arena_printf(e->arena, "(%s >> %d)", x->text, __builtin_ctzll((unsigned long long)n))
+	               : arena_printf(e->arena, "(%s & %lld)", x->text, n - 1);
 }
 
-/* Long chains in steps, each a line: loops that run several vectors interleave them. %0 is the operand, %1 and
- * on the results of the steps before. */
+/* Long chains in steps, each a line: loops that run several vectors interleave them. %0 is the operand, %1
+ * and on the results of the steps before. */
 static const struct {
 	enum op op;
 	const char *step[4];
 } staged[] = {
-	{OP_EXP, {"v_exp_whole(%0)", "v_exp_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
-	{OP_EXP2, {"v_round(%0)", "v_exp2_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
+        {OP_EXP,
+         {"v_exp_whole(%0)", "v_exp_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
+        {OP_EXP2, {"v_round(%0)", "v_exp2_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
 };
 
 static const char *stage(struct nest *n, enum op op, struct term operand)
@@ -469,10 +479,12 @@ static struct term op_term(struct nest *n, struct expr e)
 	const char *prefix = vector ? real ? "v_" : "vi_" : real ? "s_" : "i_", *text;
 	if (node.op == OP_CAST) {
 		const char *to = dtype_info[node.symbol].spelling;
-		text = arena_printf(m->arena, "%scast_%s(%s)", x[0].kind == KIND_REAL ? (vector ? "v_" : "s_") : prefix, to,
+		text = arena_printf(m->arena, "%scast_%s(%s)",
+		                    x[0].kind == KIND_REAL ? (vector ? "v_" : "s_") : prefix, to,
 		                    emit_strip(m, x[0].text));
 	} else {
-		text = node.count == 2 ? power_of_two(m, (enum op)node.op, expr_operand(m->pool, e, 1), x) : NULL;
+		text = node.count == 2 ? power_of_two(m, (enum op)node.op, expr_operand(m->pool, e, 1), x)
+		                       : NULL;
 		if (!text && vector && n->staged)
 			text = stage(n, (enum op)node.op, x[0]);
 		if (!text)
@@ -489,8 +501,7 @@ struct term nest_term(struct nest *n, struct expr e)
 		return *known;
 	const struct expr_node *node = expr_at(n->e->pool, e);
 	switch (node->op) {
-	case OP_CONST:
-		return number_term(n->e, node->number, (enum kind)node->kind);
+	case OP_CONST: return number_term(n->e, node->number, (enum kind)node->kind);
 	case OP_INDEX: return index_term(n, e);
 	case OP_LOW: return term_of(n->e->range[node->symbol]->low, KIND_INT, false);
 	case OP_HIGH: return term_of(n->e->range[node->symbol]->high, KIND_INT, false);
@@ -503,7 +514,8 @@ struct term nest_term(struct nest *n, struct expr e)
 const char *nest_text(struct nest *n, struct expr e, enum kind kind, bool vector)
 {
 	double number;
-	struct term t = expr_is_number(n->e->pool, e, &number) ? number_term(n->e, number, kind) : nest_term(n, e);
+	struct term t =
+	        expr_is_number(n->e->pool, e, &number) ? number_term(n->e, number, kind) : nest_term(n, e);
 	return nest_convert(n, t, kind, vector).text;
 }
 

@@ -1,9 +1,9 @@
 /* How statements run, and which consecutive ones share loops.
  *
- * Values are read at current coordinates only, so iterations of the outer loops never depend on each other, and
- * statements over the same outer coordinates and lanes share them. A reduction's result is not needed inside
- * the loops that make it: rows stay independent of each other, one row's end overlaps the next one's beginning,
- * and what is one number a row (a maximum's correction, say) is a vector over rows. */
+ * Values are read at current coordinates only, so iterations of the outer loops never depend on each other,
+ * and statements over the same outer coordinates and lanes share them. A reduction's result is not needed
+ * inside the loops that make it: rows stay independent of each other, one row's end overlaps the next one's
+ * beginning, and what is one number a row (a maximum's correction, say) is a vector over rows. */
 #include "codegen/emit.h"
 
 #include <string.h>
@@ -22,7 +22,8 @@ static bool operand_vectorises(const struct emitter *e, struct expr x, uint32_t 
 			struct expr at = expr_operand(e->pool, x, r);
 			if (!expr_mentions(e->pool, at, OP_INDEX, lane))
 				continue;
-			if (expr_at(e->pool, at)->op != OP_INDEX || e->program->index.v[lane].extent > t->extent[r] ||
+			if (expr_at(e->pool, at)->op != OP_INDEX ||
+			    e->program->index.v[lane].extent > t->extent[r] ||
 			    (t->panel && (r != t->lanes || e->range[lane]->align % e->lanes)))
 				return false;
 			found++;
@@ -85,8 +86,9 @@ static bool transposes(const struct emitter *e, const struct tile_statement *s, 
 	int inside = t->lanes == t->nranks - 1 ? t->nranks - 2 : t->nranks - 1;
 	uint32_t lane = expr_at(e->pool, expr_operand(e->pool, s->target, t->lanes))->symbol;
 	uint32_t across = expr_at(e->pool, expr_operand(e->pool, s->target, inside))->symbol;
-	return v->index[v->nranks - 2] == lane && v->index[v->nranks - 1] == across && !e->range[lane]->single &&
-	       e->range[lane]->align % e->lanes == 0 && t->panel % e->lanes == 0 && !e->range[across]->single;
+	return v->index[v->nranks - 2] == lane && v->index[v->nranks - 1] == across &&
+	       !e->range[lane]->single && e->range[lane]->align % e->lanes == 0 && t->panel % e->lanes == 0 &&
+	       !e->range[across]->single;
 }
 
 static void drop(struct shape_of *s, uint32_t index)
@@ -129,7 +131,9 @@ static struct shape_of shape_of(const struct emitter *e, const struct tile_state
 	if (s->kind == TILE_STORE && shape.nouter) {
 		const struct expr_node *target = expr_at(e->pool, s->target);
 		const struct tile_tensor *t = &e->program->tensor.v[target->symbol];
-		uint32_t lane = t->panel ? expr_at(e->pool, expr_operand(e->pool, s->target, t->lanes))->symbol : last;
+		uint32_t lane = t->panel
+		                        ? expr_at(e->pool, expr_operand(e->pool, s->target, t->lanes))->symbol
+		                        : last;
 		if (!e->range[lane]->single && vectorises(e, s, lane)) {
 			shape.shape = SHAPE_LANES;
 			shape.lane = lane;
@@ -161,8 +165,8 @@ static bool joins(const struct emitter *e, const struct group *g, const struct t
 	bool folds = s->kind == TILE_REDUCE;
 	for (int i = 0; i < g->count; i++) {
 		const struct tile_statement *before = g->statement[i];
-		if (before->kind == TILE_REDUCE && (reads(e, s, before->value) ||
-		                                    (s->kind != TILE_STORE && s->value == before->value)))
+		if (before->kind == TILE_REDUCE &&
+		    (reads(e, s, before->value) || (s->kind != TILE_STORE && s->value == before->value)))
 			return false;
 		if (folds && reads(e, before, s->value))
 			return false;
@@ -174,7 +178,8 @@ void group_take(const struct emitter *e, const struct tile_statement *s, uint32_
 {
 	g->count = 0;
 	for (uint32_t i = 0; i < n && g->count < MAX_GROUP; i++) {
-		if (s[i].kind != TILE_MAP && s[i].kind != TILE_REDUCE && s[i].kind != TILE_LOAD && s[i].kind != TILE_STORE)
+		if (s[i].kind != TILE_MAP && s[i].kind != TILE_REDUCE && s[i].kind != TILE_LOAD &&
+		    s[i].kind != TILE_STORE)
 			break;
 		struct shape_of shape = shape_of(e, &s[i]);
 		if (!g->count)
@@ -184,4 +189,3 @@ void group_take(const struct emitter *e, const struct tile_statement *s, uint32_
 		g->statement[g->count++] = &s[i];
 	}
 }
-

@@ -1,12 +1,12 @@
 /* The loops of a group of MAP, REDUCE, LOAD and STORE.
  *
- * What does not depend on the lanes is computed once, before the loop over them. Whole vectors may run past the
- * end of a range, into padding, except where that would reach a reduction or coordinates that mean something:
- * there the last vectors have a body of their own.
+ * What does not depend on the lanes is computed once, before the loop over them. Whole vectors may run past
+ * the end of a range, into padding, except where that would reach a reduction or coordinates that mean
+ * something: there the last vectors have a body of their own.
  *
- * A long loop runs four vectors at a time, their lines interleaved and a reduction's accumulator for each: the
- * chain of dependent operations of one vector (an exponential is some fifty cycles) would otherwise fill the
- * processor's schedulers with waiting instructions. */
+ * A long loop runs four vectors at a time, their lines interleaved and a reduction's accumulator for each:
+ * the chain of dependent operations of one vector (an exponential is some fifty cycles) would otherwise fill
+ * the processor's schedulers with waiting instructions. */
 #include "codegen/emit.h"
 
 #include <string.h>
@@ -41,7 +41,8 @@ static const char *local_stem(const struct nest *n, uint32_t value, uint32_t ind
 	struct emitter *e = n->e;
 	if (!e->value[value].memory)
 		return e->value[value].name;
-	return arena_printf(e->arena, "%s_%s", e->value[value].name, index == NO_INDEX ? "0" : e->index_name[index]);
+	return arena_printf(e->arena, "%s_%s", e->value[value].name,
+	                    index == NO_INDEX ? "0" : e->index_name[index]);
 }
 
 static void assign_scalar(struct nest *n, struct c_block *b, uint32_t value, const char *text)
@@ -52,8 +53,8 @@ static void assign_scalar(struct nest *n, struct c_block *b, uint32_t value, con
 	uint32_t last = v->nranks ? v->index[v->nranks - 1] : NO_INDEX;
 	const char *name = nest_temporary(n, b, local_stem(n, value, last), bare(text, kind, false));
 	if (e->value[value].memory)
-		c_line(e->arena, b, "%s[%s] = %s%s;", e->value[value].name, emit_strip(e, nest_element(n, value)),
-		       kind == KIND_INT ? "(int)" : "", name);
+		c_line(e->arena, b, "%s[%s] = %s%s;", e->value[value].name,
+		       emit_strip(e, nest_element(n, value)), kind == KIND_INT ? "(int)" : "", name);
 	nest_assign(n, value, bare(name, kind, false));
 }
 
@@ -66,7 +67,8 @@ static void emit_scalar(struct nest *n, const struct tile_statement *s)
 {
 	struct emitter *e = n->e;
 	if (s->kind != TILE_STORE) {
-		assign_scalar(n, n->body, s->value, nest_text(n, s->expression, value_kind(e, s->value), false));
+		assign_scalar(n, n->body, s->value,
+		              nest_text(n, s->expression, value_kind(e, s->value), false));
 		return;
 	}
 	uint32_t tensor = expr_at(e->pool, s->target)->symbol;
@@ -119,14 +121,14 @@ static void emit_fold_step(struct nest *n, const struct fold *f, int copy, const
 }
 
 /* The finished scalar, assigned. */
-static void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f, const struct tile_statement *s,
-                          bool vector)
+static void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f,
+                          const struct tile_statement *s, bool vector)
 {
 	struct emitter *e = n->e;
 	const char *text = f->accumulator;
 	if (vector)
-		text = arena_printf(e->arena, "%s_across_%s(%s)", f->kind == KIND_REAL ? "v" : "vi", fold_name(f->reduce),
-		                    f->accumulator);
+		text = arena_printf(e->arena, "%s_across_%s(%s)", f->kind == KIND_REAL ? "v" : "vi",
+		                    fold_name(f->reduce), f->accumulator);
 	struct term t = {text, f->kind, false, false};
 	text = nest_convert(n, t, value_kind(e, s->value), false).text;
 	assign_scalar(n, b, s->value, text);
@@ -143,8 +145,8 @@ static void assign_lanes(struct nest *n, uint32_t value, const char *text)
 		int r = value_rank(e, value, n->lane);
 		bool part = n->partial && !value_may_spill(e, value, r, e->lanes);
 		const char *prefix = kind == KIND_REAL ? "v" : "vi", *at = nest_element(n, value);
-		const char *to = strcmp(at, "0") ? arena_printf(e->arena, "%s + %s", e->value[value].name, at) :
-		                                   e->value[value].name;
+		const char *to = strcmp(at, "0") ? arena_printf(e->arena, "%s + %s", e->value[value].name, at)
+		                                 : e->value[value].name;
 		if (part)
 			c_line(e->arena, n->body, "%s_store_part(%s, %s, %s);", prefix, to, name, n->left);
 		else
@@ -153,8 +155,8 @@ static void assign_lanes(struct nest *n, uint32_t value, const char *text)
 	nest_assign(n, value, bare(name, kind, true));
 }
 
-static void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f, int copy,
-                                const char *live)
+static void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f,
+                                int copy, const char *live)
 {
 	struct emitter *e = n->e;
 	if (s->kind == TILE_STORE) {
@@ -167,8 +169,8 @@ static void emit_lane_statement(struct nest *n, const struct tile_statement *s, 
 	} else if (s->kind == TILE_REDUCE) {
 		const char *x = nest_text(n, s->expression, f->kind, true);
 		if (live)
-			x = arena_printf(e->arena, "%s_select(%s, %s, %s)", f->kind == KIND_REAL ? "v" : "vi", live,
-			                 emit_strip(e, x), vector_identity(e, f));
+			x = arena_printf(e->arena, "%s_select(%s, %s, %s)", f->kind == KIND_REAL ? "v" : "vi",
+			                 live, emit_strip(e, x), vector_identity(e, f));
 		emit_fold_step(n, f, copy, x, true);
 	} else {
 		assign_lanes(n, s->value, nest_text(n, s->expression, value_kind(e, s->value), true));
@@ -177,8 +179,8 @@ static void emit_lane_statement(struct nest *n, const struct tile_statement *s, 
 
 /* One vector of the group's statements. Names of its temporaries are free again afterwards, but for those of
  * the row. */
-static void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold,
-                           int copy)
+static void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g,
+                           const struct fold *fold, int copy)
 {
 	struct emitter *e = n->e;
 	n->body = body;
@@ -201,8 +203,8 @@ static void end_names(struct nest *n, uint32_t names)
 	n->row_name.n = 0;
 }
 
-static void emit_one_vector(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold,
-                            const char *at, bool partial)
+static void emit_one_vector(struct nest *n, struct c_block *body, const struct group *g,
+                            const struct fold *fold, const char *at, bool partial)
 {
 	uint32_t names = n->e->taken.n;
 	n->at = at;
@@ -212,8 +214,8 @@ static void emit_one_vector(struct nest *n, struct c_block *body, const struct g
 	end_names(n, names);
 }
 
-static void emit_unrolled(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold,
-                          const char *at)
+static void emit_unrolled(struct nest *n, struct c_block *body, const struct group *g,
+                          const struct fold *fold, const char *at)
 {
 	struct emitter *e = n->e;
 	uint32_t names = e->taken.n;
@@ -223,8 +225,9 @@ static void emit_unrolled(struct nest *n, struct c_block *body, const struct gro
 		n->at = at;
 		if (i) {
 			n->at = plan_name(e, e->index_name[n->lane]);
-			c_line(e->arena, body, i == 1 ? "const long %s = %s + LANES;" : "const long %s = %s + %d * LANES;", n->at,
-			       at, i);
+			c_line(e->arena, body,
+			       i == 1 ? "const long %s = %s + LANES;" : "const long %s = %s + %d * LANES;",
+			       n->at, at, i);
 		}
 		n->left = emit_left(e, e->range[n->lane], n->at);
 		n->partial = false;
@@ -258,8 +261,9 @@ static void emit_lanes(struct nest *n, const struct group *g)
 		bool folds = s->kind == TILE_REDUCE;
 		c_comment(a, row, emit_describe(e, s));
 		unroll |= folds || is_long(e, s->expression);
-		careful |= folds || (assigns(s) && e->value[s->value].memory &&
-		                     !value_may_spill(e, s->value, value_rank(e, s->value, n->lane), e->lanes));
+		careful |=
+		        folds || (assigns(s) && e->value[s->value].memory &&
+		                  !value_may_spill(e, s->value, value_rank(e, s->value, n->lane), e->lanes));
 	}
 	unroll &= e->lanes > 1 && r->step >= UNROLL * e->lanes;
 	n->row = c_group(a, row);
@@ -270,25 +274,33 @@ static void emit_lanes(struct nest *n, const struct group *g)
 		struct fold *f = &fold[k];
 		*f = fold_of(e, s);
 		for (int i = 0; i < (unroll ? UNROLL : 1); i++) {
-			const char *name = plan_name(e, arena_printf(a, "%s_%s", e->value[s->value].name, e->index_name[n->lane]));
+			const char *name = plan_name(
+			        e, arena_printf(a, "%s_%s", e->value[s->value].name, e->index_name[n->lane]));
 			*(i ? &f->spare[i - 1] : &f->accumulator) = name;
-			c_line(a, row, "%s %s = %s;", f->kind == KIND_REAL ? "vreal" : "vint", name, vector_identity(e, f));
+			c_line(a, row, "%s %s = %s;", f->kind == KIND_REAL ? "vreal" : "vint", name,
+			       vector_identity(e, f));
 		}
 	}
-	bool masked = careful && !range_whole(r, e->lanes), rest = !unroll || !range_whole(r, UNROLL * e->lanes);
+	bool masked = careful && !range_whole(r, e->lanes),
+	     rest = !unroll || !range_whole(r, UNROLL * e->lanes);
 	bool main = !unroll && masked && r->step >= e->lanes, several = (unroll && rest) || main;
 	const char *at = several ? plan_name(e, e->index_name[n->lane]) : e->index_name[n->lane];
-	const char *end = emit_after(e, r->high), *start = several ? "" : arena_printf(a, "long %s = %s", at, r->low);
+	const char *end = emit_after(e, r->high),
+	           *start = several ? "" : arena_printf(a, "long %s = %s", at, r->low);
 	if (several)
 		c_line(a, row, "long %s = %s;", at, r->low);
 	if (unroll)
-		emit_unrolled(n, c_open(a, row, "for (%s; %s + %d * LANES <= %s; %s += %d * LANES)", start, at, UNROLL, end, at,
-		                        UNROLL), g, fold, at);
+		emit_unrolled(n,
+		              c_open(a, row, "for (%s; %s + %d * LANES <= %s; %s += %d * LANES)", start, at,
+		                     UNROLL, end, at, UNROLL),
+		              g, fold, at);
 	if (main)
-		emit_one_vector(n, c_open(a, row, "for (; %s + LANES <= %s; %s += LANES)", at, end, at), g, fold, at, false);
+		emit_one_vector(n, c_open(a, row, "for (; %s + LANES <= %s; %s += LANES)", at, end, at), g,
+		                fold, at, false);
 	if (rest)
-		emit_one_vector(n, main ? c_open(a, row, "if (%s < %s)", at, end) :
-		                          c_open(a, row, "for (%s; %s < %s; %s += LANES)", start, at, end, at),
+		emit_one_vector(n,
+		                main ? c_open(a, row, "if (%s < %s)", at, end)
+		                     : c_open(a, row, "for (%s; %s < %s; %s += LANES)", start, at, end, at),
 		                g, fold, at, masked);
 	n->lane = NO_INDEX;
 	n->vector.n = 0;
@@ -312,8 +324,11 @@ static void emit_fold(struct nest *n, const struct tile_statement *s)
 	struct c_block *row = n->body;
 	struct fold f = fold_of(e, s);
 	f.accumulator = plan_name(e, "folded");
-	c_line(a, row, "%s %s = %s;", f.kind == KIND_REAL ? "real" : f.kind == KIND_INT ? "long" : "int", f.accumulator,
-	       identity(e, &f));
+	c_line(a, row, "%s %s = %s;",
+	       f.kind == KIND_REAL  ? "real"
+	       : f.kind == KIND_INT ? "long"
+	                            : "int",
+	       f.accumulator, identity(e, &f));
 	bool single = e->range[s->index]->single;
 	n->row = n->body = single ? c_group(a, row) : emit_loop(e, row, s->index);
 	if (!single)
@@ -337,9 +352,11 @@ static void emit_column(struct nest *n, const struct tile_statement *s, uint32_t
 	n->lane = lane;
 	n->left = emit_left(e, r, at);
 	n->partial = !range_whole(r, e->lanes);
-	struct c_block *body = c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at);
+	struct c_block *body =
+	        c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at);
 	f.accumulator = plan_name(e, "folded");
-	c_line(a, body, "%s %s = %s;", f.kind == KIND_REAL ? "vreal" : "vint", f.accumulator, vector_identity(e, &f));
+	c_line(a, body, "%s %s = %s;", f.kind == KIND_REAL ? "vreal" : "vint", f.accumulator,
+	       vector_identity(e, &f));
 	bool single = e->range[s->index]->single;
 	n->row = n->body = single ? c_group(a, body) : emit_loop(e, body, s->index);
 	if (!single)
@@ -349,7 +366,8 @@ static void emit_column(struct nest *n, const struct tile_statement *s, uint32_t
 		n->nloops--;
 	n->row = n->body = body;
 	n->scalar.n = n->vector.n = 0;
-	assign_lanes(n, s->value, nest_convert(n, bare(f.accumulator, f.kind, true), value_kind(e, s->value), true).text);
+	assign_lanes(n, s->value,
+	             nest_convert(n, bare(f.accumulator, f.kind, true), value_kind(e, s->value), true).text);
 }
 
 /* A value's rows become the lanes of panels, a square of vectors at a time. */
@@ -357,7 +375,8 @@ static void emit_transpose(struct nest *n, const struct tile_statement *s, const
 {
 	struct emitter *e = n->e;
 	struct arena *a = e->arena;
-	uint32_t value = expr_at(e->pool, s->expression)->symbol, tensor = expr_at(e->pool, s->target)->symbol;
+	uint32_t value = expr_at(e->pool, s->expression)->symbol,
+	         tensor = expr_at(e->pool, s->target)->symbol;
 	const struct tile_tensor *t = &e->program->tensor.v[tensor];
 	const char *m = e->index_name[shape->lane], *d = e->index_name[shape->inner];
 	const struct current *rm = e->range[shape->lane], *rd = e->range[shape->inner];
@@ -366,20 +385,22 @@ static void emit_transpose(struct nest *n, const struct tile_statement *s, const
 	if (padded != extent) {
 		c_comment(a, n->body, "The last panel is filled up with zeroes.");
 		const char *name = plan_name(e, arena_printf(a, "%s_end", m));
-		c_line(a, n->body, "const long %s = %s == %lld ? %lld : %s;", name, end, (long long)extent, (long long)padded,
-		       end);
+		c_line(a, n->body, "const long %s = %s == %lld ? %lld : %s;", name, end, (long long)extent,
+		       (long long)padded, end);
 		end = name;
 	}
 	e->value[value].memory = true;
 	n->loop[n->nloops++] = shape->lane;
 	n->loop[n->nloops++] = shape->inner;
-	struct c_block *b = c_open(a, n->body, "for (long %s = %s; %s < %s; %s += LANES)", m, rm->low, m, end, m);
+	struct c_block *b =
+	        c_open(a, n->body, "for (long %s = %s; %s < %s; %s += LANES)", m, rm->low, m, end, m);
 	b = c_open(a, b, "for (long %s = %s; %s <= %s; %s += LANES)", d, rd->low, d, rd->high, d);
 	n->row = n->body = b;
 	int last = e->program->value.v[value].nranks - 1;
-	c_line(a, b, "v_transpose(%s, %lld, %s + %s, %lld, %s - %s, %s - %s);", nest_address(n, s->target, NULL),
-	       (long long)t->panel, e->value[value].name, nest_element(n, value),
-	       (long long)e->value[value].stride[last - 1], emit_after(e, rm->high), m, emit_after(e, rd->high), d);
+	c_line(a, b, "v_transpose(%s, %lld, %s + %s, %lld, %s - %s, %s - %s);",
+	       nest_address(n, s->target, NULL), (long long)t->panel, e->value[value].name,
+	       nest_element(n, value), (long long)e->value[value].stride[last - 1], emit_after(e, rm->high),
+	       m, emit_after(e, rd->high), d);
 }
 
 void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
@@ -437,7 +458,9 @@ const char *emit_describe(struct emitter *e, const struct tile_statement *s)
 		describe_list(e, &t, s->value);
 		text_add(&t, s->kind == TILE_LOAD ? " = load " : s->kind == TILE_MAP ? " = map " : " = ");
 	}
-	const char *over = s->kind == TILE_REDUCE || s->kind == TILE_CONTRACT ? e->program->index.v[s->index].name : NULL;
+	const char *over = s->kind == TILE_REDUCE || s->kind == TILE_CONTRACT
+	                           ? e->program->index.v[s->index].name
+	                           : NULL;
 	if (s->kind == TILE_CONTRACT) {
 		if (s->accumulate) {
 			text_add(&t, e->program->value.v[s->value].name);

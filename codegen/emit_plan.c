@@ -5,11 +5,13 @@
 #include "dsl/dtype.h"
 
 static const char *const reserved[] = {
-	"args", "auto", "begin", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
-	"end", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict",
-	"return", "scratch", "short", "signed", "sizeof", "static", "struct", "switch", "task", "typedef", "union",
-	"unsigned", "void", "volatile", "while", "asm", "typeof", "real", "vreal", "vint", "LANES", "rest", "work",
-	"main", "exp", "log", "pow", "sin", "cos", "tanh", "erf", "sqrt", "floor",
+        "args",   "auto",     "begin",  "break",  "case",     "char",     "const",   "continue", "default",
+        "do",     "double",   "else",   "end",    "enum",     "extern",   "float",   "for",      "goto",
+        "if",     "inline",   "int",    "long",   "register", "restrict", "return",  "scratch",  "short",
+        "signed", "sizeof",   "static", "struct", "switch",   "task",     "typedef", "union",    "unsigned",
+        "void",   "volatile", "while",  "asm",    "typeof",   "real",     "vreal",   "vint",     "LANES",
+        "rest",   "work",     "main",   "exp",    "log",      "pow",      "sin",     "cos",      "tanh",
+        "erf",    "sqrt",     "floor",
 };
 
 static bool taken(const struct emitter *e, const char *name)
@@ -110,7 +112,8 @@ static void plan_value(struct emitter *e, uint32_t value)
 		int64_t capacity = v->capacity[r];
 		int64_t unit = r == v->nranks - 1 ? e->lanes : 1;
 		if (e->row_block[i] > 1)
-			capacity = round_up(capacity, e->row_block[i]) + (capacity % e->row_block[i] ? e->row_block[i] : 0);
+			capacity = round_up(capacity, e->row_block[i]) +
+			           (capacity % e->row_block[i] ? e->row_block[i] : 0);
 		if (e->lane_block[i] > unit)
 			unit = e->lane_block[i];
 		p->stride[r] = size;
@@ -120,10 +123,18 @@ static void plan_value(struct emitter *e, uint32_t value)
 }
 
 static const char *const c_types[DTYPES] = {
-	[DTYPE_F64] = "double",          [DTYPE_F32] = "float",           [DTYPE_F16] = "unsigned short",
-	[DTYPE_BF16] = "unsigned short", [DTYPE_F8E4M3] = "unsigned char", [DTYPE_F8E5M2] = "unsigned char",
-	[DTYPE_I8] = "signed char",      [DTYPE_U8] = "unsigned char",    [DTYPE_I4] = "long",
-	[DTYPE_I32] = "int",             [DTYPE_I64] = "long",            [DTYPE_BOOL] = "unsigned char",
+        [DTYPE_F64] = "double",
+        [DTYPE_F32] = "float",
+        [DTYPE_F16] = "unsigned short",
+        [DTYPE_BF16] = "unsigned short",
+        [DTYPE_F8E4M3] = "unsigned char",
+        [DTYPE_F8E5M2] = "unsigned char",
+        [DTYPE_I8] = "signed char",
+        [DTYPE_U8] = "unsigned char",
+        [DTYPE_I4] = "long",
+        [DTYPE_I32] = "int",
+        [DTYPE_I64] = "long",
+        [DTYPE_BOOL] = "unsigned char",
 };
 
 static void plan_tensor(struct emitter *e, uint32_t tensor)

@@ -16,14 +16,28 @@ static const struct {
 	enum op op;
 	double relative, absolute; /* error allowed: either */
 } function[] = {
-	{"exp(x)", OP_EXP, 3e-7, 0},      {"exp2(x)", OP_EXP2, 3e-7, 0},         {"log(x)", OP_LOG, 3e-7, 0},
-	{"log2(x)", OP_LOG2, 4e-7, 0},    {"sqrt(x)", OP_SQRT, 1e-7, 0},         {"rsqrt(x)", OP_RSQRT, 3e-7, 0},
-	{"tanh(x)", OP_TANH, 1e-6, 0},    {"sigmoid(x)", OP_SIGMOID, 1e-6, 0},   {"softplus(x)", OP_SOFTPLUS, 1e-6, 0},
-	{"relu(x)", OP_RELU, 0, 0},       {"gelu(x)", OP_GELU, 4e-6, 1e-14},         {"silu(x)", OP_SILU, 1e-6, 3e-37},
-	{"erf(x)", OP_ERF, 1e-6, 0},      {"sin(x)", OP_SIN, 3e-7, 0},           {"cos(x)", OP_COS, 3e-7, 0},
-	{"abs(x)", OP_ABS, 0, 0},         {"sign(x)", OP_SIGN, 0, 0},            {"floor(x)", OP_FLOOR, 0, 0},
-	{"round(x)", OP_ROUND, 0, 0},     {"pow(x, 2.5)", OP_POW, 3e-7, 0},      {"min(x, 2.5)", OP_MIN, 0, 0},
-	{"max(x, 2.5)", OP_MAX, 0, 0},
+        {"exp(x)", OP_EXP, 3e-7, 0},
+        {"exp2(x)", OP_EXP2, 3e-7, 0},
+        {"log(x)", OP_LOG, 3e-7, 0},
+        {"log2(x)", OP_LOG2, 4e-7, 0},
+        {"sqrt(x)", OP_SQRT, 1e-7, 0},
+        {"rsqrt(x)", OP_RSQRT, 3e-7, 0},
+        {"tanh(x)", OP_TANH, 1e-6, 0},
+        {"sigmoid(x)", OP_SIGMOID, 1e-6, 0},
+        {"softplus(x)", OP_SOFTPLUS, 1e-6, 0},
+        {"relu(x)", OP_RELU, 0, 0},
+        {"gelu(x)", OP_GELU, 4e-6, 1e-14},
+        {"silu(x)", OP_SILU, 1e-6, 3e-37},
+        {"erf(x)", OP_ERF, 1e-6, 0},
+        {"sin(x)", OP_SIN, 3e-7, 0},
+        {"cos(x)", OP_COS, 3e-7, 0},
+        {"abs(x)", OP_ABS, 0, 0},
+        {"sign(x)", OP_SIGN, 0, 0},
+        {"floor(x)", OP_FLOOR, 0, 0},
+        {"round(x)", OP_ROUND, 0, 0},
+        {"pow(x, 2.5)", OP_POW, 3e-7, 0},
+        {"min(x, 2.5)", OP_MIN, 0, 0},
+        {"max(x, 2.5)", OP_MAX, 0, 0},
 };
 
 static uint64_t state = 5;
@@ -35,9 +49,10 @@ static uint32_t random_bits(void)
 
 static float sample(int i)
 {
-	static const float special[] = {0,     -0.0f, 1,       -1,       INFINITY, -INFINITY, NAN,      FLT_MIN, -FLT_MIN,
-	                                1e-40f, -1e-40f, FLT_MAX, -FLT_MAX, 88.7228f, -87.336f,  -103.97f, 0.5f,    1e-20f,
-	                                89,    128,   -126,    -149,     -150,     127.99f,   2,        0.25f};
+	static const float special[] = {0,        -0.0f,    1,       -1,      INFINITY, -INFINITY, NAN,
+	                                FLT_MIN,  -FLT_MIN, 1e-40f,  -1e-40f, FLT_MAX,  -FLT_MAX,  88.7228f,
+	                                -87.336f, -103.97f, 0.5f,    1e-20f,  89,       128,       -126,
+	                                -149,     -150,     127.99f, 2,       0.25f};
 	enum { SPECIAL = sizeof special / sizeof *special };
 	if (i < SPECIAL)
 		return special[i];
@@ -67,13 +82,14 @@ static double error_of(double expected, double got, double absolute)
 	return fabs(expected - got) / fabs(expected);
 }
 
-static const char *build(struct arena *a, const char *call, const struct target *target, enum isa isa, int degree,
-                         struct module **module, struct kernel_source *k)
+static const char *build(struct arena *a, const char *call, const struct target *target, enum isa isa,
+                         int degree, struct module **module, struct kernel_source *k)
 {
 	const char *source = arena_printf(a,
-		"program f : f32\nindex n : %d\nin X[%d] : f32\nout Y[%d] : f32\nvalue x[n:%d] : f32\nvalue y[n:%d] : f32\n"
-		"phase main\n  x = load X[n]\n  y = map %s\n  store Y[n] = y\n",
-		SAMPLES, SAMPLES, SAMPLES, SAMPLES, SAMPLES, call);
+	                                  "program f : f32\nindex n : %d\nin X[%d] : f32\nout Y[%d] : "
+	                                  "f32\nvalue x[n:%d] : f32\nvalue y[n:%d] : f32\n"
+	                                  "phase main\n  x = load X[n]\n  y = map %s\n  store Y[n] = y\n",
+	                                  SAMPLES, SAMPLES, SAMPLES, SAMPLES, SAMPLES, call);
 	struct diags d;
 	struct text why;
 	text_init(&why, a);
@@ -93,7 +109,8 @@ static const char *build(struct arena *a, const char *call, const struct target 
 	return why.s;
 }
 
-static void one(const char *call, enum op op, double allowed, double absolute, const struct target *target, enum isa isa, int degree)
+static void one(const char *call, enum op op, double allowed, double absolute, const struct target *target,
+                enum isa isa, int degree)
 {
 	struct arena a;
 	jmp_buf env;
@@ -130,8 +147,8 @@ static void one(const char *call, enum op op, double allowed, double absolute, c
 			at = x[i];
 		}
 	}
-	ok(worst <= allowed, "%s, degree %d, %s by %s: %.2g at %.9g", call, degree, isa_info[isa].name, target->name, worst,
-	   (double)at);
+	ok(worst <= allowed, "%s, degree %d, %s by %s: %.2g at %.9g", call, degree, isa_info[isa].name,
+	   target->name, worst, (double)at);
 	free(scratch);
 	target->unload(module);
 	arena_free(&a);
@@ -150,7 +167,8 @@ int main(void)
 			if (!(*t)->supports(isa))
 				continue;
 			for (size_t i = 0; i < sizeof function / sizeof *function; i++)
-				one(function[i].call, function[i].op, function[i].relative, function[i].absolute, *t, isa, 5);
+				one(function[i].call, function[i].op, function[i].relative,
+				    function[i].absolute, *t, isa, 5);
 			one("exp(x)", OP_EXP, 3e-4, 0, *t, isa, 3);
 			one("exp(x)", OP_EXP, 5e-6, 0, *t, isa, 4);
 			one("exp(x)", OP_EXP, 2e-7, 0, *t, isa, 6);

@@ -141,7 +141,8 @@ static void one(const char *name, const char *source, enum isa isa, const struct
 	struct text why;
 	text_init(&why, &a);
 	diags_init(&d, &a, name, source, strlen(source));
-	struct run run = {.arena = &a, .program = tile_parse(&a, source, strlen(source), &d), .strange = strange};
+	struct run run = {
+	        .arena = &a, .program = tile_parse(&a, source, strlen(source), &d), .strange = strange};
 	diags_print(&d, &why);
 	bool good = run.program && tile_check(run.program, &why);
 	for (uint32_t i = 0; good && i < run.program->tensor.n; i++)
@@ -152,17 +153,20 @@ static void one(const char *name, const char *source, enum isa isa, const struct
 		good = guarded_alloc(&run.work, (size_t)k.work_bytes, 64, GUARD_AFTER) &&
 		       guarded_alloc(&run.scratch, (size_t)k.scratch_bytes, 64, GUARD_AFTER);
 		guarded_poison(&run.work);
-		good = good && tile_run(&a, run.program, run.expected, true, &why) && call(&run, &k, target, isa, &why);
+		good = good && tile_run(&a, run.program, run.expected, true, &why) &&
+		       call(&run, &k, target, isa, &why);
 	}
 	double worst = 0;
 	for (uint32_t i = 0; good && i < run.program->tensor.n; i++)
-		if (run.program->tensor.v[i].role == ROLE_OUT && run.program->tensor.v[i].place == PLACE_ARGUMENT)
+		if (run.program->tensor.v[i].role == ROLE_OUT &&
+		    run.program->tensor.v[i].place == PLACE_ARGUMENT)
 			worst = fmax(worst, isnan(apart(&run, i)) ? (double)INFINITY : apart(&run, i));
 	bool intact = good && guarded_intact(&run.work) && guarded_intact(&run.scratch);
 	for (int i = 0; i < MAX_TENSORS; i++)
 		intact = intact && (!run.buffer[i].map || guarded_intact(&run.buffer[i]));
-	ok(good && intact && worst <= bound, "%s, %s by %s%s: apart by %.2g%s%s", name, isa_info[isa].name, target->name,
-	   strange ? ", strange strides" : "", worst, good && !intact ? ", wrote outside" : "", why.s);
+	ok(good && intact && worst <= bound, "%s, %s by %s%s: apart by %.2g%s%s", name, isa_info[isa].name,
+	   target->name, strange ? ", strange strides" : "", worst, good && !intact ? ", wrote outside" : "",
+	   why.s);
 	for (int i = 0; i < MAX_TENSORS; i++)
 		if (run.buffer[i].map)
 			guarded_free(&run.buffer[i]);
@@ -199,15 +203,15 @@ int main(void)
 	for (size_t i = 0; i < sizeof program / sizeof *program; i++)
 		everywhere(program[i].name, program[i].text, program[i].bound);
 	static const struct shape shape[] = {
-		{63, 200, 64, 64, 1, 1000, "f32"},  {1, 200, 128, 60, 1000, 1000, "bf16"},
-		{200, 63, 60, 128, 1, 1000, "f16"}, {65, 129, 33, 17, -40, 1000, "i8"},
-		{50, 50, 64, 64, 1, 7, "f32"},
+	        {63, 200, 64, 64, 1, 1000, "f32"},  {1, 200, 128, 60, 1000, 1000, "bf16"},
+	        {200, 63, 60, 128, 1, 1000, "f16"}, {65, 129, 33, 17, -40, 1000, "i8"},
+	        {50, 50, 64, 64, 1, 7, "f32"},
 	};
 	for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
 		for (int width = 64; width >= 4; width /= 4) {
 			struct text t = attention_text(&a, shape[i], width);
-			everywhere(arena_printf(&a, "attention N %d M %d D %d E %d panels of %d", shape[i].n, shape[i].m,
-			                        shape[i].d, shape[i].e, width),
+			everywhere(arena_printf(&a, "attention N %d M %d D %d E %d panels of %d", shape[i].n,
+			                        shape[i].m, shape[i].d, shape[i].e, width),
 			           t.s, 2e-5);
 		}
 	arena_free(&a);
