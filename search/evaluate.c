@@ -10,11 +10,13 @@ static const double first_limit = 120;  /* of a run, before one is known */
 static const double least_limit = 0.25;
 static const double patience = 4;       /* times the best a run may take */
 static const double far_behind = 1.5;   /* times the control's time */
+static const double hopeless = 2;       /* times the control's first run; but the measuring of what is quick … */
+static const double least_hopeless = 0.005; /* … in seconds, costs nothing */
 
 struct place_limits search_limits(const struct search *s, int optimise)
 {
 	double limit = s->best_run > 0 ? fmax(patience * s->best_run, least_limit) : first_limit;
-	return (struct place_limits){s->place, s->options->threads, optimise, limit};
+	return (struct place_limits){s->place, s->options->threads, optimise, limit, 0};
 }
 
 bool search_stopped(const struct search *s)
@@ -203,10 +205,16 @@ bool search_object(struct search *s, struct candidate *c)
 static void take_times(struct search *s, struct candidate *c, const struct verdict *v)
 {
 	struct cache_trial *t = &c->trial;
-	struct statistics own = statistics_of(v->seconds, v->runs);
 	struct race r = {.kernels = 2, .rounds = v->runs};
 	memcpy(r.seconds[0], v->control, sizeof v->control);
 	memcpy(r.seconds[1], v->seconds, sizeof v->seconds);
+	if (!v->runs) {
+		/* Hopeless: the first runs of both are all there is. */
+		r.rounds = 1;
+		r.seconds[0][0] = s->control_first;
+		r.seconds[1][0] = v->first;
+	}
+	struct statistics own = statistics_of(r.seconds[1], r.rounds);
 	struct ratio ratio = s->control ? race_ratio(&r, 1) : (struct ratio){1, 1, 1};
 	t->status = TRIAL_OK;
 	t->rung = 1;
@@ -221,6 +229,8 @@ static void take_times(struct search *s, struct candidate *c, const struct verdi
 	t->ratio_low = ratio.low;
 	t->ratio_high = ratio.high;
 	c->cost = 1 / ratio.value;
+	if (!s->control)
+		s->control_first = v->first;
 	if (s->best_run == 0 || v->first < s->best_run)
 		s->best_run = v->first;
 }
@@ -228,7 +238,7 @@ static void take_times(struct search *s, struct candidate *c, const struct verdi
 /* At the real shape: right, and how fast? */
 static bool evaluate_real(struct search *s, struct candidate *c)
 {
-	const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
+	struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
 	const struct workload *w = s->subject->workload[s->subject->workloads - 1];
 	struct verdict v;
 	if (!search_object(s, c))
@@ -236,6 +246,8 @@ static bool evaluate_real(struct search *s, struct candidate *c)
 	const struct binary own = {w, &c->kernel, &c->object};
 	const struct binary control = {w, s->control ? &s->control->kernel : NULL,
 	                               s->control ? &s->control->object : NULL};
+	if (s->control)
+		limits.hopeless = fmax(hopeless * s->control_first, least_hopeless);
 	measure_candidate(&limits, &own, 1, s->control ? &control : NULL, REPETITIONS, &v);
 	c->trial.error = v.error;
 	if (v.status == TRIAL_OK)

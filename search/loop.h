@@ -42,7 +42,8 @@ struct search {
 	VEC(struct candidate *) all;
 	struct candidate *control, *incumbent;
 	double control_seconds; /* envelope, from the latest race */
-	double best_run;        /* wall seconds of the quickest first run so far: what a limit is made of */
+	double best_run;        /* seconds of the quickest first run so far: what limits are made of */
+	double control_first;   /* seconds of the control's first run */
 	double noise;
 	double began, budget, deadline; /* wall clock; deadline: when to stop searching and publish */
 	struct ahead ahead;             /* a compilation under way … */

@@ -50,7 +50,8 @@ struct place_limits {
 	const struct tune_place *place;
 	const struct tune_threads *threads; /* may be NULL for one thread */
 	int optimise;    /* the objects were compiled with */
-	double seconds;  /* wall clock a run at the real shape may take */
+	double seconds;  /* processor time of all threads that a run at the real shape may take, by their number */
+	double hopeless; /* seconds of a first run after which a right candidate is measured no further; 0: none */
 };
 
 /* What became of a binary. */
@@ -58,14 +59,15 @@ struct verdict {
 	enum trial_status status;
 	char reason[200];    /* when it is not OK */
 	double error;        /* the largest normalised error seen */
-	double first;        /* wall seconds of the first run of the last binary */
+	double first;        /* seconds of the first run of the last binary, which finds all memory untouched */
 	int runs;
 	double seconds[MAX_ROUNDS], control[MAX_ROUNDS]; /* of the last binary, on the normal set; the
 	                                                    control's before each */
 	int64_t switches;
 };
 /* Checks each binary of one candidate (small shapes first, the real one last) on the sets that have expected
- * values; then times the last one at least `repetitions` times, in turns with the control where one is given. */
+ * values; then times the last one at least `repetitions` times, in turns with the control where one is given. A
+ * hopeless one is right on what it was checked on, and has no runs. */
 void measure_candidate(const struct place_limits *, const struct binary *, int n, const struct binary *control,
                        int repetitions, struct verdict *);
 

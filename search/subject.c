@@ -169,7 +169,7 @@ static bool reference_run(struct cascade_subject *s, struct arena *a, int worklo
 	struct object object;
 	bool timeout;
 	char why[200];
-	const struct place_limits limits = {s->place, s->threads, 3, 600};
+	const struct place_limits limits = {s->place, s->threads, 3, 600, 0};
 	const struct workload *w = s->subject.workload[workload];
 	if (!reference_source(s, a, workload, &source)) {
 		text_printf(reason, "no float64 reference at %s", w->shape);
