@@ -39,6 +39,50 @@ static int64_t extent_of(const char *rank, const struct shape *s)
 	}
 }
 
+static struct cascade *bound(struct arena *a, const char *path, const struct shape *shape, struct text *errors)
+{
+	size_t size;
+	char *source = whole_file(a, path, &size);
+	struct diags d;
+	text_init(errors, a);
+	diags_init(&d, a, path, source, size);
+	struct cascade *c = cascade_parse(a, source, size, NULL, 0, &d);
+	diags_print(&d, errors);
+	for (uint32_t i = 0; c && i < c->rank.n; i++)
+		if (c->rank.v[i].extent == NOT_BOUND)
+			c->rank.v[i].extent = extent_of(c->rank.v[i].name, shape);
+	return c;
+}
+
+/* At a real size programs are too large to interpret, but not to check. */
+static void try_large(const char *path)
+{
+	static const struct shape large = {2048, 4096, 128, 40};
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	if (ARENA_TRY(&a, &env)) {
+		struct text why;
+		struct diags d;
+		struct stages s = {.arena = &a, .random = 3, .cascade = bound(&a, path, &large, &why)};
+		text_init(&s.fault, &a);
+		diags_init(&d, &a, path, "", 0);
+		bool good = s.cascade && (s.problem = problem_new(&a, s.cascade, &stages_machine, &d));
+		for (int i = 0; good && i < large.points; i++) {
+			struct schedule schedule = i ? stages_random(&s, (enum isa)(i % ISAS))
+			                             : schedule_default(s.problem, ISA_AVX512);
+			struct tile_program *p = tile_build(&a, s.problem, &schedule);
+			good = tile_check(p, &s.fault) && stages_text(&s, p);
+			if (!good)
+				schedule_print(s.problem, &schedule, &s.fault);
+		}
+		ok(good, "%s at full size: %d programs check and read back %s%s", path, large.points, why.s, s.fault.s);
+	} else {
+		ok(false, "%s: memory", path);
+	}
+	arena_free(&a);
+}
+
 static void try_shape(const char *path, const struct shape *shape)
 {
 	struct arena a;
@@ -50,22 +94,13 @@ static void try_shape(const char *path, const struct shape *shape)
 		arena_free(&a);
 		return;
 	}
-	size_t size;
-	char *source = whole_file(&a, path, &size);
-	struct diags d;
 	struct text errors;
-	text_init(&errors, &a);
-	diags_init(&d, &a, path, source, size);
-	struct cascade *c = cascade_parse(&a, source, size, NULL, 0, &d);
+	struct cascade *c = bound(&a, path, shape, &errors);
 	if (!c) {
-		diags_print(&d, &errors);
 		ok(false, "%s parses: %s", path, errors.s);
 		arena_free(&a);
 		return;
 	}
-	for (uint32_t i = 0; i < c->rank.n; i++)
-		if (c->rank.v[i].extent == NOT_BOUND)
-			c->rank.v[i].extent = extent_of(c->rank.v[i].name, shape);
 	struct stages s;
 	bool good = stages_begin(&s, &a, c, 1);
 	struct schedule schedule;
@@ -90,6 +125,8 @@ int main(void)
 	glob_t files;
 	size_t count = glob("examples/*.att", 0, NULL, &files) ? 0 : files.gl_pathc;
 	ok(count >= 9, "%zu examples", count);
+	for (size_t i = 0; i < count; i++)
+		try_large(files.gl_pathv[i]);
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
 			try_shape(files.gl_pathv[i], &shapes[k]);
