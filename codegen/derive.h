@@ -12,7 +12,7 @@
 #include "codegen/separate.h"
 #include "codegen/stream.h"
 
-enum { NO_GROUP = -1, EQUATIONS_LIMIT = 400, GROUPS_LIMIT = 48, INLINE_LIMIT = 300 };
+enum { NO_GROUP = -1, EQUATIONS_LIMIT = 400, GROUPS_LIMIT = 48, INLINE_SIZE = 1000, INLINE_DEPTH = 60 };
 
 /* What becomes of an equation. */
 enum place {
@@ -37,6 +37,7 @@ struct fact {
 	uint32_t stamp;        /* of that memo */
 	struct expr folded;    /* derive_local: an INLINE map in terms of smaller ones */
 	bool live;             /* derive_place: some output needs it */
+	bool made;             /* derive_local: a part of other bodies; its presence is its own affair */
 	uint32_t emitted;      /* derive_place: its position in the result plus one */
 };
 
@@ -72,6 +73,10 @@ void derive_align(struct arena *, struct cascade *);
 void derive_classify(struct derivation *);
 /* e with every PLACE_INLINE map written out. */
 struct expr derive_inlined(struct derivation *, struct expr e);
+/* Would its text stay small: few nodes, shared ones counted at every use, and not deeply nested? */
+bool derive_is_small(const struct derivation *, struct expr);
+/* Keeps a map in memory, by a group of its own. */
+void derive_store(struct derivation *, uint32_t equation);
 /* Replaces index variables by expressions, all at once. */
 struct expr derive_substitute(struct cascade *, struct expr, int n, const uint32_t *from, const struct expr *to);
 /* The definition of what a READ reads, or NO_EQUATION. */

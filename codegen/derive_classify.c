@@ -12,7 +12,7 @@ static const struct expr_pool *pool(const struct derivation *d)
 	return &d->c->pool;
 }
 
-static void store(struct derivation *d, uint32_t i)
+void derive_store(struct derivation *d, uint32_t i)
 {
 	const struct equation *q = &d->c->equation.v[i];
 	struct fact *f = &d->fact.v[i];
@@ -22,6 +22,45 @@ static void store(struct derivation *d, uint32_t i)
 	f->inlined = NO_EXPR;
 	f->group = derive_new_group(d, NO_INDEX, q->index, q->nindex);
 	vec_push(d->arena, &d->group.v[f->group].map, i);
+}
+
+bool derive_is_small(const struct derivation *d, struct expr e)
+{
+	struct expr *node;
+	uint32_t n = expr_nodes(pool(d), e, &node);
+	double *size = arena_new_array(d->arena, n, double);
+	int *depth = arena_new_array(d->arena, n, int);
+	for (uint32_t i = 0; i < n; i++) {
+		size[i] = 1;
+		for (int k = 0; k < expr_at(pool(d), node[i])->count; k++) {
+			uint32_t id = expr_operand(pool(d), node[i], k).id, low = 0, high = i;
+			while (low < high) {
+				uint32_t middle = (low + high) / 2;
+				if (node[middle].id < id)
+					low = middle + 1;
+				else
+					high = middle;
+			}
+			size[i] += size[low];
+			depth[i] = depth[low] + 1 > depth[i] ? depth[low] + 1 : depth[i];
+		}
+	}
+	return n == 0 || (size[n - 1] <= INLINE_SIZE && depth[n - 1] <= INLINE_DEPTH);
+}
+
+/* Writes out the maps that e reads, or keeps them in memory when that would be too long a text. */
+static struct expr inlined_or_stored(struct derivation *d, struct expr e)
+{
+	struct expr body = derive_inlined(d, e), *read;
+	if (expr_same(body, e) || derive_is_small(d, body))
+		return body;
+	uint32_t n = derive_reads(pool(d), e, &read);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t def = derive_definition(d->c, read[i]);
+		if (def != NO_EQUATION && d->fact.v[def].place == PLACE_INLINE)
+			derive_store(d, def);
+	}
+	return derive_inlined(d, e);
 }
 
 /* An `else` asks whether what it reads is present: a map with a `where` of its own stays what it is. */
@@ -38,7 +77,7 @@ static void store_where_asked(struct derivation *d, struct expr e)
 			uint32_t def = derive_definition(d->c, read[r]);
 			if (def != NO_EQUATION && d->fact.v[def].place == PLACE_INLINE &&
 			    d->c->equation.v[def].where.id)
-				store(d, def);
+				derive_store(d, def);
 		}
 	}
 }
@@ -158,7 +197,7 @@ static void store_operands(struct derivation *d, uint32_t r, struct expr e)
 				keep = false;
 		}
 		if (keep)
-			store(d, def);
+			derive_store(d, def);
 		else
 			store_operands(d, r, z.body);
 	}
@@ -167,20 +206,26 @@ static void store_operands(struct derivation *d, uint32_t r, struct expr e)
 void derive_classify(struct derivation *d)
 {
 	uint32_t n = d->c->equation.n;
-	struct expr *body = arena_new_array(d->arena, n, struct expr), *list;
+	struct expr *body = arena_new_array(d->arena, n, struct expr);
 	struct expr *where = arena_new_array(d->arena, n, struct expr);
 	for (uint32_t i = 0; i < n; i++)
 		d->fact.v[i].place = d->c->equation.v[i].reduce ? PLACE_CARRY : PLACE_INLINE;
 	for (uint32_t i = 0; i < n; i++)
 		store_where_asked(d, d->c->equation.v[i].body);
 	for (uint32_t i = 0; i < n; i++) {
+		body[i] = inlined_or_stored(d, d->c->equation.v[i].body);
+		where[i] = inlined_or_stored(d, d->c->equation.v[i].where);
+		if (d->fact.v[i].place == PLACE_INLINE)
+			d->fact.v[i].inlined = body[i];
+	}
+	/* What was stored on the way is read as it is now. */
+	for (uint32_t i = 0; i < n; i++)
+		d->fact.v[i].inlined = NO_EXPR;
+	for (uint32_t i = 0; i < n; i++) {
 		body[i] = derive_inlined(d, d->c->equation.v[i].body);
 		where[i] = derive_inlined(d, d->c->equation.v[i].where);
-		if (d->fact.v[i].place == PLACE_INLINE) {
+		if (d->fact.v[i].place == PLACE_INLINE)
 			d->fact.v[i].inlined = body[i];
-			if (expr_nodes(pool(d), body[i], &list) > INLINE_LIMIT)
-				store(d, i);
-		}
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct equation *q = &d->c->equation.v[i];

@@ -297,6 +297,8 @@ static void carry_out(struct derivation *d, struct plan *p)
 		d->fact.v[p->equation].place = PLACE_INLINE;
 		d->fact.v[p->equation].presence = NO_EXPR;
 		d->fact.v[p->equation].inlined = derive_inlined(d, t->body);
+		if (!derive_is_small(d, t->body))
+			derive_store(d, p->equation);
 	}
 	for (int i = 0; i < p->nrewrite; i++)
 		vec_push(d->arena, &d->rewrite, p->rewrite[i]);

@@ -128,7 +128,7 @@ static void name_narrow(struct derivation *d, uint32_t g, uint32_t carry)
 		struct fact *f = &d->fact.v[made];
 		f->place = PLACE_INLINE;
 		f->inlined = f->folded = left;
-		f->live = true;
+		f->live = f->made = true;
 		vec_push(d->arena, &d->group.v[g].local, made);
 	}
 	const struct equation *m = &d->c->equation.v[made];
@@ -283,7 +283,7 @@ void derive_shared_parts(struct derivation *d, uint32_t g)
 		struct fact *f = &d->fact.v[made];
 		f->place = PLACE_INLINE;
 		f->inlined = f->folded = part;
-		f->live = true;
+		f->live = f->made = true;
 		struct naming by = {part, cascade_read(d->c, d->c->equation.v[made].tensor, e.index, e.nindex)};
 		for (uint32_t i = 0; i < n; i++) {
 			struct equation *q = &d->c->equation.v[list[i]];

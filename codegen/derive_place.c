@@ -174,26 +174,13 @@ static void place_orphans(struct derivation *d)
 	}
 }
 
-/* Presence was written out with the bodies: what a body alone no longer says goes into `where`. */
-static void restore_presence(struct derivation *d, uint32_t i)
-{
-	struct equation *q = &d->c->equation.v[i];
-	struct expr wanted = d->fact.v[i].presence, where = q->where;
-	if (d->fact.v[i].place == PLACE_CARRY)
-		q->where = NO_EXPR;
-	if (expr_same(derive_inlined(d, cascade_presence(d->c, i)), wanted))
-		return;
-	d->c->equation.v[i].where = where;
-	if (!expr_same(derive_inlined(d, cascade_presence(d->c, i)), wanted))
-		d->c->equation.v[i].where = wanted;
-}
-
 /* The result. */
 
 struct assembly {
 	struct derivation *d;
 	struct streams *s;
-	uint32_t *tensor; /* new number of each tensor */
+	uint32_t *tensor;      /* new number of each tensor */
+	VEC(uint32_t) from;    /* equation of the working cascade, by equation of the result */
 };
 
 static void emit(struct assembly *r, uint32_t i)
@@ -212,6 +199,7 @@ static void emit(struct assembly *r, uint32_t i)
 				emit(r, def);
 		}
 	}
+	vec_push(d->arena, &r->from, i);
 	vec_push(r->s->cascade->arena, &r->s->cascade->equation, d->c->equation.v[i]);
 	f->emitted = r->s->cascade->equation.n;
 }
@@ -314,6 +302,30 @@ static struct expr renumber(struct expr_pool *p, struct expr e, void *context)
 	return expr_read(p, (enum kind)n.kind, r->tensor[n.symbol], n.count, at);
 }
 
+/* Presence was written out with the bodies: what a body alone no longer says goes into `where`. A carry says it
+ * only if its body does not: the others are put right first, then carries get their own `where`, then all of it. */
+static void restore_presence(struct assembly *r)
+{
+	struct cascade *c = r->s->cascade;
+	struct expr *now = arena_new_array(c->arena, c->equation.n, struct expr);
+	for (int round = 0; round < 4; round++) {
+		if (round)
+			cascade_presences(c, now);
+		for (uint32_t i = 0; i < c->equation.n; i++) {
+			uint32_t from = r->from.v[i];
+			const struct fact *f = &r->d->fact.v[from];
+			struct equation *q = &c->equation.v[i];
+			if (f->made)
+				continue;
+			bool carry = f->place == PLACE_CARRY;
+			if (round == 0 && carry)
+				q->where = NO_EXPR;
+			else if (round && carry == (round > 1) && !expr_same(now[i], f->presence))
+				q->where = round == 2 ? r->d->c->equation.v[from].where : f->presence;
+		}
+	}
+}
+
 /* Drops tensors nothing defines any more. */
 static void compact(struct assembly *r)
 {
@@ -323,6 +335,8 @@ static void compact(struct assembly *r)
 		c->tensor.v[i].equation = NO_EQUATION;
 	for (uint32_t i = 0; i < c->equation.n; i++)
 		c->tensor.v[c->equation.v[i].tensor].equation = i;
+	if (!r->d->options->unfused)
+		restore_presence(r);
 	r->tensor = arena_new_array(c->arena, c->tensor.n, uint32_t);
 	for (uint32_t i = 0; i < c->tensor.n; i++) {
 		r->tensor[i] = n;
@@ -376,9 +390,6 @@ struct streams *derive_place(struct derivation *d)
 	for (uint32_t g = 0; g < d->group.n; g++)
 		derive_collect_locals(d, g);
 	place_orphans(d);
-	for (uint32_t i = 0; i < d->c->equation.n; i++)
-		if (d->fact.v[i].live && i < n)
-			restore_presence(d, i);
 	uint64_t all = d->group.n == 64 ? UINT64_MAX : ((uint64_t)1 << d->group.n) - 1, done = 0;
 	uint64_t *needs = arena_new_array(d->arena, d->group.n, uint64_t);
 	for (uint32_t g = 0; g < d->group.n; g++) {

@@ -252,8 +252,10 @@ struct derivation *derive_prepare(struct arena *a, const struct cascade *from, c
 		add(d, old[i].reduce == REDUCE_MEAN ? split_mean(d, old[i]) : old[i], old[i].tensor);
 	if (!options->unfused)
 		derive_align(a, d->c);
+	struct expr *presence = arena_new_array(a, d->c->equation.n, struct expr);
+	cascade_presences(d->c, presence);
 	for (uint32_t i = 0; i < d->c->equation.n; i++)
-		d->fact.v[i].presence = cascade_presence(d->c, i);
+		d->fact.v[i].presence = presence[i];
 	algebra_init(&d->algebra, d->c);
 	return d;
 }
