@@ -1,8 +1,8 @@
 /* one_input.h: what must hold for any bytes at all; the fuzzer and the replay of what it found share it.
  *
- * The input is read as an .att file, as a streams text and as a tile program. Whatever is accepted must print
- * to a text that reads back to one that prints the same. A program goes on through the analysis, and with small
- * extents through the default schedule to a tile program that the checker accepts and to C.
+ * The input is read as an .att file, a streams text, a schedule and a tile program. Whatever is accepted must
+ * print to a text that reads back to one that prints the same. A program goes on through the analysis, and
+ * with small extents through the default schedule to a tile program that the checker accepts and to C.
  */
 #ifndef ATTUNE_TESTS_ONE_INPUT_H
 #define ATTUNE_TESTS_ONE_INPUT_H
@@ -122,6 +122,44 @@ static const char *as_kernel(struct arena *a, const char *s, size_t n)
 	return source.text && strlen(source.text) ? NULL : "no C";
 }
 
+/* A schedule of causal attention: a legal one is a kernel. */
+static const char *as_schedule(struct arena *a, const char *s, size_t n)
+{
+	static const char program[] =
+	        "kernel flash_causal_gqa\nrank B = 1, H = 4, N = 63, M = 64, D = 16, E = 16\n"
+	        "in Q[B,H,N,D], K[B,H/4,M,D], V[B,H/4,M,E]\nout O[B,H,N,E], L[B,H,N]\n"
+	        "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/4,m,d] / 4 where m <= n + (M - N)\n"
+	        "P, L = softmax[m](S), logsumexp[m](S)\n"
+	        "O[b,h,n,e] = P[b,h,n,m] * V[b,h/4,m,e]\n";
+	static const struct machine machine = {
+	        .isa = ISA_AVX512, .cores = 2, .l1 = 32 << 10, .l2 = 1 << 20, .l3 = 16 << 20};
+	struct diags d;
+	struct text once, twice;
+	struct schedule x, y;
+	text_init(&once, a);
+	text_init(&twice, a);
+	diags_init(&d, a, "program", program, strlen(program));
+	struct cascade *c = cascade_parse(a, program, strlen(program), NULL, 0, &d);
+	struct problem *problem = c ? problem_new(a, c, &machine, &d) : NULL;
+	if (!problem)
+		return "attention is no problem";
+	diags_init(&d, a, "input", s, n);
+	if (!schedule_parse(problem, s, n, &x, &d))
+		return d.errors ? NULL : "schedule refused without an error";
+	schedule_print(problem, &x, &once);
+	diags_init(&d, a, "printed", once.s, once.len);
+	if (!schedule_parse(problem, once.s, once.len, &y, &d))
+		return "schedule does not read back";
+	schedule_print(problem, &y, &twice);
+	if (strcmp(once.s, twice.s))
+		return "schedule reads back to another";
+	if (schedule_illegal(a, problem, &x))
+		return NULL;
+	struct tile_program *tile = tile_build(a, problem, &x);
+	text_init(&once, a);
+	return tile_check(tile, &once) ? NULL : arena_printf(a, "the tile program is refused: %s", once.s);
+}
+
 /* Runs one property in an arena of its own; running out of its 256 MiB is a result like any other. */
 static const char *one_property(one_input_property *property, const char *s, size_t n)
 {
@@ -141,7 +179,7 @@ static const char *one_property(one_input_property *property, const char *s, siz
 
 static const char *one_input(const char *s, size_t n)
 {
-	one_input_property *const properties[] = {as_cascade, as_streams, as_tile, as_kernel};
+	one_input_property *const properties[] = {as_cascade, as_streams, as_tile, as_kernel, as_schedule};
 	const char *wrong = NULL;
 	for (size_t i = 0; i < sizeof properties / sizeof *properties && !wrong; i++)
 		wrong = one_property(properties[i], s, n);
