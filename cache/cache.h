@@ -124,7 +124,7 @@ enum cache_result cache_each_trial(struct cache *, const struct cache_key *,
 /* ---- winners ---- */
 
 /* Makes the stored, verified trial of `source` the winner of its key; of a better one only when `replace`, which
- * says that the one there was measured again and lost. */
+ * says that the one there was measured again and lost. Code kept for other sources of the key goes. */
 enum cache_result cache_put_winner(struct cache *, const struct cache_key *, const char *source, bool complete,
                                    bool replace);
 

@@ -36,6 +36,11 @@ enum cache_result cache_put_winner(struct cache *c, const struct cache_key *key,
 		r = store_run(s, r);
 		if (r == CACHE_OK && sqlite3_changes(c->db) == 0)
 			r = CACHE_REFUSED;
+		if (r == CACHE_OK) {
+			s = store_prepare(c, &r, "DELETE FROM artifact WHERE env = ? AND problem = ? AND source != ?",
+			                  "iit", k.env, k.problem, source);
+			r = store_run(s, r);
+		}
 	} else if (r == CACHE_MISS) {
 		r = CACHE_REFUSED;
 	}

@@ -224,7 +224,7 @@ static void test_winners(void)
 
 static void count_entries(void *owner, const struct cache_entry *e)
 {
-	*(int *)owner += !strcmp(e->name, "flash") && strlen(e->when) == 20 && e->trials == 1;
+	*(int *)owner += !strcmp(e->name, "flash") && strlen(e->when) == 20 && e->trials == 2 && e->generation == 3;
 }
 
 static void test_artifacts(void)
@@ -241,6 +241,12 @@ static void test_artifacts(void)
 	free(bytes);
 	ok(cache_get_artifact(c, &k, "b", &bytes, &size) == CACHE_MISS, "not for another source");
 	ok(cache_get_artifact(c, &other, "a", &bytes, &size) == CACHE_MISS, "nor another shape");
+	put(c, 64, "b");
+	ok(cache_put_winner(c, &k, "b", true, true) == CACHE_OK &&
+	           cache_get_artifact(c, &k, "a", &bytes, &size) == CACHE_MISS,
+	   "code of a former winner goes");
+	cache_put_winner(c, &k, "a", true, true);
+	cache_put_artifact(c, &k, "a", "code\0code", 9);
 	int n = 0;
 	ok(cache_list(c, "fl", count_entries, &n) == CACHE_OK && n == 1, "the winner is listed by name");
 	ok(cache_list(c, "fee", count_entries, &n) == CACHE_OK && n == 2, "and by digest");
