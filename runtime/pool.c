@@ -68,8 +68,11 @@ void pool_run(struct pool *p, at_phase *phase, const struct at_args *args, long 
 	/* Light tasks come in great numbers: 64 turns a worker keep the balance, and the counter cheap. */
 	enum { TURNS = 64 };
 	long workers = tasks < p->n ? tasks : p->n;
-	struct job job = {
-		.phase = phase, .args = args, .tasks = tasks, .chunk = tasks / (workers * TURNS), .scratch = scratch};
+	struct job job = {.phase = phase,
+	                  .args = args,
+	                  .tasks = tasks,
+	                  .chunk = tasks / (workers * TURNS),
+	                  .scratch = scratch};
 	if (job.chunk < 1)
 		job.chunk = 1;
 	pthreadpool_parallelize_1d(p->threads, work, &job, (size_t)workers, 0);

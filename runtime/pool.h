@@ -1,7 +1,7 @@
 /* pool.h: threads for the tasks of a phase, over libpthreadpool.
  *
- * A pool belongs to the process that made it: after a fork the child makes its own. Calls from several threads
- * on one pool take turns.
+ * A pool belongs to the process that made it: after a fork the child makes its own. Calls from several
+ * threads on one pool take turns.
  */
 #ifndef ATTUNE_RUNTIME_POOL_H
 #define ATTUNE_RUNTIME_POOL_H
@@ -15,9 +15,9 @@ struct pool *pool_new(int threads);
 void pool_free(struct pool *);
 int pool_threads(const struct pool *);
 
-/* Runs tasks [0, tasks) of a phase and returns when all are done. Workers take tasks in ascending order as they
- * become free, so the heaviest belong first. scratch: one a thread of the pool, each private to one worker
- * during the call. A NULL pool, a pool of one thread or a single task is a direct call. */
+/* Runs tasks [0, tasks) of a phase and returns when all are done. Workers take tasks in ascending order as
+ * they become free, so the heaviest belong first. scratch: one a thread of the pool, each private to one
+ * worker during the call. A NULL pool, a pool of one thread or a single task is a direct call. */
 void pool_run(struct pool *, at_phase *, const struct at_args *, long tasks, void *const *scratch);
 
 #endif

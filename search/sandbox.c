@@ -49,8 +49,8 @@ static rlim_t address_space(void)
 /* What the host or LLVM does on a fault or an interrupt is not for the child: a fault ends it. */
 static void default_signals(void)
 {
-	static const int numbers[] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,  SIGABRT, SIGTRAP, SIGSYS,
-	                              SIGINT,  SIGTERM, SIGQUIT, SIGHUP,  SIGPIPE, SIGALRM, SIGXCPU,
+	static const int numbers[] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,  SIGABRT,  SIGTRAP, SIGSYS,
+	                              SIGINT,  SIGTERM, SIGQUIT, SIGHUP,  SIGPIPE,  SIGALRM, SIGXCPU,
 	                              SIGUSR1, SIGUSR2, SIGCHLD, SIGPROF, SIGVTALRM};
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		signal(numbers[i], SIG_DFL);
@@ -103,7 +103,8 @@ static struct sandbox_outcome outcome(enum sandbox_status watched, const siginfo
 	if (end->si_code == CLD_EXITED || !end->si_code)
 		return (struct sandbox_outcome){.status = end->si_status ? SANDBOX_EXIT : SANDBOX_OK,
 		                                .code = end->si_status};
-	return (struct sandbox_outcome){.status = end->si_status == SIGXCPU ? SANDBOX_TIMEOUT : SANDBOX_SIGNAL,
+	return (struct sandbox_outcome){.status =
+	                                        end->si_status == SIGXCPU ? SANDBOX_TIMEOUT : SANDBOX_SIGNAL,
 	                                .code = end->si_status};
 }
 

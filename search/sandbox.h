@@ -5,8 +5,8 @@
  * thread that forked it, so a tuner killed by SIGKILL leaves no orphans.
  *
  * Fork copies one thread and every lock as it is. Targets hold a fork back until none of their calls runs, so
- * other threads may compile; a child finds LLVM warm if the parent has it loaded. It makes its own thread pool:
- * threads are not copied.
+ * other threads may compile; a child finds LLVM warm if the parent has it loaded. It makes its own thread
+ * pool: threads are not copied.
  */
 #ifndef ATTUNE_SEARCH_SANDBOX_H
 #define ATTUNE_SEARCH_SANDBOX_H
@@ -47,8 +47,8 @@ struct sandbox_outcome sandbox_run(void (*callback)(void *context, void *result)
 /* "ok", "timeout", "signal 11", "exit 3", … in `text`, which has room for 32 bytes and is returned. */
 const char *sandbox_describe(struct sandbox_outcome, char text[32]);
 
-/* A buffer of `size` bytes between pages that fault when touched. The bytes lie flush against one of the guards,
- * as far as `align` (a power of two, at most a page) allows; the slack this leaves holds a canary. */
+/* A buffer of `size` bytes between pages that fault when touched. The bytes lie flush against one of the
+ * guards, as far as `align` (a power of two, at most a page) allows; the slack this leaves holds a canary. */
 enum guard_side { GUARD_AFTER, GUARD_BEFORE };
 struct guarded {
 	void *data;

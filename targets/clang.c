@@ -1,7 +1,7 @@
 /* Clang in process: the text of a kernel to an object, and LLVM's JIT linker from that to code.
  *
- * LLVM is large (some 15 ms and 65 MB to open), so it lives in a library of its own that is opened on first use,
- * from beside the running program or library, where an installation put it, or from ATTUNE_LIBDIR.
+ * LLVM is large (some 15 ms and 65 MB to open), so it lives in a library of its own that is opened on first
+ * use, from beside the running program or library, where an installation put it, or from ATTUNE_LIBDIR.
  */
 #include "targets/target.h"
 
@@ -21,8 +21,8 @@ struct module {
 	void *loaded;
 };
 
-/* The shim is one a process, as LLVM is; once open it stays. Its users share `gate`, and a fork waits until it has
- * that alone, so that no child finds a lock of LLVM's held for good. */
+/* The shim is one a process, as LLVM is; once open it stays. Its users share `gate`, and a fork waits until
+ * it has that alone, so that no child finds a lock of LLVM's held for good. */
 static struct {
 	pthread_mutex_t lock;
 	pthread_rwlock_t gate;
@@ -100,8 +100,9 @@ static const struct clang_shim *open_shim(char *why, size_t room)
 	if (!library) {
 		if (!*why)
 			snprintf(why, room,
-			         SHIM_FILE " is neither beside this program nor in " ATTUNE_LIBDIR
-			                   ": build it with `make all` where LLVM is installed (`make deps`)");
+			         SHIM_FILE
+			         " is neither beside this program nor in " ATTUNE_LIBDIR
+			         ": build it with `make all` where LLVM is installed (`make deps`)");
 		return NULL;
 	}
 	clang_shim_open *open;
@@ -146,9 +147,10 @@ static const char *missing(struct arena *a)
 }
 
 /* The driver would spell the floating-point ones -ffp-contract=fast -fno-math-errno -fno-trapping-math;
- * -ffast-math is out, because infinities and NaN mean something here. Loops are vectorised at every level, so a
- * search at level 1 ranks candidates as level 3 does. A processor of level v4 is by default tuned to avoid
+ * -ffast-math is out, because infinities and NaN mean something here. Loops are vectorised at every level, so
+ * a search at level 1 ranks candidates as level 3 does. A processor of level v4 is by default tuned to avoid
  * 512-bit registers, and vectors of that size would be split in two. */
+/* clang-format off */
 static const char *const common[] = {
 	"-triple", "x86_64-pc-linux-gnu", "-std=gnu17", "-x", "c", "-fgnuc-version=4.2.1",
 	"-mrelocation-model", "pic", "-pic-level", "2", "-mframe-pointer=none",
@@ -156,6 +158,7 @@ static const char *const common[] = {
 	"-vectorize-loops", "-vectorize-slp",
 	"-discard-value-names", "-disable-llvm-verifier", "-clear-ast-before-backend", "-ferror-limit", "20",
 };
+/* clang-format on */
 enum { COMMON = sizeof common / sizeof *common, MOST_FLAGS = COMMON + 4 };
 
 static int flags(const char *flag[MOST_FLAGS], const struct target_options *o)
@@ -213,7 +216,8 @@ static bool compile(const char *source, const struct target_options *o, struct o
 	return status == 0;
 }
 
-static struct module *load(const struct object *object, const struct target_options *o, struct text *diagnostics)
+static struct module *load(const struct object *object, const struct target_options *o,
+                           struct text *diagnostics)
 {
 	(void)o;
 	char why[1024];
@@ -260,4 +264,5 @@ static bool opened(void)
 	return open;
 }
 
-const struct target target_clang = {"clang",  missing, version, supports, compile, load, symbol, unload, opened};
+const struct target target_clang = {"clang", missing, version, supports, compile,
+                                    load,    symbol,  unload,  opened};

@@ -92,8 +92,8 @@ class recovery
 std::mutex recovery::mutex;
 unsigned recovery::users;
 
-/* All of one run. It lives outside the frame that a crash unwinds without destructors, because LLVM then cleans
- * up what refers to it; members are destroyed in reverse, so messages can be written until the end. */
+/* All of one run. It lives outside the frame that a crash unwinds without destructors, because LLVM then
+ * cleans up what refers to it; members are destroyed in reverse, so messages can be written until the end. */
 struct frontend {
 	SmallVector<char, 0> object;
 	std::string messages;
@@ -122,13 +122,15 @@ struct frontend {
 		invocation->getPreprocessorOpts().RetainRemappedFileBuffers = true;
 		instance.setInvocation(invocation);
 		instance.createDiagnostics(printer(invocation->getDiagnosticOpts()), true);
-		instance.setVerboseOutputStream(std::make_unique<raw_null_ostream>()); /* "1 error generated." */
+		instance.setVerboseOutputStream(
+		        std::make_unique<raw_null_ostream>()); /* "1 error generated." */
 		instance.setOutputStream(std::make_unique<raw_svector_ostream>(object));
 		return instance.ExecuteAction(action);
 	}
 };
 
-int compile(const char *text, const char *const *arguments, int n, void **bytes, size_t *size, char **diagnostics)
+int compile(const char *text, const char *const *arguments, int n, void **bytes, size_t *size,
+            char **diagnostics)
 {
 	std::vector<const char *> all(arguments, arguments + n);
 	all.push_back("kernel.c");
@@ -143,8 +145,8 @@ int compile(const char *text, const char *const *arguments, int n, void **bytes,
 		crashed = !context.RunSafely([&] { good = clang->run(text, all); });
 	}
 	if (crashed) {
-		*diagnostics = copy_text(clang->messages + "the compiler crashed" + (reported.empty() ? "" : ": ") +
-		                         reported + "\n");
+		*diagnostics = copy_text(clang->messages + "the compiler crashed" +
+		                         (reported.empty() ? "" : ": ") + reported + "\n");
 		clang.release(); /* in an unknown state: leaked */
 		return 2;
 	}
@@ -196,7 +198,8 @@ void *load(const void *bytes, size_t size, char **diagnostics)
 	auto &dylib = session.createBareJITDylib("kernel" + std::to_string(process_jit->count++));
 	dylib.addToLinkOrder(*process_jit->names);
 	auto module = std::make_unique<loaded>(loaded{&dylib, {}});
-	auto object = MemoryBuffer::getMemBufferCopy(StringRef(static_cast<const char *>(bytes), size), "kernel.o");
+	auto object =
+	        MemoryBuffer::getMemBufferCopy(StringRef(static_cast<const char *>(bytes), size), "kernel.o");
 	if (auto error = link(*module, std::move(object))) {
 		*diagnostics = copy_text(reported + toString(std::move(error)) + "\n");
 		remove(dylib);
@@ -224,7 +227,11 @@ Error make_jit(const struct name *names)
 	InitializeNativeTargetAsmPrinter();
 	InitializeNativeTargetAsmParser();
 	orc::JITTargetMachineBuilder machine{Triple(sys::getProcessTriple())};
-	auto lljit = orc::LLJITBuilder().setJITTargetMachineBuilder(machine).setNumCompileThreads(0).setPlatformSetUp(orc::setUpInactivePlatform).create();
+	auto lljit = orc::LLJITBuilder()
+	                     .setJITTargetMachineBuilder(machine)
+	                     .setNumCompileThreads(0)
+	                     .setPlatformSetUp(orc::setUpInactivePlatform)
+	                     .create();
 	if (!lljit)
 		return lljit.takeError();
 	auto made = std::make_unique<jit>();
@@ -248,7 +255,8 @@ extern "C" const struct clang_shim *attune_clang_shim(const struct name *names, 
 {
 	static std::mutex mutex;
 	static const std::string version = clang::getClangFullVersion();
-	static const struct clang_shim table = {CLANG_SHIM_ABI, version.c_str(), compile, load, symbol, unload};
+	static const struct clang_shim table = {CLANG_SHIM_ABI, version.c_str(), compile,
+	                                        load,           symbol,          unload};
 	std::lock_guard<std::mutex> lock(mutex);
 	*diagnostics = nullptr;
 	if (!process_jit)

@@ -1,4 +1,5 @@
-/* clang_shim.h: Clang and LLVM behind a C interface; the shim is a library of its own, opened when first needed.
+/* clang_shim.h: Clang and LLVM behind a C interface; the shim is a library of its own, opened when first
+ * needed.
  *
  * The library exports one function, attune_clang_shim, which makes one JIT for the process. Every function of
  * its table is thread-safe. What comes back through a pointer (diagnostics, bytes) is malloc'ed and the

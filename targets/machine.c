@@ -59,7 +59,8 @@ static void identify(struct machine *m)
 			m->family += (int)(a >> 20 & 255);
 	}
 	for (uint32_t i = 0; i < 3; i++)
-		__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3]);
+		__get_cpuid(0x80000002 + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
+		            &brand[4 * i + 3]);
 	const char *name = (const char *)brand;
 	size_t n = strnlen(name, sizeof brand);
 	while (n && *name == ' ')
@@ -133,7 +134,7 @@ void machine_detect(struct machine *m)
 
 const char *machine_key(struct arena *a, const struct machine *m)
 {
-	return arena_printf(a, "%s family %d model %d stepping %d %s l1 %lld l2 %lld l3 %lld cores %d", m->vendor,
-	                    m->family, m->model, m->stepping, isa_info[m->isa].name, (long long)m->l1,
-	                    (long long)m->l2, (long long)m->l3, m->cores);
+	return arena_printf(a, "%s family %d model %d stepping %d %s l1 %lld l2 %lld l3 %lld cores %d",
+	                    m->vendor, m->family, m->model, m->stepping, isa_info[m->isa].name,
+	                    (long long)m->l1, (long long)m->l2, (long long)m->l3, m->cores);
 }

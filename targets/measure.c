@@ -32,9 +32,11 @@ double wall_seconds(void)
  * small, so that sums stay finite. */
 enum { CHAINS = 14 };
 #define EACH_CHAIN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
-#define CLOBBER "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
-		"xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "cc"
+#define CLOBBER                                                                                              \
+	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",    \
+	        "xmm12", "xmm13", "xmm14", "xmm15", "cc"
 
+/* clang-format off */
 static void steps_avx512(long n)
 {
 	const float x = 1e-3f, y = 2e-3f;
@@ -87,14 +89,15 @@ static void steps_scalar(long n)
 #undef CLEAR
 #undef PAIR
 }
+/* clang-format on */
 
 static const struct {
 	void (*steps)(long n);
 	double flops; /* of one step */
 } fma_loop[ISAS] = {
-	[ISA_SCALAR] = {steps_scalar, 4.0 * CHAINS},
-	[ISA_AVX2] = {steps_avx2, 2.0 * 8 * CHAINS},
-	[ISA_AVX512] = {steps_avx512, 2.0 * 16 * CHAINS},
+        [ISA_SCALAR] = {steps_scalar, 4.0 * CHAINS},
+        [ISA_AVX2] = {steps_avx2, 2.0 * 8 * CHAINS},
+        [ISA_AVX512] = {steps_avx512, 2.0 * 16 * CHAINS},
 };
 
 static int ascending(const void *a, const void *b)

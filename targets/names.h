@@ -9,8 +9,8 @@ struct name {
 	void *address;
 };
 
-/* The C library's mathematics for double and float, and the four memory functions compilers call by themselves.
- * Ends with a NULL name. */
+/* The C library's mathematics for double and float, and the four memory functions compilers call by
+ * themselves. Ends with a NULL name. */
 const struct name *generated_code_names(void);
 
 #endif

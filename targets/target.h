@@ -31,9 +31,11 @@ struct target {
 	const char *(*version)(struct arena *, const struct target_options *);
 	bool (*supports)(enum isa);
 	/* Text to object. False with diagnostics on errors; a crash of the compiler is an error too. */
-	bool (*compile)(const char *text, const struct target_options *, struct object *, struct text *diagnostics);
+	bool (*compile)(const char *text, const struct target_options *, struct object *,
+	                struct text *diagnostics);
 	/* Object to code in this process. NULL with diagnostics. Thread-safe. */
-	struct module *(*load)(const struct object *, const struct target_options *, struct text *diagnostics);
+	struct module *(*load)(const struct object *, const struct target_options *,
+	                       struct text *diagnostics);
 	void *(*symbol)(struct module *, const char *name);
 	void (*unload)(struct module *);
 	/* Is all that `missing` loads loaded already? NULL: there is nothing to load. */
@@ -48,7 +50,8 @@ const struct target *target_find(const char *name);
 void machine_detect(struct machine *);
 /* Probes peak and bandwidth with the calling thread, about 0.2 s. */
 void machine_measure(struct machine *);
-/* One short probe of the f32 FMA peak for an ISA, flop/s by thread CPU time; for interleaving with kernels. */
+/* One short probe of the f32 FMA peak for an ISA, flop/s by thread CPU time; for interleaving with kernels.
+ */
 double machine_peak_probe(enum isa);
 /* Text that identifies hardware for the cache: vendor, family, model, stepping, OS-enabled ISA, caches,
  * usable cores. Not hostname, not clocks. */

@@ -13,8 +13,8 @@
 
 #include "targets/names.h"
 
-/* libtcc 0.9.27 keeps the state it compiles with in globals of its own: one at a time in a process. A fork waits
- * for its turn, so that the child finds that state whole. */
+/* libtcc 0.9.27 keeps the state it compiles with in globals of its own: one at a time in a process. A fork
+ * waits for its turn, so that the child finds that state whole. */
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
 static void lock(void)
@@ -49,8 +49,8 @@ static const char *missing(struct arena *a)
 	return NULL; /* linked in */
 }
 
-/* What libtcc says. Kept aside and handed on after the lock is free, because a text that finds no memory leaves
- * by longjmp. */
+/* What libtcc says. Kept aside and handed on after the lock is free, because a text that finds no memory
+ * leaves by longjmp. */
 struct said {
 	char s[4096];
 	size_t len;
@@ -61,7 +61,8 @@ static void add_message(void *context, const char *message)
 	struct said *said = context;
 	int n = snprintf(said->s + said->len, sizeof said->s - said->len, "%s\n", message);
 	if (n > 0)
-		said->len += (size_t)n < sizeof said->s - said->len ? (size_t)n : sizeof said->s - said->len - 1;
+		said->len +=
+		        (size_t)n < sizeof said->s - said->len ? (size_t)n : sizeof said->s - said->len - 1;
 }
 
 /* Under the lock. NULL when something was said. */
@@ -111,7 +112,8 @@ static bool compile(const char *source, const struct target_options *o, struct o
 {
 	*object = (struct object){0};
 	if (!supports(o->isa)) {
-		text_printf(diagnostics, "tcc compiles the scalar form only, not %s\n", isa_info[o->isa].name);
+		text_printf(diagnostics, "tcc compiles the scalar form only, not %s\n",
+		            isa_info[o->isa].name);
 		return false;
 	}
 	struct said said;
@@ -133,7 +135,8 @@ static bool compile(const char *source, const struct target_options *o, struct o
 	return true;
 }
 
-static struct module *load(const struct object *object, const struct target_options *o, struct text *diagnostics)
+static struct module *load(const struct object *object, const struct target_options *o,
+                           struct text *diagnostics)
 {
 	(void)o;
 	const char *source = object->bytes;

@@ -106,7 +106,8 @@ int main(void)
 	struct seen *seen = calloc(1, sizeof *seen);
 	struct at_args args = {.work = seen};
 	pool_run(NULL, phase, &args, 100, scratch);
-	ok(once(seen, 100) && own.calls == 1 && pool_threads(NULL) == 1, "without a pool it is one direct call");
+	ok(once(seen, 100) && own.calls == 1 && pool_threads(NULL) == 1,
+	   "without a pool it is one direct call");
 	free(seen);
 
 	long total[2] = {0};

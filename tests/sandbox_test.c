@@ -170,14 +170,16 @@ static void planted(void)
 	char text[32];
 	int result = 0, number = 41;
 	struct sandbox_outcome o = try(answer, &number, &result);
-	ok(o.status == SANDBOX_OK && result == 42 && number == 41, "a callback that returns: %s", sandbox_describe(o, text));
-	o = try(crash, NULL, &result);
-	ok(o.status == SANDBOX_SIGNAL && o.code == SIGSEGV && result == 7, "a crash: %s, what it wrote is kept",
+	ok(o.status == SANDBOX_OK && result == 42 && number == 41, "a callback that returns: %s",
 	   sandbox_describe(o, text));
+	o = try(crash, NULL, &result);
+	ok(o.status == SANDBOX_SIGNAL && o.code == SIGSEGV && result == 7,
+	   "a crash: %s, what it wrote is kept", sandbox_describe(o, text));
 	o = try(trap, NULL, &result);
 	ok(o.status == SANDBOX_SIGNAL, "an illegal instruction: %s", sandbox_describe(o, text));
 	o = try(overflow_stack, &number, &result);
-	ok(o.status == SANDBOX_SIGNAL && o.code == SIGSEGV, "a stack overflow: %s", sandbox_describe(o, text));
+	ok(o.status == SANDBOX_SIGNAL && o.code == SIGSEGV, "a stack overflow: %s",
+	   sandbox_describe(o, text));
 	number = 3;
 	o = try(leave, &number, &result);
 	ok(o.status == SANDBOX_EXIT && o.code == 3, "an exit: %s", sandbox_describe(o, text));
@@ -198,7 +200,8 @@ static void time_limits(void)
 	ok(o.status == SANDBOX_TIMEOUT, "a wait without end: %s", sandbox_describe(o, text));
 	limits = (struct sandbox_limits){.seconds = 60, .cpu_seconds = 1};
 	o = sandbox_run(spin, NULL, &result, sizeof result, &limits);
-	ok(o.status == SANDBOX_TIMEOUT && o.seconds < 30, "the limit on CPU time: %s", sandbox_describe(o, text));
+	ok(o.status == SANDBOX_TIMEOUT && o.seconds < 30, "the limit on CPU time: %s",
+	   sandbox_describe(o, text));
 }
 
 static void memory_limit(void)
@@ -208,7 +211,8 @@ static void memory_limit(void)
 	size_t size = (size_t)1 << 30;
 	struct sandbox_limits limits = {.seconds = 5, .memory = 64 << 20, .quiet = true};
 	struct sandbox_outcome o = sandbox_run(devour, &size, &result, sizeof result, &limits);
-	ok(o.status != SANDBOX_OK || result == 0, "a huge allocation is refused: %s", sandbox_describe(o, text));
+	ok(o.status != SANDBOX_OK || result == 0, "a huge allocation is refused: %s",
+	   sandbox_describe(o, text));
 	size = 8 << 20;
 	o = sandbox_run(devour, &size, &result, sizeof result, &limits);
 	ok(o.status == SANDBOX_OK && result == 1, "a small one is not: %s", sandbox_describe(o, text));
@@ -222,7 +226,8 @@ static void guards(void)
 	for (int side = 0; side < 2; side++)
 		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
 			struct guarded g;
-			if (!ok(guarded_alloc(&g, sizes[i], 4, side ? GUARD_BEFORE : GUARD_AFTER), "%zu guarded bytes", sizes[i]))
+			if (!ok(guarded_alloc(&g, sizes[i], 4, side ? GUARD_BEFORE : GUARD_AFTER),
+			        "%zu guarded bytes", sizes[i]))
 				continue;
 			float first = 0;
 			if (sizes[i] >= sizeof first)
@@ -232,7 +237,8 @@ static void guards(void)
 			char *past = side ? (char *)g.data - 1 : (char *)g.data + end;
 			struct sandbox_outcome o = try(write_past, &past, &result);
 			ok(poisoned && guarded_intact(&g) && o.status == SANDBOX_SIGNAL && o.code == SIGSEGV,
-			   "a write just %s %zu bytes: %s", side ? "before" : "past", sizes[i], sandbox_describe(o, text));
+			   "a write just %s %zu bytes: %s", side ? "before" : "past", sizes[i],
+			   sandbox_describe(o, text));
 			if (sizes[i]) {
 				char *inside = (char *)g.data + sizes[i] - 1;
 				o = try(write_past, &inside, &result);
@@ -270,7 +276,8 @@ static void stopping(void)
 	struct sandbox_limits limits = {.seconds = 60, .stop = &stop};
 	struct sandbox_outcome o = sandbox_run(spin, NULL, &result, sizeof result, &limits);
 	pthread_join(thread, NULL);
-	ok(o.status == SANDBOX_STOPPED && o.seconds < 20, "stopped from outside: %s", sandbox_describe(o, text));
+	ok(o.status == SANDBOX_STOPPED && o.seconds < 20, "stopped from outside: %s",
+	   sandbox_describe(o, text));
 }
 
 /* True when the process is gone, or a zombie nobody reaped yet, within five seconds. */
@@ -305,7 +312,8 @@ static void orphans(void)
 {
 	pid_t grandchild = 0;
 	struct sandbox_outcome o = sandbox_run(breed, NULL, &grandchild, sizeof grandchild, &brief);
-	ok(o.status == SANDBOX_OK && grandchild > 0 && gone(grandchild), "what a callback leaves behind is killed");
+	ok(o.status == SANDBOX_OK && grandchild > 0 && gone(grandchild),
+	   "what a callback leaves behind is killed");
 	int pipes[2];
 	if (!ok(!pipe2(pipes, O_CLOEXEC), "a pipe"))
 		return;
@@ -333,11 +341,14 @@ static void compilers(void)
 		enum sandbox_status status;
 		int code, result;
 	} cases[] = {
-		{"good code", "int f(int x) { return x + 1; }", SANDBOX_OK, 0, 4},
-		{"a compile error", "int f(int x) { return y; }", SANDBOX_EXIT, 9, 0},
-		{"an unknown function", "int nowhere(int); int f(int x) { return nowhere(x); }", SANDBOX_OK, 0, -1},
-		{"code that crashes", "int f(int x) { return *(volatile int *)8; }", SANDBOX_SIGNAL, SIGSEGV, 0},
-		{"code that hangs", "int f(int x) { for (volatile int i = 0; ; i++) ; }", SANDBOX_TIMEOUT, 0, 0},
+	        {"good code", "int f(int x) { return x + 1; }", SANDBOX_OK, 0, 4},
+	        {"a compile error", "int f(int x) { return y; }", SANDBOX_EXIT, 9, 0},
+	        {"an unknown function", "int nowhere(int); int f(int x) { return nowhere(x); }", SANDBOX_OK,
+	         0, -1},
+	        {"code that crashes", "int f(int x) { return *(volatile int *)8; }", SANDBOX_SIGNAL, SIGSEGV,
+	         0},
+	        {"code that hangs", "int f(int x) { for (volatile int i = 0; ; i++) ; }", SANDBOX_TIMEOUT, 0,
+	         0},
 	};
 	char text[32];
 	struct arena a;
@@ -349,20 +360,25 @@ static void compilers(void)
 		}
 		for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
 			struct compile c = {targets[i], cases[k].source};
-			struct sandbox_limits limits = {.seconds = cases[k].status == SANDBOX_TIMEOUT ? 1 : 30};
+			struct sandbox_limits limits = {.seconds =
+			                                        cases[k].status == SANDBOX_TIMEOUT ? 1 : 30};
 			int result = 0;
-			struct sandbox_outcome o = sandbox_run(compile_and_run, &c, &result, sizeof result, &limits);
-			ok(o.status == cases[k].status && o.code == cases[k].code && result == cases[k].result,
-			   "%s, %s: %s in %.1f ms", targets[i]->name, cases[k].what, sandbox_describe(o, text),
-			   o.seconds * 1e3);
+			struct sandbox_outcome o =
+			        sandbox_run(compile_and_run, &c, &result, sizeof result, &limits);
+			ok(o.status == cases[k].status && o.code == cases[k].code &&
+			           result == cases[k].result,
+			   "%s, %s: %s in %.1f ms", targets[i]->name, cases[k].what,
+			   sandbox_describe(o, text), o.seconds * 1e3);
 		}
 	}
 	struct compile hang = {&target_clang, "#pragma clang __debug overflow_stack\n"};
 	if (!target_clang.missing(&a)) {
 		int result = 0;
 		struct sandbox_limits limits = {.seconds = 1};
-		struct sandbox_outcome o = sandbox_run(compile_and_run, &hang, &result, sizeof result, &limits);
-		ok(o.status != SANDBOX_OK && o.status != SANDBOX_FAILED, "a compiler that hangs: %s", sandbox_describe(o, text));
+		struct sandbox_outcome o =
+		        sandbox_run(compile_and_run, &hang, &result, sizeof result, &limits);
+		ok(o.status != SANDBOX_OK && o.status != SANDBOX_FAILED, "a compiler that hangs: %s",
+		   sandbox_describe(o, text));
 	}
 	arena_free(&a);
 }
@@ -426,7 +442,8 @@ int main(void)
 	o = try(with_limits, NULL, &result);
 	ok(o.status == SANDBOX_OK && result, "no core files, a process group of its own");
 	o = try(pool_in_child, NULL, &result);
-	ok(o.status == SANDBOX_OK && result == 1, "a pool made in the child works: %s", sandbox_describe(o, text));
+	ok(o.status == SANDBOX_OK && result == 1, "a pool made in the child works: %s",
+	   sandbox_describe(o, text));
 	double best = 1;
 	for (int i = 0; i < 20; i++)
 		best = fmin(best, try(answer, &(int){1}, &result).seconds);

@@ -47,7 +47,8 @@ static void basics(const struct target *t, const struct target_options *o)
 		printf("# %s\n", d.s);
 		return;
 	}
-	ok(call_int(t, m, "f", 2) == 42 && call_int(t, m, "f", 2) == 43, "%s %s: runs, with its own data", t->name, isa);
+	ok(call_int(t, m, "f", 2) == 42 && call_int(t, m, "f", 2) == 43, "%s %s: runs, with its own data",
+	   t->name, isa);
 	ok(!t->symbol(m, "g"), "%s %s: a name it does not define is NULL", t->name, isa);
 	struct module *again = build(t, o, "int f(int x) { return -x; }", &d);
 	ok(again && call_int(t, again, "f", 2) == -2 && call_int(t, m, "f", 2) == 44,
@@ -63,7 +64,7 @@ static void errors(const struct target *t, const struct target_options *o)
 	struct object object;
 	struct text d = fresh();
 	ok(!t->compile("int f(int x)\n{\n\treturn nowhere;\n}\n", o, &object, &d) && strstr(d.s, "nowhere") &&
-	       strstr(d.s, "3"),
+	           strstr(d.s, "3"),
 	   "%s: an error comes back as text with its line", t->name);
 	d = fresh();
 	struct module *m = build(t, o, "int nowhere(int); int f(int x) { return nowhere(x); }", &d);
@@ -83,6 +84,7 @@ static void errors(const struct target *t, const struct target_options *o)
 /* Each function through the generated code against the one linked here. */
 static void mathematics(const struct target *t, const struct target_options *o)
 {
+/* clang-format off */
 #define UNARY(X)                                                                                          \
 	X(exp) X(exp2) X(log) X(log2) X(log1p) X(sqrt) X(tanh) X(erf) X(sin) X(cos) X(floor) X(nearbyint) X(fabs)
 #define DECLARE(f)                                                                                        \
@@ -100,6 +102,7 @@ static void mathematics(const struct target *t, const struct target_options *o)
 	} table[] = {
 #define ROW(g) {#g, g, g##f},
 		UNARY(ROW)};
+	/* clang-format on */
 	struct text d = fresh();
 	struct module *m = build(t, o, source, &d);
 	if (!ok(m, "%s %s: the mathematics of the C library resolves", t->name, isa_info[o->isa].name)) {
@@ -134,11 +137,11 @@ static void vectors(const struct target *t, const struct target_options *o)
 {
 	struct text d = fresh();
 	const char *source = arena_printf(
-		&arena,
-		"typedef float v __attribute__((vector_size(%d), aligned(4), may_alias));\n"
-		"void axpy(float *y, const float *x, const float *a, long n)\n"
-		"{ for (long i = 0; i + %d <= n; i += %d) *(v *)(y + i) += *a * *(const v *)(x + i); }\n",
-		4 * isa_info[o->isa].lanes, isa_info[o->isa].lanes, isa_info[o->isa].lanes);
+	        &arena,
+	        "typedef float v __attribute__((vector_size(%d), aligned(4), may_alias));\n"
+	        "void axpy(float *y, const float *x, const float *a, long n)\n"
+	        "{ for (long i = 0; i + %d <= n; i += %d) *(v *)(y + i) += *a * *(const v *)(x + i); }\n",
+	        4 * isa_info[o->isa].lanes, isa_info[o->isa].lanes, isa_info[o->isa].lanes);
 	struct module *m = build(t, o, source, &d);
 	void (*axpy)(float *, const float *, const float *, long) = NULL;
 	if (m)
@@ -178,10 +181,11 @@ static void leaks(const struct target *t, const struct target_options *o, int n)
 		arena_init(&local);
 		struct text d;
 		text_init(&d, &local);
-		const char *source = arena_printf(
-			&local, "float a%d[4096]; float f%d(float *p, int n) { float s = 0; for (int i = 0; i < n; i++)"
-			        " s += p[i] * a%d[i]; return s + %d; }",
-			i, i, i, i);
+		const char *source = arena_printf(&local,
+		                                  "float a%d[4096]; float f%d(float *p, int n) { float s = "
+		                                  "0; for (int i = 0; i < n; i++)"
+		                                  " s += p[i] * a%d[i]; return s + %d; }",
+		                                  i, i, i, i);
 		struct module *m = build(t, o, source, &d);
 		bad += !m || !t->symbol(m, arena_printf(&local, "f%d", i));
 		if (m)
@@ -197,7 +201,8 @@ static void leaks(const struct target *t, const struct target_options *o, int n)
 	grown = 0; /* it keeps freed memory for a while, and finds leaks itself */
 #endif
 	/* A module of these kept would hold 20 KiB, a compilation megabytes. */
-	ok(!bad && grown < 4 * n, "%s: %d compiles, loads and errors leave nothing (%ld KiB)", t->name, n, grown);
+	ok(!bad && grown < 4 * n, "%s: %d compiles, loads and errors leave nothing (%ld KiB)", t->name, n,
+	   grown);
 }
 
 struct worker {
@@ -250,8 +255,9 @@ static void crashes(const struct target *t, const struct target_options *o)
 #else
 	struct object object;
 	struct text d = fresh();
-	ok(!t->compile("int y; int f(int x) { return x; }\n#pragma clang __debug parser_crash\n", o, &object, &d) &&
-	       strstr(d.s, "crashed"),
+	ok(!t->compile("int y; int f(int x) { return x; }\n#pragma clang __debug parser_crash\n", o, &object,
+	               &d) &&
+	           strstr(d.s, "crashed"),
 	   "clang: a crash of the compiler is an error");
 	d = fresh();
 	ok(!t->compile("#pragma clang __debug llvm_fatal_error\n", o, &object, &d) && strstr(d.s, "crashed"),
@@ -299,7 +305,8 @@ static void clang_only(void)
 		tap_skip("no fused multiply-add here");
 	}
 	ok(strcmp(t->version(&arena, &fma), t->version(&arena, &more)) &&
-	       strcmp(t->version(&arena, &fma), t->version(&arena, &o)) && !strstr(t->version(&arena, &fma), "native"),
+	           strcmp(t->version(&arena, &fma), t->version(&arena, &o)) &&
+	           !strstr(t->version(&arena, &fma), "native"),
 	   "clang: the version tells level and processor, resolved");
 }
 
@@ -309,7 +316,8 @@ static void tcc_only(void)
 	struct target_options o = {ISA_AVX2, 1};
 	struct object object;
 	struct text d = fresh();
-	ok(t->supports(ISA_SCALAR) && !t->supports(ISA_AVX2) && !t->supports(ISA_AVX512), "tcc: the scalar form only");
+	ok(t->supports(ISA_SCALAR) && !t->supports(ISA_AVX2) && !t->supports(ISA_AVX512),
+	   "tcc: the scalar form only");
 	ok(!t->compile("int f;", &o, &object, &d) && strstr(d.s, "scalar"), "tcc: and it says so");
 	o.isa = ISA_SCALAR;
 	double start = thread_seconds();
@@ -325,7 +333,8 @@ static void machine_facts(void)
 	struct machine m;
 	machine_detect(&m);
 	printf("# %s; %s\n", m.model_name, machine_key(&arena, &m));
-	ok(m.cores >= 1 && m.l1 >= 8 << 10 && m.l2 >= m.l1 && m.l3 >= m.l2 && *m.vendor, "the machine is described");
+	ok(m.cores >= 1 && m.l1 >= 8 << 10 && m.l2 >= m.l1 && m.l3 >= m.l2 && *m.vendor,
+	   "the machine is described");
 	struct machine other = m;
 	other.cores++;
 	ok(strcmp(machine_key(&arena, &m), machine_key(&arena, &other)), "its key tells the cores");
