@@ -1,6 +1,6 @@
 #include "codegen/ctree.h"
 
-#include <stdbool.h>
+#include <ctype.h>
 #include <string.h>
 
 enum { COMMENT_WIDTH = 100 };
@@ -55,6 +55,21 @@ void c_interleave(struct arena *a, struct c_block *to, const struct c_block *fro
 			append(a, to, at[i]->kind, at[i]->text);
 			at[i] = at[i]->next;
 		}
+}
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+bool c_mentions(const struct c_block *b, const char *name)
+{
+	size_t n = strlen(name);
+	for (const struct c_node *node = b->first; node; node = node->next)
+		for (const char *s = node->text; s && (s = strstr(s, name)); s += n)
+			if ((s == node->text || !is_name(s[-1])) && !is_name(s[n]))
+				return true;
+	return false;
 }
 
 static void indent(struct text *t, int depth)

@@ -7,6 +7,8 @@
 #ifndef ATTUNE_CODEGEN_CTREE_H
 #define ATTUNE_CODEGEN_CTREE_H
 
+#include <stdbool.h>
+
 #include "base/text.h"
 
 enum c_kind { C_LINE, C_COMMENT, C_BLOCK, C_GROUP };
@@ -30,6 +32,9 @@ struct c_block *c_group(struct arena *, struct c_block *);
 
 /* Appends the lines of n blocks of equally many lines in turn: the first of each, the second of each, … */
 void c_interleave(struct arena *, struct c_block *to, const struct c_block *from, int n);
+
+/* Is the name an identifier of one of the block's own lines? */
+bool c_mentions(const struct c_block *, const char *name);
 
 void c_print(const struct c_block *, int depth, struct text *);
 

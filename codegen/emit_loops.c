@@ -221,17 +221,15 @@ static void emit_unrolled(struct nest *n, struct c_block *body, const struct gro
 	uint32_t names = e->taken.n;
 	struct c_block copy[UNROLL] = {{0}};
 	n->staged = true;
+	n->partial = false;
 	for (int i = 0; i < UNROLL; i++) {
-		n->at = at;
-		if (i) {
-			n->at = plan_name(e, e->index_name[n->lane]);
+		n->at = i ? plan_name(e, e->index_name[n->lane]) : at;
+		n->left = emit_left(e, e->range[n->lane], n->at);
+		emit_lane_body(n, &copy[i], g, fold, i);
+		if (i && c_mentions(&copy[i], n->at))
 			c_line(e->arena, body,
 			       i == 1 ? "const long %s = %s + LANES;" : "const long %s = %s + %d * LANES;",
 			       n->at, at, i);
-		}
-		n->left = emit_left(e, e->range[n->lane], n->at);
-		n->partial = false;
-		emit_lane_body(n, &copy[i], g, fold, i);
 	}
 	c_interleave(e->arena, body, copy, UNROLL);
 	n->staged = false;

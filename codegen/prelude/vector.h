@@ -179,8 +179,8 @@ INLINE void v_transpose(real *to, long to_step, const real *from, long from_step
 	for (long i = 0; i < LANES; i++)
 		a[i] = i < rows ? v_load(from + i * from_step) : v_splat(0);
 	for (int size = LANES / 2; size; size /= 2)
-		for (int i = 0; i < LANES; i++)
-			if (!(i & size))
+		for (int half = 0; half < LANES; half += 2 * size)
+			for (int i = half; i < half + size; i++)
 				v_swap(&a[i], &a[i + size], size);
 	for (long i = 0; i < LANES && i < columns; i++)
 		v_store(to + i * to_step, a[i]);
