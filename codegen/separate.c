@@ -323,6 +323,8 @@ static void tidy(struct walk *w, struct separation *s)
 	}
 }
 
+static bool holds(const struct separator *, struct expr, const struct separation *);
+
 bool separate(struct separator *s, struct expr e, struct separation *out)
 {
 	struct expr_pool *p = &s->algebra->c->pool;
@@ -346,8 +348,9 @@ bool separate(struct separator *s, struct expr e, struct separation *out)
 		out->why = "needs more than four accumulators";
 		return false;
 	}
-	/* A sum that pretends to have fewer terms than the function has dimensions is a bug of this file. */
-	if (!s->approx && separate_rank(s, e) > out->n) {
+	/* A sum that pretends to have fewer terms than the function has dimensions is a bug of this file. Rounding
+	 * alone can raise the rank, so the terms are put back together first. */
+	if (!s->approx && separate_rank(s, e) > out->n && !holds(s, e, out)) {
 		assert(0 && "a separation failed its rank probe");
 		out->why = "failed the rank probe of its separation";
 		return false;
@@ -444,4 +447,24 @@ int separate_rank(const struct separator *s, struct expr e)
 			return rank_of(m);
 	}
 	return -1;
+}
+
+/* Is Σ G H what e is, on the grid, up to rounding? */
+static bool holds(const struct separator *s, struct expr e, const struct separation *out)
+{
+	const struct expr_pool *p = &s->algebra->c->pool;
+	struct probe q = {.s = s, .positive = true};
+	for (q.a = 0; q.a < GRID; q.a++)
+		for (q.b = 0; q.b < GRID; q.b++) {
+			double v = algebra_evaluate(p, e, probe_leaf, &q), sum = 0, size = fabs(v);
+			for (int k = 0; k < out->n; k++) {
+				double t = algebra_evaluate(p, out->term[k].g, probe_leaf, &q) *
+				           algebra_evaluate(p, out->term[k].h, probe_leaf, &q);
+				sum += t;
+				size = fmax(size, fabs(t));
+			}
+			if (isfinite(v) && isfinite(sum) && fabs(v - sum) > 1e-6 * size)
+				return false;
+		}
+	return true;
 }
