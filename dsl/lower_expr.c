@@ -312,6 +312,14 @@ static bool check_coordinate(const struct env *env, const struct ast *at, uint32
 		diag_help(w->diags, "a cast makes one: i32(…)");
 		return false;
 	}
+	if (expr_same(e, tensor->extent[dimension]) && n->op == OP_EXTENT) {
+		const char *index = walker(w, e);
+		fail(env, at->span, "coordinates of dimension %d of '%s' end before %s", dimension + 1,
+		     tensor->name, extent_text(w, e));
+		if (index)
+			diag_help(w->diags, "the index that walks it is '%s'", index);
+		return false;
+	}
 	if (n->op != OP_INDEX || same_extent(w, w->c->index.v[n->symbol].extent, tensor->extent[dimension]))
 		return true;
 	const struct index *index = &w->c->index.v[n->symbol];
@@ -370,7 +378,18 @@ static struct expr lower_moved(const struct env *env, struct ast *a)
 			return fail(env, m->span, "'%s' does not carry index '%s'", a->name,
 			            w->c->index.v[to->index].name);
 	}
-	return x.id ? checked(env, a->span, expr_rewrite(&w->c->pool, x, visit_move, &moves)) : NO_EXPR;
+	if (!x.id)
+		return NO_EXPR;
+	struct expr e = checked(env, a->span, expr_rewrite(&w->c->pool, x, visit_move, &moves)), *node;
+	uint32_t n = e.id ? expr_nodes(&w->c->pool, e, &node) : 0;
+	/* What a coordinate written out may not be, it may not become. */
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node read = *expr_at(&w->c->pool, node[i]);
+		for (int k = 0; read.op == OP_READ && k < read.count; k++)
+			if (!check_coordinate(env, a, read.symbol, k, expr_operand(&w->c->pool, node[i], k)))
+				return NO_EXPR;
+	}
+	return e;
 }
 
 static struct expr lower_read(const struct env *env, struct ast *a)

@@ -183,6 +183,29 @@ static bool bind_operands(const struct env *env, struct env *inner, const struct
 	return good;
 }
 
+/* An index that no operand carries is a slip, better told of here than inside. */
+static bool check_carried(const struct env *env, const struct env *inner, const struct ast *a)
+{
+	struct lower *w = env->w;
+	uint64_t carried = 0;
+	for (uint32_t i = 0; i < inner->binding.n; i++)
+		if (!inner->binding.v[i].is_index)
+			carried |= fact_of(w, inner->binding.v[i].value).free;
+	for (uint32_t i = 0; i < inner->binding.n; i++) {
+		const struct binding *b = &inner->binding.v[i];
+		for (int k = 0; b->is_index && k < b->nindex; k++)
+			if (!(carried & bit(b->index[k])))
+				return fail(env, a->span, "'%s' goes over index '%s', but %s", a->name,
+				            w->c->index.v[b->index[k]].name,
+				            a->noperand == 1
+				                    ? arena_printf(w->arena, "'%s' does not carry it",
+				                                   ast_text(env, a->operand[0]))
+				                    : "no operand carries it")
+				        .id;
+	}
+	return true;
+}
+
 struct expr template_expand(const struct env *env, const struct template *t, const struct ast *a)
 {
 	struct lower *w = env->w;
@@ -204,8 +227,8 @@ struct expr template_expand(const struct env *env, const struct template *t, con
 	                    .source = t->source,
 	                    .depth = env->depth + 1,
 	                    .coordinate = env->coordinate};
-	bool good = bind_indices(env, &inner, s, a);
-	if (!bind_operands(env, &inner, s, a) || !good)
+	if (!bind_indices(env, &inner, s, a) || !bind_operands(env, &inner, s, a) ||
+	    !check_carried(env, &inner, a))
 		return NO_EXPR;
 	struct expr value = NO_EXPR;
 	for (uint32_t i = 0; i < s->line.n; i++) {

@@ -283,13 +283,17 @@ static bool parse_listed(struct lexer *l, struct statement *s, enum statement_ki
 }
 
 /* The end of a statement, or what may have been meant by what stands there. */
-static bool expect_end(struct lexer *l)
+static bool expect_end(struct lexer *l, bool equation)
 {
 	const struct token *t = lexer_peek(l);
 	if (lexer_expect_line_end(l))
 		return true;
-	if (t->after_bad || t->kind != TOKEN_SYMBOL)
+	if (t->after_bad)
 		return false;
+	if (t->kind == TOKEN_NAME && !strcmp(t->name, "if"))
+		diag_help(l->diags, "a condition is written  where …");
+	else if (equation && t->kind != TOKEN_SYMBOL)
+		diag_help(l->diags, "a product is written with '*'");
 	if (t->symbol == '^')
 		diag_help(l->diags, "a power is written pow(x, y)");
 	if (t->symbol == '&' || t->symbol == '|')
@@ -345,7 +349,7 @@ static bool parse_statement(struct lexer *l, struct ast_file *f, struct statemen
 		s->kind = STATEMENT_EQUATION;
 		vec_push(l->arena, &s->line, e);
 		s->span = e.span;
-		return expect_end(l);
+		return expect_end(l, true);
 	}
 	lexer_next(l);
 	if (!strcmp(word, "in") || !strcmp(word, "out"))
@@ -365,7 +369,7 @@ static bool parse_statement(struct lexer *l, struct ast_file *f, struct statemen
 	else
 		good = parse_template(l, s, *word == 'd');
 	s->span = (struct span){begin, lexer_end(l)};
-	return good && expect_end(l);
+	return good && expect_end(l, false);
 }
 
 /* The names on the left of '=', or all of them. */
