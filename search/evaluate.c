@@ -204,8 +204,7 @@ bool search_object(struct search *s, struct candidate *c)
 /* What the times of a right candidate come to. */
 static void take_times(struct search *s, struct candidate *c, const struct verdict *v)
 {
-	struct cache_trial *t = &c->trial;
-	struct race r = {.kernels = 2, .rounds = v->runs};
+	struct race r = {.kernels = 2, .rounds = v->runs, .switches = {0, v->switches}};
 	memcpy(r.seconds[0], v->control, sizeof v->control);
 	memcpy(r.seconds[1], v->seconds, sizeof v->seconds);
 	if (!v->runs) {
@@ -214,23 +213,14 @@ static void take_times(struct search *s, struct candidate *c, const struct verdi
 		r.seconds[0][0] = s->control_first;
 		r.seconds[1][0] = v->first;
 	}
-	struct statistics own = statistics_of(r.seconds[1], r.rounds);
-	struct ratio ratio = s->control ? race_ratio(&r, 1) : (struct ratio){1, 1, 1};
-	t->status = TRIAL_OK;
-	t->rung = 1;
-	t->runs = own.runs;
-	t->seconds = own.envelope;
-	t->least = own.least;
-	t->quartile = own.quartile;
-	t->median = own.median;
-	t->deviation = own.deviation;
-	t->switches = v->switches;
-	t->ratio = ratio.value;
-	t->ratio_low = ratio.low;
-	t->ratio_high = ratio.high;
-	c->cost = 1 / ratio.value;
-	if (!s->control)
+	if (!s->control) {
+		memcpy(r.seconds[0], v->seconds, sizeof v->seconds);
 		s->control_first = v->first;
+	}
+	c->trial.status = TRIAL_OK;
+	c->trial.rung = 1;
+	race_trial(&r, 1, &c->trial);
+	c->cost = 1 / c->trial.ratio;
 	if (s->best_run == 0 || v->first < s->best_run)
 		s->best_run = v->first;
 }

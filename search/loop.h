@@ -1,7 +1,7 @@
 /* loop.h: one search, its state and its steps, for the files that carry it.
  *
- * loop.c goes round: points, candidates, races. evaluate.c takes one candidate from schedule to trial. publish.c
- * compiles the winner for keeping and proves it again.
+ * loop.c goes round: points, candidates, races. evaluate.c takes one candidate from schedule to trial, race.c
+ * compares several. publish.c compiles the winner for keeping and proves it again.
  */
 #ifndef ATTUNE_SEARCH_LOOP_H
 #define ATTUNE_SEARCH_LOOP_H
@@ -87,11 +87,25 @@ void search_fail(struct candidate *, enum trial_status, int rung, const char *re
  * winner and code. Fills in what the result says of it. */
 void search_publish(struct search *, bool complete, struct tune_result *);
 
-/* ---- loop.c ---- */
+/* ---- race.c ---- */
 
+/* Stores trials that are finished. */
+void search_store(struct search *, struct candidate *const *, int n);
+/* Makes the incumbent the cache's winner, incomplete, before the search goes on. */
+void search_commit(struct search *);
+/* Tells the strategy. */
+void search_observe(struct search *, const struct candidate *);
+/* Races the control with itself: fills in `noise`. */
+void search_noise(struct search *);
+/* Up to `contenders` of the most promising of some candidates, against the incumbent and the control: all of them are
+ * stored with what came of it, and the best is the incumbent, committed. */
+void search_race(struct search *, struct candidate *const *, int n, int contenders, int rounds);
 /* Rounds for a race of so many kernels: `most` or as many as keep it within its share of the budget; more when the
  * kernels are quick. */
 int search_rounds(const struct search *, int kernels, int most);
+
+/* ---- loop.c ---- */
+
 /* The whole search over a subject, which `began` at that wall_seconds. As tune(); of `options`, seconds, seed and
  * strategy are set. Leaves flops and peak of the result alone. */
 bool search_run(struct arena *, struct subject *, const struct tune_place *, const struct cache_key *,

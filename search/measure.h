@@ -37,6 +37,9 @@ struct ratio {
 };
 struct ratio race_ratio(const struct race *, int k);
 
+/* Runs, times, switches and ratio of kernel k, the control's ratio being 1, into a trial. */
+void race_trial(const struct race *, int k, struct cache_trial *);
+
 /* ---- running ---- */
 
 /* A kernel as an object, for one workload. */

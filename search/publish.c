@@ -1,4 +1,5 @@
 #include <math.h>
+#include <string.h>
 
 #include "search/loop.h"
 
@@ -44,29 +45,21 @@ static bool make(struct search *s, struct arena *work, struct candidate *c, bool
 	return k->verdict.status == TRIAL_OK;
 }
 
-static struct cache_trial trial_of(const struct kept *k, const struct race *r, int at)
+/* The trial of what is kept: kernel `at` of a race, or, without one, its own repetitions. */
+static struct cache_trial trial_of(const struct kept *k, const struct race *race, int at)
 {
-	struct statistics own = r ? statistics_of(r->seconds[at], r->rounds)
-	                          : statistics_of(k->verdict.seconds, k->verdict.runs);
-	struct ratio ratio = r && at ? race_ratio(r, at) : (struct ratio){1, 1, 1};
-	return (struct cache_trial){
+	struct cache_trial t = {
 		.schedule = k->candidate->text,
 		.source = k->source,
 		.status = TRIAL_OK,
 		.rung = 2,
 		.verified = true,
-		.runs = own.runs,
-		.seconds = own.envelope,
-		.least = own.least,
-		.quartile = own.quartile,
-		.median = own.median,
-		.deviation = own.deviation,
-		.switches = r ? r->switches[at] : k->verdict.switches,
-		.ratio = ratio.value,
-		.ratio_low = ratio.low,
-		.ratio_high = ratio.high,
 		.error = fmax(k->verdict.error, k->candidate->trial.error),
 	};
+	struct race own = {.kernels = 1, .rounds = k->verdict.runs, .switches = {k->verdict.switches}};
+	memcpy(own.seconds[0], k->verdict.seconds, sizeof k->verdict.seconds);
+	race_trial(race ? race : &own, race ? at : 0, &t);
+	return t;
 }
 
 static void keep(struct search *s, const struct kept *k, const struct cache_trial *t, bool complete)

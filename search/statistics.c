@@ -76,3 +76,19 @@ struct ratio race_ratio(const struct race *r, int k)
 	double value = statistics_of(r->seconds[0], n).envelope / statistics_of(r->seconds[k], n).envelope;
 	return (struct ratio){value, value - notch, value + notch};
 }
+
+void race_trial(const struct race *r, int k, struct cache_trial *t)
+{
+	struct statistics own = statistics_of(r->seconds[k], r->rounds);
+	struct ratio ratio = k ? race_ratio(r, k) : (struct ratio){1, 1, 1};
+	t->runs = own.runs;
+	t->seconds = own.envelope;
+	t->least = own.least;
+	t->quartile = own.quartile;
+	t->median = own.median;
+	t->deviation = own.deviation;
+	t->switches = r->switches[k];
+	t->ratio = ratio.value;
+	t->ratio_low = ratio.low;
+	t->ratio_high = ratio.high;
+}
