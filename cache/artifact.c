@@ -15,9 +15,9 @@ static struct text record(struct arena *a, const struct cache_key *key, const ch
 {
 	struct text t;
 	text_init(&t, a);
-	text_printf(&t, "attune object abi %d source %s workload %s shape %s isa %s codegen %s toolchain %s", ABI,
-	            source, key->problem.workload, store_shape(a, &key->problem), key->env.isa, key->env.codegen,
-	            key->env.toolchain);
+	text_printf(&t, "attune object abi %d source %s workload %s shape %s isa %s codegen %s toolchain %s",
+	            ABI, source, key->problem.workload, store_shape(a, &key->problem), key->env.isa,
+	            key->env.codegen, key->env.toolchain);
 	for (char *s = t.s; *s; s++) {
 		if (*s == '\n')
 			*s = ' ';
@@ -42,11 +42,12 @@ enum cache_result cache_put_artifact(struct cache *c, const struct cache_key *ke
 		r = store_key(c, key, true, &k);
 		if (r == CACHE_OK) {
 			sqlite3_stmt *s = store_prepare(
-				c, &r,
-				"INSERT OR REPLACE INTO artifact (env, problem, source, kind, codec, sha256, body, at) "
-				"VALUES (?, ?, ?, 'object', 'raw', ?, ?, unixepoch())",
-				"iittb", k.env, k.problem, source, digest_text(&a, body.s, body.len),
-				(const void *)body.s, body.len);
+			        c, &r,
+			        "INSERT OR REPLACE INTO artifact (env, problem, source, kind, codec, sha256, "
+			        "body, at) "
+			        "VALUES (?, ?, ?, 'object', 'raw', ?, ?, unixepoch())",
+			        "iittb", k.env, k.problem, source, digest_text(&a, body.s, body.len),
+			        (const void *)body.s, body.len);
 			r = store_run(s, r);
 		}
 	} else {
@@ -68,15 +69,15 @@ static void quarantine(struct cache *c, int64_t env, int64_t problem, const char
 	                                "WHERE env = ?1 AND problem = ?2 AND source = ?3",
 	                                "iitt", env, problem, source, reason);
 	if ((r = store_run(s, r)) == CACHE_OK) {
-		s = store_prepare(c, &r, "DELETE FROM artifact WHERE env = ? AND problem = ? AND source = ?", "iit",
-		                  env, problem, source);
+		s = store_prepare(c, &r, "DELETE FROM artifact WHERE env = ? AND problem = ? AND source = ?",
+		                  "iit", env, problem, source);
 		r = store_run(s, r);
 	}
 	store_end(c, r);
 }
 
-enum cache_result cache_get_artifact(struct cache *c, const struct cache_key *key, const char *source, void **bytes,
-                                     size_t *size)
+enum cache_result cache_get_artifact(struct cache *c, const struct cache_key *key, const char *source,
+                                     void **bytes, size_t *size)
 {
 	struct store_key k;
 	struct arena a;
@@ -87,8 +88,8 @@ enum cache_result cache_get_artifact(struct cache *c, const struct cache_key *ke
 	if (r != CACHE_OK)
 		return store_trouble(c, r);
 	sqlite3_stmt *s = store_prepare(
-		c, &r, "SELECT sha256, body FROM artifact WHERE env = ? AND problem = ? AND source = ?", "iit", k.env,
-		k.problem, source);
+	        c, &r, "SELECT sha256, body FROM artifact WHERE env = ? AND problem = ? AND source = ?",
+	        "iit", k.env, k.problem, source);
 	if (!store_row(s, &r)) {
 		sqlite3_finalize(s);
 		return store_trouble(c, r == CACHE_OK ? CACHE_MISS : r);
@@ -181,10 +182,12 @@ enum cache_result cache_check(struct cache *c, struct arena *a, struct cache_rep
 		sqlite3_finalize(s);
 	}
 	if (r == CACHE_OK)
-		r = count(c,
-		          "SELECT count(*) FROM winner w LEFT JOIN trial t ON t.id = w.trial AND t.env = w.env AND "
-		          "t.problem = w.problem AND t.source = w.source AND t.verified = 1 WHERE t.id IS NULL",
-		          &loose);
+		r = count(
+		        c,
+		        "SELECT count(*) FROM winner w LEFT JOIN trial t ON t.id = w.trial AND t.env = w.env "
+		        "AND "
+		        "t.problem = w.problem AND t.source = w.source AND t.verified = 1 WHERE t.id IS NULL",
+		        &loose);
 	if (loose)
 		report->finding = arena_printf(a, "%d winners have no verified trial", loose);
 	report->sound = r == CACHE_OK && !report->finding;
@@ -201,21 +204,25 @@ enum cache_result cache_check(struct cache *c, struct arena *a, struct cache_rep
 	return store_trouble(c, r);
 }
 
-enum cache_result cache_list(struct cache *c, const char *prefix, void (*each)(void *, const struct cache_entry *),
-                             void *owner)
+enum cache_result cache_list(struct cache *c, const char *prefix,
+                             void (*each)(void *, const struct cache_entry *), void *owner)
 {
 	enum cache_result r;
 	if (!c->db)
 		return CACHE_MISS;
 	sqlite3_stmt *s = store_prepare(
-		c, &r,
-		"SELECT name, workload, shape, isa, toolchain, schedule, strftime('%Y-%m-%dT%H:%M:%SZ', winner.at, "
-		"'unixepoch'), threads, (SELECT count(*) FROM trial t WHERE t.env = winner.env AND t.problem = "
-		"winner.problem), generation, seconds, quality, error, complete FROM winner JOIN trial ON trial.id = "
-		"winner.trial JOIN config ON config.id = winner.config JOIN problem ON problem.id = winner.problem "
-		"JOIN env ON env.id = winner.env JOIN device ON device.id = env.device WHERE substr(name, 1, "
-		"length(?1)) = ?1 OR substr(workload, 1, length(?1)) = ?1 ORDER BY name, shape, isa, threads",
-		"t", prefix ? prefix : "");
+	        c, &r,
+	        "SELECT name, workload, shape, isa, toolchain, schedule, strftime('%Y-%m-%dT%H:%M:%SZ', "
+	        "winner.at, "
+	        "'unixepoch'), threads, (SELECT count(*) FROM trial t WHERE t.env = winner.env AND t.problem "
+	        "= "
+	        "winner.problem), generation, seconds, quality, error, complete FROM winner JOIN trial ON "
+	        "trial.id = "
+	        "winner.trial JOIN config ON config.id = winner.config JOIN problem ON problem.id = "
+	        "winner.problem "
+	        "JOIN env ON env.id = winner.env JOIN device ON device.id = env.device WHERE substr(name, 1, "
+	        "length(?1)) = ?1 OR substr(workload, 1, length(?1)) = ?1 ORDER BY name, shape, isa, threads",
+	        "t", prefix ? prefix : "");
 	while (store_row(s, &r)) {
 		const char *text[7];
 		for (int i = 0; i < 7; i++)

@@ -35,13 +35,13 @@ extern const char *const cache_result_text[CACHE_RESULTS];
 /* What this cache can do now. */
 enum cache_state { CACHE_WRITABLE, CACHE_READABLE, CACHE_OFF };
 
-/* Opens the file, made when missing, in a folder that is made 0700 when missing. NULL and "" give a cache that
- * is off. NULL only when memory runs out. */
+/* Opens the file, made when missing, in a folder that is made 0700 when missing. NULL and "" give a cache
+ * that is off. NULL only when memory runs out. */
 struct cache *cache_open(const char *path);
 void cache_close(struct cache *);
 enum cache_state cache_state(const struct cache *);
-/* What a person should hear: a damaged file renamed aside, a file of a newer version that is left alone, a full
- * disk. Each is given once; NULL: nothing new. The text lives until the next call on this cache. */
+/* What a person should hear: a damaged file renamed aside, a file of a newer version that is left alone, a
+ * full disk. Each is given once; NULL: nothing new. The text lives until the next call on this cache. */
 const char *cache_said(struct cache *);
 /* As given to cache_open; NULL when off from the start. */
 const char *cache_path(const struct cache *);
@@ -50,14 +50,14 @@ const char *cache_path(const struct cache *);
 
 /* Where a measurement holds. */
 struct cache_env {
-	const char *hardware;  /* machine_key */
-	const char *arch;      /* machines of one arch can try each other's schedules */
+	const char *hardware; /* machine_key */
+	const char *arch;     /* machines of one arch can try each other's schedules */
 	const char *isa;
 	const char *facts;     /* JSON about the machine, for people; no part of the key */
 	const char *codegen;   /* codegen_digest() */
 	const char *toolchain; /* the target, its version and resolved flags */
 	int threads;
-	const char *policy;    /* how it was timed */
+	const char *policy; /* how it was timed */
 };
 
 /* What was tuned. */
@@ -79,18 +79,18 @@ struct cache_key {
 /* ---- trials ---- */
 
 /* TRIAL_STATUS(ENUM, spelling): what became of a candidate. */
-#define TRIAL_STATUS_TABLE(TRIAL_STATUS)             \
-	TRIAL_STATUS(OK, "ok")                       \
-	TRIAL_STATUS(COMPILE_ERROR, "compile_error") \
-	TRIAL_STATUS(TIMEOUT, "timeout")             \
-	TRIAL_STATUS(CRASH, "crash")                 \
-	TRIAL_STATUS(WRONG, "wrong")                 \
+#define TRIAL_STATUS_TABLE(TRIAL_STATUS)                                                                     \
+	TRIAL_STATUS(OK, "ok")                                                                               \
+	TRIAL_STATUS(COMPILE_ERROR, "compile_error")                                                         \
+	TRIAL_STATUS(TIMEOUT, "timeout")                                                                     \
+	TRIAL_STATUS(CRASH, "crash")                                                                         \
+	TRIAL_STATUS(WRONG, "wrong")                                                                         \
 	TRIAL_STATUS(PRUNED, "pruned")
 enum trial_status {
 #define TRIAL_STATUS(name, spelling) TRIAL_##name,
 	TRIAL_STATUS_TABLE(TRIAL_STATUS)
 #undef TRIAL_STATUS
-	TRIAL_STATUSES
+	        TRIAL_STATUSES
 };
 extern const char *const trial_status_name[TRIAL_STATUSES];
 
@@ -98,35 +98,35 @@ struct cache_trial {
 	const char *schedule; /* text */
 	const char *source;   /* digest of the generated text, launch geometry and flags */
 	enum trial_status status;
-	const char *reason;   /* why it is not OK, NULL when it is */
-	int rung;             /* how far it was measured: 0 right, 1 three repetitions, 2 interleaved rounds */
+	const char *reason; /* why it is not OK, NULL when it is */
+	int rung;           /* how far it was measured: 0 right, 1 three repetitions, 2 interleaved rounds */
 	bool verified;
 	int runs;
-	double seconds;       /* the lower envelope: mean of the two lowest; what is ranked on */
+	double seconds; /* the lower envelope: mean of the two lowest; what is ranked on */
 	double least, quartile, median, deviation; /* seconds; deviation: median absolute */
-	int64_t switches;     /* involuntary context switches */
-	double ratio, ratio_low, ratio_high;       /* seconds of the control by seconds of this; its interval */
-	double error;         /* the largest normalised error seen */
+	int64_t switches;                          /* involuntary context switches */
+	double ratio, ratio_low, ratio_high; /* seconds of the control by seconds of this; its interval */
+	double error;                        /* the largest normalised error seen */
 };
 
-/* Stores a finished batch in one transaction: all of it is durable when this returns CACHE_OK. A trial that is
- * there already is replaced only by one that was measured as far or further. `session` may be 0. */
+/* Stores a finished batch in one transaction: all of it is durable when this returns CACHE_OK. A trial that
+ * is there already is replaced only by one that was measured as far or further. `session` may be 0. */
 enum cache_result cache_put_trials(struct cache *, const struct cache_key *, int64_t session,
                                    const struct cache_trial *, int n);
 /* The stored trial of that source under this very key. */
-enum cache_result cache_find_trial(struct cache *, struct arena *, const struct cache_key *, const char *source,
-                                   struct cache_trial *);
-/* Every stored trial under the key, oldest first: what a search that starts again need not measure. The strings
- * live during the call of `each`, which must not use the cache. */
+enum cache_result cache_find_trial(struct cache *, struct arena *, const struct cache_key *,
+                                   const char *source, struct cache_trial *);
+/* Every stored trial under the key, oldest first: what a search that starts again need not measure. The
+ * strings live during the call of `each`, which must not use the cache. */
 enum cache_result cache_each_trial(struct cache *, const struct cache_key *,
                                    void (*each)(void *, const struct cache_trial *), void *owner);
 
 /* ---- winners ---- */
 
-/* Makes the stored, verified trial of `source` the winner of its key; of a better one only when `replace`, which
- * says that the one there was measured again and lost. Code kept for other sources of the key goes. */
-enum cache_result cache_put_winner(struct cache *, const struct cache_key *, const char *source, bool complete,
-                                   bool replace);
+/* Makes the stored, verified trial of `source` the winner of its key; of a better one only when `replace`,
+ * which says that the one there was measured again and lost. Code kept for other sources of the key goes. */
+enum cache_result cache_put_winner(struct cache *, const struct cache_key *, const char *source,
+                                   bool complete, bool replace);
 
 /* The rung of the ladder that answered. */
 enum cache_rung { CACHE_EXACT, CACHE_NEAREST, CACHE_ARCH, CACHE_DEFAULT, CACHE_RUNGS };
@@ -150,10 +150,10 @@ int cache_lookup(struct cache *, struct arena *, const struct cache_key *, struc
 /* Keeps the object made from `source`. */
 enum cache_result cache_put_artifact(struct cache *, const struct cache_key *, const char *source,
                                      const void *bytes, size_t size);
-/* The object, malloc'ed for the caller. It is given only after its SHA-256 and the record inside it, which names
- * the ABI, key and source it is for, were checked; one that fails is put in quarantine and missed. */
-enum cache_result cache_get_artifact(struct cache *, const struct cache_key *, const char *source, void **bytes,
-                                     size_t *size);
+/* The object, malloc'ed for the caller. It is given only after its SHA-256 and the record inside it, which
+ * names the ABI, key and source it is for, were checked; one that fails is put in quarantine and missed. */
+enum cache_result cache_get_artifact(struct cache *, const struct cache_key *, const char *source,
+                                     void **bytes, size_t *size);
 
 /* ---- sessions ---- */
 
@@ -173,8 +173,8 @@ struct cache_entry {
 };
 /* Every winner whose name or workload begins with `prefix` (NULL: all), by name and shape. The strings live
  * during the call of `each`. */
-enum cache_result cache_list(struct cache *, const char *prefix, void (*each)(void *, const struct cache_entry *),
-                             void *owner);
+enum cache_result cache_list(struct cache *, const char *prefix,
+                             void (*each)(void *, const struct cache_entry *), void *owner);
 
 struct cache_report {
 	int winners, trials, artifacts, quarantined;

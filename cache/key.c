@@ -67,8 +67,8 @@ static enum cache_result make_env(struct cache *c, const struct cache_env *e, co
 	s = store_prepare(c, &r,
 	                  "INSERT INTO env (device, digest, codegen, toolchain, threads, policy) "
 	                  "SELECT id, ?3, ?4, ?5, ?6, ?7 FROM device WHERE hardware = ?1 AND isa = ?2",
-	                  "tttttit", e->hardware, e->isa, digest, e->codegen, e->toolchain, (int64_t)e->threads,
-	                  e->policy);
+	                  "tttttit", e->hardware, e->isa, digest, e->codegen, e->toolchain,
+	                  (int64_t)e->threads, e->policy);
 	return store_run(s, r);
 }
 
@@ -76,10 +76,11 @@ static enum cache_result make_problem(struct cache *c, const struct cache_proble
                                       const char *shape)
 {
 	enum cache_result r;
-	sqlite3_stmt *s = store_prepare(c, &r,
-	                                "INSERT INTO problem (digest, workload, name, contract, shape) "
-	                                "VALUES (?, ?, ?, ?, ?)",
-	                                "ttttt", digest, p->workload, p->name ? p->name : "", p->contract, shape);
+	sqlite3_stmt *s =
+	        store_prepare(c, &r,
+	                      "INSERT INTO problem (digest, workload, name, contract, shape) "
+	                      "VALUES (?, ?, ?, ?, ?)",
+	                      "ttttt", digest, p->workload, p->name ? p->name : "", p->contract, shape);
 	return store_run(s, r);
 }
 

@@ -15,17 +15,17 @@
 extern const char embed_cache_schema_sql[];
 
 const struct store_step store_steps[] = {
-	{embed_cache_schema_sql},
+        {embed_cache_schema_sql},
 };
 
 const char *const cache_result_text[CACHE_RESULTS] = {
-	[CACHE_OK] = "kept",
-	[CACHE_MISS] = "not in the cache",
-	[CACHE_REFUSED] = "refused",
-	[CACHE_READONLY] = "the cache is not writable",
-	[CACHE_FULL] = "no room to write the cache",
-	[CACHE_BUSY] = "another process held the cache too long",
-	[CACHE_BROKEN] = "the cache file was damaged",
+        [CACHE_OK] = "kept",
+        [CACHE_MISS] = "not in the cache",
+        [CACHE_REFUSED] = "refused",
+        [CACHE_READONLY] = "the cache is not writable",
+        [CACHE_FULL] = "no room to write the cache",
+        [CACHE_BUSY] = "another process held the cache too long",
+        [CACHE_BROKEN] = "the cache file was damaged",
 };
 
 void store_say(struct cache *c, const char *format, ...)
@@ -106,7 +106,8 @@ static enum cache_result gate_enter(struct cache *c)
 	return CACHE_OK;
 }
 
-/* All folders of the path but the last are the user's own affair: only missing ones are made, for him alone. */
+/* All folders of the path but the last are the user's own affair: only missing ones are made, for him alone.
+ */
 static void make_folders(const char *path)
 {
 	char name[PATH_MAX];
@@ -180,7 +181,8 @@ static int settle(struct cache *c)
 	if (application == STORE_APPLICATION && version == STORE_VERSION)
 		return SQLITE_OK;
 	if (application == STORE_APPLICATION && version > STORE_VERSION) {
-		store_say(c, "%s was written by a newer attune (version %d, this one knows %d): it is ignored",
+		store_say(c,
+		          "%s was written by a newer attune (version %d, this one knows %d): it is ignored",
 		          c->path, version, STORE_VERSION);
 		off(c);
 		return SQLITE_OK;
@@ -195,7 +197,9 @@ static int settle(struct cache *c)
 		/* Another process may be making the same tables: look again with the gate held. */
 		enum cache_result r = gate_enter(c);
 		if (r != CACHE_OK)
-			return r == CACHE_BUSY ? SQLITE_BUSY : r == CACHE_FULL ? SQLITE_FULL : SQLITE_READONLY;
+			return r == CACHE_BUSY   ? SQLITE_BUSY
+			       : r == CACHE_FULL ? SQLITE_FULL
+			                         : SQLITE_READONLY;
 		code = settle(c);
 		gate_leave(c);
 		return code;
@@ -236,14 +240,16 @@ static void set_aside(struct cache *c, const struct stat *damaged)
 		store_say(c, "%s is damaged and cannot be replaced: nothing is cached", c->path);
 		return;
 	}
-	int n = snprintf(aside, sizeof aside, "%s.damaged-%lld-%d", c->path, (long long)time(NULL), (int)getpid());
+	int n = snprintf(aside, sizeof aside, "%s.damaged-%lld-%d", c->path, (long long)time(NULL),
+	                 (int)getpid());
 	if (n < (int)sizeof aside && !stat(c->path, &now) && now.st_ino == damaged->st_ino &&
 	    now.st_dev == damaged->st_dev) {
 		snprintf(journal, sizeof journal, "%s-journal", c->path);
 		snprintf(aside_journal, sizeof aside_journal, "%s-journal", aside);
 		rename(journal, aside_journal);
 		if (!rename(c->path, aside))
-			store_say(c, "%s was damaged: it is kept as %s and a new one was made", c->path, aside);
+			store_say(c, "%s was damaged: it is kept as %s and a new one was made", c->path,
+			          aside);
 	}
 	gate_leave(c);
 }
@@ -349,7 +355,8 @@ enum cache_result store_end(struct cache *c, enum cache_result so_far)
 	return store_trouble(c, so_far);
 }
 
-sqlite3_stmt *store_prepare(struct cache *c, enum cache_result *result, const char *sql, const char *types, ...)
+sqlite3_stmt *store_prepare(struct cache *c, enum cache_result *result, const char *sql, const char *types,
+                            ...)
 {
 	sqlite3_stmt *s = NULL;
 	int code = sqlite3_prepare_v2(c->db, sql, -1, &s, NULL);

@@ -1,7 +1,7 @@
 /* store.h: the SQLite file behind a cache, for the files of this folder.
  *
- * Writing goes store_begin, statements, store_end. One writer at a time holds the gate, an flock on FILE.lock,
- * and a transaction that was begun IMMEDIATE, so it never fails half way for another's sake.
+ * Writing goes store_begin, statements, store_end. One writer at a time holds the gate, an flock on
+ * FILE.lock, and a transaction that was begun IMMEDIATE, so it never fails half way for another's sake.
  */
 #ifndef ATTUNE_CACHE_STORE_H
 #define ATTUNE_CACHE_STORE_H
@@ -15,11 +15,11 @@ struct cache {
 	char *path;
 	sqlite3 *db; /* NULL when off */
 	enum cache_state state;
-	struct stat file; /* what `db` has open */
-	char *said, *saying; /* not given yet; last given */
+	struct stat file;         /* what `db` has open */
+	char *said, *saying;      /* not given yet; last given */
 	bool told[CACHE_RESULTS]; /* each kind of trouble is said once */
-	int gate; /* held: the descriptor; else -1 */
-	double patience; /* seconds to wait for another writer */
+	int gate;                 /* held: the descriptor; else -1 */
+	double patience;          /* seconds to wait for another writer */
 };
 
 /* One version of the schema to the next. steps[i] brings version i to i + 1; the first makes the file. */
@@ -28,8 +28,8 @@ struct store_step {
 };
 extern const struct store_step store_steps[];
 enum { STORE_VERSION = 1, STORE_APPLICATION = 1635021941 /* "attu" */ };
-/* Brings an open file of version `from` to `to`, a step at a time, each in its own transaction, after a copy of
- * it at PATH.vFROM when it holds anything. The gate must be held. An SQLite result code. */
+/* Brings an open file of version `from` to `to`, a step at a time, each in its own transaction, after a copy
+ * of it at PATH.vFROM when it holds anything. The gate must be held. An SQLite result code. */
 int store_migrate(sqlite3 *, const char *path, int from, int to, const struct store_step *steps);
 
 /* Adds a sentence for cache_said. */
@@ -47,10 +47,12 @@ enum cache_result store_end(struct cache *, enum cache_result so_far);
 
 /* Prepares and binds: one letter a parameter, in order: t text (NULL: null), i int64_t, d double (NaN: null),
  * b a const void * and a size_t. NULL with the reason in *result. */
-sqlite3_stmt *store_prepare(struct cache *, enum cache_result *result, const char *sql, const char *types, ...);
+sqlite3_stmt *store_prepare(struct cache *, enum cache_result *result, const char *sql, const char *types,
+                            ...);
 /* Runs a statement that gives no rows, and finishes it; NULL is fine and leaves `so_far`. */
 enum cache_result store_run(sqlite3_stmt *, enum cache_result so_far);
-/* One step of a statement: is there a row? When not, why not is in *result, CACHE_OK at the end of the rows. */
+/* One step of a statement: is there a row? When not, why not is in *result, CACHE_OK at the end of the rows.
+ */
 bool store_row(sqlite3_stmt *, enum cache_result *result);
 
 /* Column as arena text; NULL where null. */

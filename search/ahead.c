@@ -7,11 +7,13 @@
 static void *compile(void *context)
 {
 	struct ahead *a = context;
-	a->good = measure_compile(a->place, a->text, a->optimise, a->seconds, &a->object, &a->timeout, a->reason);
+	a->good = measure_compile(a->place, a->text, a->optimise, a->seconds, &a->object, &a->timeout,
+	                          a->reason);
 	return NULL;
 }
 
-bool ahead_start(struct ahead *a, const struct tune_place *place, const char *text, int optimise, double seconds)
+bool ahead_start(struct ahead *a, const struct tune_place *place, const char *text, int optimise,
+                 double seconds)
 {
 	sigset_t all, before;
 	*a = (struct ahead){.place = place, .text = strdup(text), .optimise = optimise, .seconds = seconds};

@@ -1,7 +1,7 @@
 /* ahead.h: one compilation that goes on beside the measuring, on another core.
  *
- * A thread of the parent waits for the forked child that compiles; it uses no compiler itself, so other children may
- * be forked meanwhile. Not for use while a race runs: finish first. */
+ * A thread of the parent waits for the forked child that compiles; it uses no compiler itself, so other
+ * children may be forked meanwhile. Not for use while a race runs: finish first. */
 #ifndef ATTUNE_SEARCH_AHEAD_H
 #define ATTUNE_SEARCH_AHEAD_H
 

@@ -10,7 +10,8 @@ static bool usable(struct arena *a, const struct problem *problem, const char *t
 {
 	struct diags d;
 	diags_init(&d, a, "schedule", text, strlen(text));
-	return schedule_parse(problem, text, strlen(text), s, &d) && s->isa == isa && !schedule_illegal(a, problem, s);
+	return schedule_parse(problem, text, strlen(text), s, &d) && s->isa == isa &&
+	       !schedule_illegal(a, problem, s);
 }
 
 static void render(struct arena *a, const struct problem *problem, const struct tune_place *place,
@@ -26,8 +27,8 @@ static void render(struct arena *a, const struct problem *problem, const struct 
 	c->source_key = tune_source_key(a, &c->source, place->target, &c->options);
 }
 
-/* Is what was rendered the winner's source, compiled as for keeping or, by a search that was cut short, as for
- * searching? Then its stored code is brought, if there is any. */
+/* Is what was rendered the winner's source, compiled as for keeping or, by a search that was cut short, as
+ * for searching? Then its stored code is brought, if there is any. */
 static bool is_winner(struct arena *a, const struct tune_place *place, struct cache *cache,
                       const struct cache_key *key, const char *winner, struct tune_choice *c)
 {

@@ -8,9 +8,9 @@ enum { REPETITIONS = 3 };
 static const double compile_limit = 20; /* seconds */
 static const double first_limit = 120;  /* of a run, before one is known */
 static const double least_limit = 0.25;
-static const double patience = 4;       /* times the best a run may take */
-static const double far_behind = 1.5;   /* times the control's time */
-static const double hopeless = 2;       /* times the control's first run; but the measuring of what is quick … */
+static const double patience = 4;     /* times the best a run may take */
+static const double far_behind = 1.5; /* times the control's time */
+static const double hopeless = 2; /* times the control's first run; but the measuring of what is quick … */
 static const double least_hopeless = 0.005; /* … in seconds, costs nothing */
 
 struct place_limits search_limits(const struct search *s, int optimise)
@@ -120,7 +120,8 @@ static struct candidate *candidate(struct search *s, struct arena *work, const s
 	return out;
 }
 
-struct candidate *search_candidate(struct search *s, const struct schedule *schedule, const struct point *point)
+struct candidate *search_candidate(struct search *s, const struct schedule *schedule,
+                                   const struct point *point)
 {
 	struct arena work;
 	jmp_buf env;
@@ -136,7 +137,8 @@ struct candidate *search_candidate(struct search *s, const struct schedule *sche
 	return c;
 }
 
-/* Renders and compiles for one workload. A schedule that is not legal at a small shape has no object there. */
+/* Renders and compiles for one workload. A schedule that is not legal at a small shape has no object there.
+ */
 static bool compile(struct search *s, struct arena *work, struct candidate *c, int workload,
                     struct kernel_source *k, struct object *object)
 {
@@ -161,8 +163,10 @@ void search_ahead(struct search *s, struct candidate *c)
 	arena_init(&work);
 	if (ARENA_TRY(&work, &env)) {
 		struct kernel_source k;
-		if (s->subject->render(s->subject->owner, &work, &c->schedule, s->subject->workloads - 1, &k) &&
-		    ahead_start(&s->ahead, s->place, search_text(s, &work, c, &k), OPTIMISE_SEARCH, compile_limit))
+		if (s->subject->render(s->subject->owner, &work, &c->schedule, s->subject->workloads - 1,
+		                       &k) &&
+		    ahead_start(&s->ahead, s->place, search_text(s, &work, c, &k), OPTIMISE_SEARCH,
+		                compile_limit))
 			s->ahead_of = c;
 	}
 	arena_free(&work);

@@ -48,7 +48,7 @@ struct cache_key tune_key(struct arena *a, const struct cascade *c, const struct
 	const struct machine *m = place->machine;
 	const struct target_options options = {.isa = place->isa, .optimise = 3};
 	struct cache_key k = {
-		.env = {.hardware = machine_key(a, m),
+	        .env = {.hardware = machine_key(a, m),
 	                .arch = arena_printf(a, "%s family %d", m->vendor, m->family),
 	                .isa = isa_info[place->isa].name,
 	                .facts = facts(a, m),
@@ -58,7 +58,7 @@ struct cache_key tune_key(struct arena *a, const struct cascade *c, const struct
 	                .threads = place->threads,
 	                .policy = place->threads > 1 ? "wall clock, lower envelope"
 	                                             : "thread time, lower envelope"},
-		.problem = {.workload = workload_digest(a, c), .name = c->name, .contract = contract(a, c)},
+	        .problem = {.workload = workload_digest(a, c), .name = c->name, .contract = contract(a, c)},
 	};
 	for (uint32_t i = 0; i < c->rank.n && k.problem.nranks < CACHE_RANKS; i++) {
 		k.problem.rank[k.problem.nranks] = c->rank.v[i].name;

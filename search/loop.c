@@ -19,7 +19,7 @@ enum {
 	PLATEAU_BATCHES = 3,
 	FRUITLESS = 40, /* batches in a row of nothing new: the space is used up */
 };
-static const double gain_share = 0.01;    /* less than this is no progress */
+static const double gain_share = 0.01;   /* less than this is no progress */
 static const double model_share = 0.01;  /* of the budget, that asking the model may take */
 static const double worth_storing = 0.1; /* seconds of measuring */
 
@@ -40,7 +40,8 @@ static void record(struct search *s, const struct candidate *c)
 	if (ARENA_TRY(&a, &env)) {
 		struct text t;
 		text_init(&t, &a);
-		landscape_print_point(s->subject->grid.dimensions, &c->point, c->cost * s->control_seconds, &t);
+		landscape_print_point(s->subject->grid.dimensions, &c->point, c->cost * s->control_seconds,
+		                      &t);
 		s->options->record(s->options->owner, t.s);
 	}
 	arena_free(&a);
@@ -48,8 +49,8 @@ static void record(struct search *s, const struct candidate *c)
 
 /* ---- batches ---- */
 
-/* Measures what is new among the candidates and stores it, at the end or as soon as there is something that took
- * long enough to be worth a transaction. How many were new. */
+/* Measures what is new among the candidates and stores it, at the end or as soon as there is something that
+ * took long enough to be worth a transaction. How many were new. */
 static int evaluate(struct search *s, struct candidate **c, int n)
 {
 	struct candidate *fresh[FIRST + BATCH];
@@ -133,7 +134,9 @@ static int add_model_picks(struct search *s, struct candidate **c, int n)
 	struct point p[MODEL_SAMPLE];
 	double seconds[MODEL_SAMPLE];
 	point_set_init(&drawn, s->arena, s->subject->grid.dimensions);
-	int points = s->subject->estimate ? sample_stratified(&s->subject->grid, &drawn, &s->random, p, MODEL_SAMPLE) : 0;
+	int points = s->subject->estimate
+	                     ? sample_stratified(&s->subject->grid, &drawn, &s->random, p, MODEL_SAMPLE)
+	                     : 0;
 	const double until = wall_seconds() + model_share * s->budget;
 	for (int i = 0; i < points; i++)
 		seconds[i] = wall_seconds() < until ? model_seconds(s, &p[i]) : (double)INFINITY;
@@ -150,8 +153,8 @@ static int add_model_picks(struct search *s, struct candidate **c, int n)
 	return n;
 }
 
-/* The first candidates after the control: winners of the nearest shapes, what the model suggests, then a spread
- * of the whole space. */
+/* The first candidates after the control: winners of the nearest shapes, what the model suggests, then a
+ * spread of the whole space. */
 static int first_candidates(struct search *s, struct candidate **c)
 {
 	struct cache_found found[TRANSFERS];
@@ -227,8 +230,10 @@ static bool measure_control(struct search *s, struct text *reason, struct text *
 	}
 	search_evaluate(s, c);
 	if (c->trial.status == TRIAL_WRONG && strstr(c->trial.reason, input_set_name[SET_LARGE])) {
-		text_printf(note, "large inputs are not right even with the default schedule (%s): candidates were "
-		                  "checked on normal ones only", c->trial.reason);
+		text_printf(note,
+		            "large inputs are not right even with the default schedule (%s): candidates were "
+		            "checked on normal ones only",
+		            c->trial.reason);
 		for (int i = 0; i < s->subject->workloads; i++)
 			s->subject->workload[i]->expected[SET_LARGE] = NULL;
 		search_evaluate(s, c);
@@ -236,8 +241,8 @@ static bool measure_control(struct search *s, struct text *reason, struct text *
 	s->progress.evaluated++;
 	search_store(s, &c, 1);
 	if (c->trial.status != TRIAL_OK) {
-		text_printf(reason, "the default schedule is no good (%s): %s", trial_status_name[c->trial.status],
-		            c->trial.reason);
+		text_printf(reason, "the default schedule is no good (%s): %s",
+		            trial_status_name[c->trial.status], c->trial.reason);
 		return false;
 	}
 	s->control = s->incumbent = c;
@@ -270,8 +275,8 @@ static bool search_batches(struct search *s)
 		search_race(s, c, n, (n + 2) / 3, ROUNDS);
 		cache_session_note(s->cache, s->session, SESSION_RUNNING, s->progress.evaluated);
 		dry = s->incumbent->cost < before * (1 - gain_share) ? 0 : dry + 1;
-		if (s->progress.evaluated + s->progress.reused >= PLATEAU_EVALUATIONS && dry >= PLATEAU_BATCHES &&
-		    s->strategy != &strategy_exhaustive)
+		if (s->progress.evaluated + s->progress.reused >= PLATEAU_EVALUATIONS &&
+		    dry >= PLATEAU_BATCHES && s->strategy != &strategy_exhaustive)
 			return true;
 	}
 	return false;
@@ -307,17 +312,27 @@ static void summarise(struct search *s, struct tune_result *r)
 	r->reused = s->progress.reused;
 	memcpy(r->rejected, s->progress.rejected, sizeof r->rejected);
 	memcpy(r->first_reason, s->first_reason, sizeof r->first_reason);
-	r->kept = cache_state(s->cache) == CACHE_WRITABLE ? s->kept : s->kept == CACHE_OK ? CACHE_MISS : s->kept;
+	r->kept = cache_state(s->cache) == CACHE_WRITABLE ? s->kept
+	          : s->kept == CACHE_OK                   ? CACHE_MISS
+	                                                  : s->kept;
 }
 
 bool search_run(struct arena *a, struct subject *subject, const struct tune_place *place,
-                const struct cache_key *key, struct cache *cache, const struct tune_options *options, double began,
-                struct tune_result *result, struct text *reason)
+                const struct cache_key *key, struct cache *cache, const struct tune_options *options,
+                double began, struct tune_result *result, struct text *reason)
 {
 	struct text note;
 	struct search s = {
-		.arena = a, .subject = subject, .place = place, .options = options, .cache = cache, .key = key,
-		.strategy = options->strategy, .random = options->seed, .began = began, .budget = options->seconds,
+	        .arena = a,
+	        .subject = subject,
+	        .place = place,
+	        .options = options,
+	        .cache = cache,
+	        .key = key,
+	        .strategy = options->strategy,
+	        .random = options->seed,
+	        .began = began,
+	        .budget = options->seconds,
 	};
 	*result = (struct tune_result){0};
 	text_init(&note, a);
@@ -339,7 +354,8 @@ bool search_run(struct arena *a, struct subject *subject, const struct tune_plac
 	summarise(&s, result);
 	if (note.len)
 		result->note = result->note ? arena_printf(a, "%s; %s", note.s, result->note) : note.s;
-	cache_session_note(cache, s.session, complete ? SESSION_COMPLETE : SESSION_STOPPED, s.progress.evaluated);
+	cache_session_note(cache, s.session, complete ? SESSION_COMPLETE : SESSION_STOPPED,
+	                   s.progress.evaluated);
 	for (uint32_t i = 0; i < s.all.n; i++)
 		object_free(&s.all.v[i]->object);
 	return true;

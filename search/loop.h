@@ -14,14 +14,14 @@ struct candidate {
 	struct point point; /* on the grid, or the nearest to it */
 	bool on_grid;
 	const char *text;
-	const char *source;  /* key */
-	int number;          /* of the evaluation; what `plant` is told */
+	const char *source;          /* key */
+	int number;                  /* of the evaluation; what `plant` is told */
 	struct kernel_source kernel; /* of the real shape; its text is not kept */
 	struct object object;        /* of the real shape; bytes NULL until needed */
 	struct cache_trial trial;
-	double cost;  /* its time by the control's; INFINITY: rejected */
-	bool reused;  /* the trial was stored before this search */
-	bool raced;   /* in this search */
+	double cost; /* its time by the control's; INFINITY: rejected */
+	bool reused; /* the trial was stored before this search */
+	bool raced;  /* in this search */
 };
 
 struct search {
@@ -66,8 +66,8 @@ void search_kept(struct search *, enum cache_result);
 /* Counts a rejected candidate. */
 void search_reject(struct search *, const struct candidate *);
 
-/* The candidate of a schedule: rendered, with its key; known ones are found again instead. NULL when it is not
- * legal at the real shape. Its number is the next. */
+/* The candidate of a schedule: rendered, with its key; known ones are found again instead. NULL when it is
+ * not legal at the real shape. Its number is the next. */
 struct candidate *search_candidate(struct search *, const struct schedule *, const struct point *);
 /* Compiles and measures a new candidate up to rung 1: fills in trial and cost. */
 void search_evaluate(struct search *, struct candidate *);
@@ -78,13 +78,14 @@ void search_ahead(struct search *, struct candidate *);
 /* Waits for it, if it is under way, and gives the candidate its object or its failure. */
 void search_ahead_finish(struct search *);
 /* Text as it is compiled: what `plant` gives, or the source's own. */
-const char *search_text(struct search *, struct arena *, const struct candidate *, const struct kernel_source *);
+const char *search_text(struct search *, struct arena *, const struct candidate *,
+                        const struct kernel_source *);
 void search_fail(struct candidate *, enum trial_status, int rung, const char *reason);
 
 /* ---- publish.c ---- */
 
-/* Compiles the incumbent and the default for keeping, proves the winner on all shapes, races them and stores trial,
- * winner and code. Fills in what the result says of it. */
+/* Compiles the incumbent and the default for keeping, proves the winner on all shapes, races them and stores
+ * trial, winner and code. Fills in what the result says of it. */
 void search_publish(struct search *, bool complete, struct tune_result *);
 
 /* ---- race.c ---- */
@@ -97,18 +98,19 @@ void search_commit(struct search *);
 void search_observe(struct search *, const struct candidate *);
 /* Races the control with itself: fills in `noise`. */
 void search_noise(struct search *);
-/* Up to `contenders` of the most promising of some candidates, against the incumbent and the control: all of them are
- * stored with what came of it, and the best is the incumbent, committed. */
+/* Up to `contenders` of the most promising of some candidates, against the incumbent and the control: all of
+ * them are stored with what came of it, and the best is the incumbent, committed. */
 void search_race(struct search *, struct candidate *const *, int n, int contenders, int rounds);
-/* Rounds for a race of so many kernels: `most` or as many as keep it within its share of the budget; more when the
- * kernels are quick. */
+/* Rounds for a race of so many kernels: `most` or as many as keep it within its share of the budget; more
+ * when the kernels are quick. */
 int search_rounds(const struct search *, int kernels, int most);
 
 /* ---- loop.c ---- */
 
-/* The whole search over a subject, which `began` at that wall_seconds. As tune(); of `options`, seconds, seed and
- * strategy are set. Leaves flops and peak of the result alone. */
+/* The whole search over a subject, which `began` at that wall_seconds. As tune(); of `options`, seconds, seed
+ * and strategy are set. Leaves flops and peak of the result alone. */
 bool search_run(struct arena *, struct subject *, const struct tune_place *, const struct cache_key *,
-                struct cache *, const struct tune_options *, double began, struct tune_result *, struct text *reason);
+                struct cache *, const struct tune_options *, double began, struct tune_result *,
+                struct text *reason);
 
 #endif

@@ -12,8 +12,8 @@
 
 static void *shared(size_t size)
 {
-	void *p = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-	               0);
+	void *p = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE,
+	               MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
@@ -22,8 +22,8 @@ static bool timed_out(struct sandbox_outcome o)
 	return o.status == SANDBOX_TIMEOUT || (o.status == SANDBOX_SIGNAL && o.code == SIGPROF);
 }
 
-/* The whole child: loading and checking take a few runs, each of them already within its own limit. Wall clock is
- * the last resort, for what sleeps, and generous to a machine with many neighbours. */
+/* The whole child: loading and checking take a few runs, each of them already within its own limit. Wall
+ * clock is the last resort, for what sleeps, and generous to a machine with many neighbours. */
 static struct sandbox_limits sandbox_limits(const struct place_limits *l, double runs)
 {
 	double seconds = 5 + runs * l->seconds;

@@ -16,7 +16,7 @@
 
 struct statistics {
 	int runs;
-	double envelope; /* mean of the two lowest: what is ranked on */
+	double envelope;                           /* mean of the two lowest: what is ranked on */
 	double least, quartile, median, deviation; /* deviation: median absolute */
 };
 struct statistics statistics_of(const double *seconds, int n);
@@ -29,7 +29,8 @@ struct race {
 	double seconds[MAX_RACERS][MAX_ROUNDS];
 	int64_t switches[MAX_RACERS]; /* involuntary context switches */
 };
-/* Drops the rounds in which the control took more than 5% above its own envelope, but keeps at least `keep`. */
+/* Drops the rounds in which the control took more than 5% above its own envelope, but keeps at least `keep`.
+ */
 void race_clean(struct race *, int keep);
 /* The control's time by kernel k's: of the envelopes, and an interval from the quartiles of the rounds. */
 struct ratio {
@@ -52,39 +53,42 @@ struct binary {
 struct place_limits {
 	const struct tune_place *place;
 	const struct tune_threads *threads; /* may be NULL for one thread */
-	int optimise;    /* the objects were compiled with */
-	double seconds;  /* processor time of all threads that a run at the real shape may take, by their number */
-	double hopeless; /* seconds of a first run after which a right candidate is measured no further; 0: none */
+	int optimise;                       /* the objects were compiled with */
+	double seconds;  /* processor time of all threads that a run at the real shape may take, by their
+	                    number */
+	double hopeless; /* seconds of a first run after which a right candidate is measured no further; 0:
+	                    none */
 };
 
 /* What became of a binary. */
 struct verdict {
 	enum trial_status status;
-	char reason[200];    /* when it is not OK */
-	double error;        /* the largest normalised error seen */
-	double first;        /* seconds of the first run of the last binary, which finds all memory untouched */
+	char reason[200]; /* when it is not OK */
+	double error;     /* the largest normalised error seen */
+	double first;     /* seconds of the first run of the last binary, which finds all memory untouched */
 	int runs;
 	double seconds[MAX_ROUNDS], control[MAX_ROUNDS]; /* of the last binary, on the normal set; the
 	                                                    control's before each */
 	int64_t switches;
 };
 /* Checks each binary of one candidate (small shapes first, the real one last) on the sets that have expected
- * values; then times the last one at least `repetitions` times, in turns with the control where one is given. A
- * hopeless one is right on what it was checked on, and has no runs. */
-void measure_candidate(const struct place_limits *, const struct binary *, int n, const struct binary *control,
-                       int repetitions, struct verdict *);
+ * values; then times the last one at least `repetitions` times, in turns with the control where one is given.
+ * A hopeless one is right on what it was checked on, and has no runs. */
+void measure_candidate(const struct place_limits *, const struct binary *, int n,
+                       const struct binary *control, int repetitions, struct verdict *);
 
-/* Runs them round by round in one child, after one run each to warm up. False when the child did not live to the
- * end: *culprit is the kernel that was running, -1 when it was none, and `reason` says what happened. */
+/* Runs them round by round in one child, after one run each to warm up. False when the child did not live to
+ * the end: *culprit is the kernel that was running, -1 when it was none, and `reason` says what happened. */
 bool measure_race(const struct place_limits *, const struct binary *, int n, int rounds, struct race *,
                   int *culprit, char reason[200]);
 
 /* Runs a binary once on a set and stores its outputs as float64 in `out`, one array an argument. */
-bool measure_outputs(const struct place_limits *, const struct binary *, int set, double **out, char reason[200]);
+bool measure_outputs(const struct place_limits *, const struct binary *, int set, double **out,
+                     char reason[200]);
 
 /* Compiles in a child. False with the reason; *timeout when that is that it took too long. The object is the
  * caller's to give back. */
-bool measure_compile(const struct tune_place *, const char *text, int optimise, double seconds, struct object *,
-                     bool *timeout, char reason[200]);
+bool measure_compile(const struct tune_place *, const char *text, int optimise, double seconds,
+                     struct object *, bool *timeout, char reason[200]);
 
 #endif

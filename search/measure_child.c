@@ -49,7 +49,8 @@ static bool load(const struct child *c, struct instance *x, const struct binary 
 	const struct tune_place *p = c->limits->place;
 	const struct target_options options = {.isa = p->isa, .optimise = c->limits->optimise};
 	*x = (struct instance){.binary = b};
-	if (b->workload->arguments > MAX_ARGUMENTS || b->source->nphases > MAX_PHASES || p->threads > MAX_THREADS) {
+	if (b->workload->arguments > MAX_ARGUMENTS || b->source->nphases > MAX_PHASES ||
+	    p->threads > MAX_THREADS) {
 		snprintf(reason, 200, "more arguments, phases or threads than can be tried");
 		return false;
 	}
@@ -124,8 +125,8 @@ static void put_inputs(struct instance *x, int set)
 static void alarm_in(const struct place_limits *limits, double runs)
 {
 	double seconds = runs * limits->seconds * limits->place->threads;
-	struct itimerval t = {.it_value = {.tv_sec = (time_t)seconds,
-	                                   .tv_usec = (suseconds_t)(fmod(seconds, 1) * 1e6)}};
+	struct itimerval t = {
+	        .it_value = {.tv_sec = (time_t)seconds, .tv_usec = (suseconds_t)(fmod(seconds, 1) * 1e6)}};
 	setitimer(ITIMER_PROF, &t, NULL);
 }
 
@@ -167,9 +168,10 @@ static bool outputs_right(const struct instance *x, int set, struct verdict *v)
 		double error = workload_error(g, x->data[i], w->expected[set][i], &at);
 		v->error = fmax(v->error, error);
 		if (!(error <= workload_bound(g->dtype, set))) {
-			verdict_fail(v, TRIAL_WRONG, "%s[element %lld] is %g, not %g, on %s inputs at %s (error %.3g)", g->name,
-			     (long long)at, dtype_load(g->dtype, x->data[i], at), w->expected[set][i][at],
-			     input_set_name[set], w->shape, error);
+			verdict_fail(v, TRIAL_WRONG,
+			             "%s[element %lld] is %g, not %g, on %s inputs at %s (error %.3g)",
+			             g->name, (long long)at, dtype_load(g->dtype, x->data[i], at),
+			             w->expected[set][i][at], input_set_name[set], w->shape, error);
 			return false;
 		}
 	}
@@ -180,8 +182,10 @@ static bool outputs_right(const struct instance *x, int set, struct verdict *v)
 		}
 	}
 	for (int i = 0; i < w->arguments; i++) {
-		if (w->argument[i].role == ROLE_IN && memcmp(x->data[i], w->input[set][i], w->argument[i].bytes)) {
-			verdict_fail(v, TRIAL_WRONG, "it wrote to its input %s at %s", w->argument[i].name, w->shape);
+		if (w->argument[i].role == ROLE_IN &&
+		    memcmp(x->data[i], w->input[set][i], w->argument[i].bytes)) {
+			verdict_fail(v, TRIAL_WRONG, "it wrote to its input %s at %s", w->argument[i].name,
+			             w->shape);
 			return false;
 		}
 	}
@@ -247,8 +251,8 @@ void measure_candidate_child(void *context, void *result)
 	static struct instance control;
 	if (!j->repetitions || (j->limits->hopeless > 0 && v->first > j->limits->hopeless))
 		return;
-	if (!place_buffers(&c, &x, -1) ||
-	    (j->control && (!load(&c, &control, j->control, v->reason) || !place_buffers(&c, &control, -1)))) {
+	if (!place_buffers(&c, &x, -1) || (j->control && (!load(&c, &control, j->control, v->reason) ||
+	                                                  !place_buffers(&c, &control, -1)))) {
 		verdict_fail(v, TRIAL_CRASH, "no memory to time it in");
 		return;
 	}
@@ -260,10 +264,12 @@ void measure_candidate_child(void *context, void *result)
 		run(&c, &control);
 	}
 	int64_t before = switches();
-	/* One that is far behind after a repetition is not measured further; quick ones are run more often. */
+	/* One that is far behind after a repetition is not measured further; quick ones are run more often.
+	 */
 	bool behind = false;
 	double until = wall_seconds() + long_enough;
-	for (v->runs = 0; !behind && v->runs < MAX_ROUNDS && (v->runs < j->repetitions || wall_seconds() < until);
+	for (v->runs = 0;
+	     !behind && v->runs < MAX_ROUNDS && (v->runs < j->repetitions || wall_seconds() < until);
 	     v->runs++) {
 		v->control[v->runs] = j->control ? timed(&c, &control) : 0;
 		v->seconds[v->runs] = timed(&c, &x);

@@ -1,4 +1,5 @@
-/* measure_child.h: what the forked children of measure.c do, each with its job and what it writes to the shared page.
+/* measure_child.h: what the forked children of measure.c do, each with its job and what it writes to the
+ * shared page.
  */
 #ifndef ATTUNE_SEARCH_MEASURE_CHILD_H
 #define ATTUNE_SEARCH_MEASURE_CHILD_H
@@ -9,7 +10,7 @@ enum { MAX_ARGUMENTS = 64 };
 
 /* Sets what became of it and why. */
 void verdict_fail(struct verdict *, enum trial_status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 struct candidate_job {
 	const struct place_limits *limits;

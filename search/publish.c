@@ -40,7 +40,8 @@ static bool make(struct search *s, struct arena *work, struct candidate *c, bool
 			return false;
 		k->binary[k->n++] = (struct binary){s->subject->workload[i], &k->kernel[i], &k->object[i]};
 	}
-	k->source = arena_strdup(s->arena, tune_source_key(work, &k->kernel[real], s->place->target, &options));
+	k->source =
+	        arena_strdup(s->arena, tune_source_key(work, &k->kernel[real], s->place->target, &options));
 	measure_candidate(&limits, k->binary, k->n, NULL, FINAL_REPETITIONS, &k->verdict);
 	return k->verdict.status == TRIAL_OK;
 }
@@ -49,12 +50,12 @@ static bool make(struct search *s, struct arena *work, struct candidate *c, bool
 static struct cache_trial trial_of(const struct kept *k, const struct race *race, int at)
 {
 	struct cache_trial t = {
-		.schedule = k->candidate->text,
-		.source = k->source,
-		.status = TRIAL_OK,
-		.rung = 2,
-		.verified = true,
-		.error = fmax(k->verdict.error, k->candidate->trial.error),
+	        .schedule = k->candidate->text,
+	        .source = k->source,
+	        .status = TRIAL_OK,
+	        .rung = 2,
+	        .verified = true,
+	        .error = fmax(k->verdict.error, k->candidate->trial.error),
 	};
 	struct race own = {.kernels = 1, .rounds = k->verdict.runs, .switches = {k->verdict.switches}};
 	memcpy(own.seconds[0], k->verdict.seconds, sizeof k->verdict.seconds);
@@ -67,7 +68,8 @@ static void keep(struct search *s, const struct kept *k, const struct cache_tria
 	const int real = s->subject->workloads - 1;
 	search_kept(s, cache_put_trials(s->cache, s->key, s->session, t, 1));
 	search_kept(s, cache_put_winner(s->cache, s->key, k->source, complete, true));
-	search_kept(s, cache_put_artifact(s->cache, s->key, k->source, k->object[real].bytes, k->object[real].size));
+	search_kept(s, cache_put_artifact(s->cache, s->key, k->source, k->object[real].bytes,
+	                                  k->object[real].size));
 }
 
 static void describe(const struct search *s, const struct candidate *c, struct tune_result *r)
@@ -108,7 +110,8 @@ static bool decide(struct search *s, struct kept *control, struct kept *winner, 
 
 static void publish(struct search *s, struct arena *work, bool complete, struct tune_result *result)
 {
-	static const char failed[] = "the winner is kept as compiled for searching: compiled for keeping it failed (%s)";
+	static const char failed[] =
+	        "the winner is kept as compiled for searching: compiled for keeping it failed (%s)";
 	struct kept control = {0}, winner = {0};
 	bool good = make(s, work, s->incumbent, true, &winner);
 	if (!good) {

@@ -29,7 +29,8 @@ void search_commit(struct search *s)
 {
 	const struct candidate *c = s->incumbent;
 	if (cache_put_winner(s->cache, s->key, c->source, false, false) == CACHE_OK && c->object.bytes)
-		search_kept(s, cache_put_artifact(s->cache, s->key, c->source, c->object.bytes, c->object.size));
+		search_kept(s,
+		            cache_put_artifact(s->cache, s->key, c->source, c->object.bytes, c->object.size));
 }
 
 void search_observe(struct search *s, const struct candidate *c)

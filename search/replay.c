@@ -11,7 +11,8 @@ static bool legal(void *owner, const struct point *p)
 
 void landscape_init(struct arena *a, struct landscape *l, int dimensions, const int *choices)
 {
-	*l = (struct landscape){.grid = {.dimensions = dimensions, .legal = legal, .owner = l}, .optimum = INFINITY};
+	*l = (struct landscape){.grid = {.dimensions = dimensions, .legal = legal, .owner = l},
+	                        .optimum = INFINITY};
 	memcpy(l->grid.choices, choices, (size_t)dimensions * sizeof *choices);
 	point_set_init(&l->point, a, dimensions);
 }
@@ -113,8 +114,8 @@ void landscape_print_point(int dimensions, const struct point *p, double seconds
 	text_add(t, "}\n");
 }
 
-void replay(struct arena *a, const struct landscape *l, const struct strategy *strategy, uint64_t seed, int first,
-            int evaluations, double *fraction)
+void replay(struct arena *a, const struct landscape *l, const struct strategy *strategy, uint64_t seed,
+            int first, int evaluations, double *fraction)
 {
 	enum { BATCH = 8 };
 	struct strategy_state *s = strategy->start(a, &l->grid, seed);

@@ -30,11 +30,11 @@ struct statistics statistics_of(const double *seconds, int n)
 	memcpy(v, seconds, (size_t)n * sizeof *v);
 	qsort(v, (size_t)n, sizeof *v, ascending);
 	struct statistics s = {
-		.runs = n,
-		.envelope = n > 1 ? (v[0] + v[1]) / 2 : v[0],
-		.least = v[0],
-		.quartile = at(v, n, 0.25),
-		.median = at(v, n, 0.5),
+	        .runs = n,
+	        .envelope = n > 1 ? (v[0] + v[1]) / 2 : v[0],
+	        .least = v[0],
+	        .quartile = at(v, n, 0.25),
+	        .median = at(v, n, 0.5),
 	};
 	for (int i = 0; i < n; i++)
 		v[i] = fabs(v[i] - s.median);

@@ -81,8 +81,8 @@ bool sample_random(const struct grid *g, struct point_set *met, uint64_t *random
 	return false;
 }
 
-/* Each dimension deals its choices like cards: all of them before any comes again. A point that turns out illegal
- * or known is dealt afresh in a few dimensions, which keeps most of the balance. */
+/* Each dimension deals its choices like cards: all of them before any comes again. A point that turns out
+ * illegal or known is dealt afresh in a few dimensions, which keeps most of the balance. */
 int sample_stratified(const struct grid *g, struct point_set *met, uint64_t *random, struct point *out, int n)
 {
 	uint8_t deck[MAX_DIMENSIONS][MAX_CHOICES];

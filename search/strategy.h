@@ -20,14 +20,15 @@ struct strategy_state;
 struct strategy {
 	const char *name;
 	struct strategy_state *(*start)(struct arena *, const struct grid *, uint64_t seed);
-	/* Fills in up to n legal points that were neither proposed nor observed before; returns how many. 0: it
-	 * finds no more. */
+	/* Fills in up to n legal points that were neither proposed nor observed before; returns how many. 0:
+	 * it finds no more. */
 	int (*propose)(struct strategy_state *, struct point *, int n);
-	/* The cost of a point, smaller is better; INFINITY: it was rejected. Also of points it never proposed. */
+	/* The cost of a point, smaller is better; INFINITY: it was rejected. Also of points it never
+	 * proposed. */
 	void (*observe)(struct strategy_state *, const struct point *, double cost);
 };
 extern const struct strategy strategy_genetic, strategy_random, strategy_exhaustive;
-extern const struct strategy *const strategies[]; /* NULL-terminated, the default first */
+extern const struct strategy *const strategies[];       /* NULL-terminated, the default first */
 const struct strategy *strategy_find(const char *name); /* NULL when there is none */
 
 /* ---- what strategies are made of ---- */

@@ -1,6 +1,7 @@
-/* A genetic search with a local one beside it: of eight proposals four are children of good parents, three are
- * neighbours of the best three, one is random. Children are the most promising of a larger brood by what each
- * single choice has cost so far, which is a weak guide, so parents and neighbours never pass through it. */
+/* A genetic search with a local one beside it: of eight proposals four are children of good parents, three
+ * are neighbours of the best three, one is random. Children are the most promising of a larger brood by what
+ * each single choice has cost so far, which is a weak guide, so parents and neighbours never pass through it.
+ */
 #include "search/strategy.h"
 
 #include <math.h>
@@ -12,8 +13,8 @@ struct strategy_state {
 	struct grid grid;
 	struct point_set met;
 	uint64_t random;
-	int turn; /* which of the eight comes next */
-	VEC(double) cost; /* of met.point, as far as observed; NAN: not yet */
+	int turn;          /* which of the eight comes next */
+	VEC(double) cost;  /* of met.point, as far as observed; NAN: not yet */
 	int best[PARENTS]; /* positions, cheapest first */
 	int nbest;
 	double sum[MAX_DIMENSIONS][MAX_CHOICES], count[MAX_DIMENSIONS][MAX_CHOICES]; /* of log costs */
@@ -29,8 +30,8 @@ static struct strategy_state *start(struct arena *a, const struct grid *g, uint6
 	return s;
 }
 
-/* What a point is expected to cost: the mean of all, moved by each choice's own mean, which counts the less the
- * fewer points stand behind it. */
+/* What a point is expected to cost: the mean of all, moved by each choice's own mean, which counts the less
+ * the fewer points stand behind it. */
 static double expected(const struct strategy_state *s, const struct point *p)
 {
 	double mean = s->observed > 0 ? s->total / s->observed : 0, e = mean;

@@ -10,7 +10,7 @@ struct bound {
 };
 
 struct cascade_subject {
-	struct subject subject; /* first: the owner of both is the same */
+	struct subject subject;            /* first: the owner of both is the same */
 	struct bound bound[MAX_WORKLOADS]; /* as subject.workload */
 	struct space space;
 	struct arena *arena, scratch; /* scratch: of questions about legality, emptied now and then */
@@ -82,7 +82,8 @@ static bool render(void *owner, struct arena *a, const struct schedule *schedule
  * registers and caches, so it suggests points and rejects none. */
 static double estimate(void *owner, struct arena *a, const struct schedule *schedule)
 {
-	static const double map_share = 0.25, exp_flops = 20; /* of the peak that maps reach; worth of an exp */
+	static const double map_share = 0.25,
+	                    exp_flops = 20; /* of the peak that maps reach; worth of an exp */
 	struct cascade_subject *s = owner;
 	const struct machine *m = s->place->machine;
 	double peak = m->peak_flops > 0 ? m->peak_flops : 64e9;
@@ -144,8 +145,10 @@ static const double oracle_work = 5e8; /* multiply-adds: a few seconds */
 #define ORACLE_MEMORY ((size_t)4 << 30)
 #define REFERENCE_WORK_BYTES ((int64_t)2 << 30)
 
-/* The reference kernel of a workload: naive where its intermediates fit in memory, else the default's form. */
-static bool reference_source(struct cascade_subject *s, struct arena *a, int workload, struct kernel_source *source)
+/* The reference kernel of a workload: naive where its intermediates fit in memory, else the default's form.
+ */
+static bool reference_source(struct cascade_subject *s, struct arena *a, int workload,
+                             struct kernel_source *source)
 {
 	const struct problem *p = s->bound[workload].problem;
 	struct schedule forms[] = {schedule_naive(p, ISA_SCALAR), schedule_default(p, ISA_SCALAR)};
@@ -196,8 +199,8 @@ static double **outputs(struct arena *a, const struct workload *w)
 	return out;
 }
 
-/* Does the reference agree with the oracle at a small shape, as closely as the types of outputs allow? A reference
- * that is wrong must not pass. */
+/* Does the reference agree with the oracle at a small shape, as closely as the types of outputs allow? A
+ * reference that is wrong must not pass. */
 static bool reference_agrees(struct cascade_subject *s, struct arena *a, int workload, struct text *reason)
 {
 	const struct workload *w = s->subject.workload[workload];
@@ -209,11 +212,13 @@ static bool reference_agrees(struct cascade_subject *s, struct arena *a, int wor
 		int64_t at;
 		if (x.role != ROLE_OUT)
 			continue;
-		double bound = workload_bound(x.dtype, SET_NORMAL) / 4; /* rounding to a type of the output's */
+		double bound =
+		        workload_bound(x.dtype, SET_NORMAL) / 4; /* rounding to a type of the output's */
 		x.dtype = DTYPE_F64;
 		double error = workload_error(&x, got[i], w->expected[SET_NORMAL][i], &at);
 		if (!(error <= bound)) {
-			text_printf(reason, "the float64 reference disagrees with the oracle on %s at %s by %.3g",
+			text_printf(reason,
+			            "the float64 reference disagrees with the oracle on %s at %s by %.3g",
 			            x.name, w->shape, error);
 			return false;
 		}

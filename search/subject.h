@@ -1,5 +1,5 @@
-/* subject.h: what the tuning loop needs to know of the thing it tunes: points, schedules, sources, and what has
- * to come out. A cascade is one; tests make others. */
+/* subject.h: what the tuning loop needs to know of the thing it tunes: points, schedules, sources, and what
+ * has to come out. A cascade is one; tests make others. */
 #ifndef ATTUNE_SEARCH_SUBJECT_H
 #define ATTUNE_SEARCH_SUBJECT_H
 
@@ -11,8 +11,8 @@ struct subject {
 	struct grid grid;
 	const struct space *space; /* to head a landscape; may be NULL */
 	struct schedule control;   /* the default */
-	/* Small and awkward shapes first, the real one last; each has inputs and expected values of the sets it is
-	 * checked on. */
+	/* Small and awkward shapes first, the real one last; each has inputs and expected values of the sets
+	 * it is checked on. */
 	int workloads;
 	struct workload *workload[MAX_WORKLOADS];
 
@@ -22,17 +22,20 @@ struct subject {
 	/* False when the text is no schedule, or not legal here. */
 	bool (*parse)(void *owner, struct arena *, const char *text, struct schedule *);
 	/* False when the schedule is not legal at that workload's shape. */
-	bool (*render)(void *owner, struct arena *, const struct schedule *, int workload, struct kernel_source *);
+	bool (*render)(void *owner, struct arena *, const struct schedule *, int workload,
+	               struct kernel_source *);
 	/* Seconds by the machine model, for choosing what to measure early; NULL: there is no model. */
 	double (*estimate)(void *owner, struct arena *, const struct schedule *);
 	void (*close)(void *owner); /* gives back what is not in the arena; may be NULL */
 	void *owner;
 };
 
-/* Of a bound cascade, with expected values: small shapes by the oracle; the real one by the oracle too where that
- * is quick, else by a float64 kernel, naive and scalar, which is first held against the oracle on the small
- * shapes. NULL with the reason when no expected values can be had. `note`: what could not be checked. */
+/* Of a bound cascade, with expected values: small shapes by the oracle; the real one by the oracle too where
+ * that is quick, else by a float64 kernel, naive and scalar, which is first held against the oracle on the
+ * small shapes. NULL with the reason when no expected values can be had. `note`: what could not be checked.
+ */
 struct subject *subject_new(struct arena *, const struct cascade *, const struct tune_place *,
-                            const struct tune_threads *, uint64_t seed, struct text *reason, struct text *note);
+                            const struct tune_threads *, uint64_t seed, struct text *reason,
+                            struct text *note);
 
 #endif

@@ -75,7 +75,8 @@ bool tune(struct arena *a, const struct cascade *c, const struct tune_place *pla
 		double peak = machine_peak_probe(place->isa) * place->threads;
 		result->peak = peak > 0 && result->best > 0 ? result->flops / result->best / peak : 0;
 		if (note.len)
-			result->note = result->note ? arena_printf(a, "%s; %s", note.s, result->note) : note.s;
+			result->note =
+			        result->note ? arena_printf(a, "%s; %s", note.s, result->note) : note.s;
 	}
 	subject->close(subject->owner);
 	return good;

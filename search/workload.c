@@ -39,7 +39,8 @@ struct workload *workload_new(struct arena *a, const struct cascade *c)
 	struct text shape;
 	text_init(&shape, a);
 	for (uint32_t i = 0; i < c->rank.n; i++)
-		text_printf(&shape, "%s%s=%lld", i ? " " : "", c->rank.v[i].name, (long long)c->rank.v[i].extent);
+		text_printf(&shape, "%s%s=%lld", i ? " " : "", c->rank.v[i].name,
+		            (long long)c->rank.v[i].extent);
 	w->shape = shape.s;
 	w->argument = arena_new_array(a, c->tensor.n, struct argument);
 	for (uint32_t i = 0; i < c->tensor.n; i++) {
@@ -65,7 +66,8 @@ static int64_t indexed(const struct cascade *c, uint32_t t)
 			continue;
 		for (int k = 0; k < n->count; k++) {
 			int64_t extent;
-			if (expr_mentions(&c->pool, expr_operand(&c->pool, (struct expr){i}, k), OP_READ, t) &&
+			if (expr_mentions(&c->pool, expr_operand(&c->pool, (struct expr){i}, k), OP_READ,
+			                  t) &&
 			    cascade_extent(c, c->tensor.v[n->symbol].extent[k], &extent) &&
 			    (!least || extent < least))
 				least = extent;
@@ -200,8 +202,8 @@ double workload_error(const struct argument *x, const void *got, const double *w
 	return worst;
 }
 
-/* An output of n significant bits computed by a long sum in f32: room for the rounding of sums of thousands of
- * terms and of exponents in the hundreds, far below the share of a single key in an attention row. */
+/* An output of n significant bits computed by a long sum in f32: room for the rounding of sums of thousands
+ * of terms and of exponents in the hundreds, far below the share of a single key in an attention row. */
 double workload_bound(enum dtype t, int set)
 {
 	double large = set == SET_LARGE ? 10 : 1;

@@ -11,7 +11,7 @@
 struct argument {
 	const char *name;
 	enum dtype dtype;
-	enum role role; /* ROLE_IN or ROLE_OUT */
+	enum role role;  /* ROLE_IN or ROLE_OUT */
 	uint32_t tensor; /* in the cascade */
 	int nranks;
 	int64_t extent[MAX_RANKS], stride[MAX_RANKS]; /* dense, row-major, in elements */
@@ -28,7 +28,7 @@ struct workload {
 	const char *shape; /* "B=1 H=8 …", for messages */
 	int arguments;
 	struct argument *argument;
-	double multiply_adds; /* of all equations; what computing it naively costs */
+	double multiply_adds;          /* of all equations; what computing it naively costs */
 	void **input[INPUT_SETS];      /* one an argument, as stored; NULL for outputs and unused sets */
 	double **expected[INPUT_SETS]; /* one an argument; NULL for inputs, and until they are known */
 };
@@ -37,17 +37,20 @@ struct workload {
 struct workload *workload_new(struct arena *, const struct cascade *);
 
 /* Draws a set of inputs. Floats are normal, times `amplitude`; an integer that indexes a tensor stays in its
- * range, other integers are small and sorted along the last rank, like ids of documents; bools are mostly true. */
+ * range, other integers are small and sorted along the last rank, like ids of documents; bools are mostly
+ * true. */
 void workload_inputs(struct arena *, struct workload *, const struct cascade *, int set, double amplitude,
                      uint64_t seed);
 
-/* Fills in expected[set] by the oracle. False with the reason when it fails or needs more than `memory` bytes. */
+/* Fills in expected[set] by the oracle. False with the reason when it fails or needs more than `memory`
+ * bytes. */
 bool workload_oracle(struct arena *, struct workload *, const struct cascade *, int set, size_t memory,
                      struct text *reason);
 
-/* The normalised error of an output: the largest over its elements of |got − want| by the larger of |want| and
- * the root mean square of all finite wanted ones. INFINITY where one is NaN or infinite and the other is not, or
- * whole numbers differ. Numbers past what the type holds are not compared. `at`: the element it was found at. */
+/* The normalised error of an output: the largest over its elements of |got − want| by the larger of |want|
+ * and the root mean square of all finite wanted ones. INFINITY where one is NaN or infinite and the other is
+ * not, or whole numbers differ. Numbers past what the type holds are not compared. `at`: the element it was
+ * found at. */
 double workload_error(const struct argument *, const void *got, const double *want, int64_t *at);
 /* The error that is still right for an output of this type. */
 double workload_bound(enum dtype, int set);

@@ -26,19 +26,41 @@ static char *file(const char *name)
 static struct cache_key key(int64_t n)
 {
 	return (struct cache_key){
-		.env = {.hardware = "hw", .arch = "zen4", .isa = "avx512", .facts = "{}", .codegen = "c0de",
-	                .toolchain = "clang 19 -O3", .threads = 1, .policy = "cpu"},
-		.problem = {.workload = "feed", .name = "flash", .contract = "in Q f32; out O f32", .nranks = 2,
-	                    .rank = {"H", "N"}, .extent = {8, n}},
+	        .env = {.hardware = "hw",
+	                .arch = "zen4",
+	                .isa = "avx512",
+	                .facts = "{}",
+	                .codegen = "c0de",
+	                .toolchain = "clang 19 -O3",
+	                .threads = 1,
+	                .policy = "cpu"},
+	        .problem = {.workload = "feed",
+	                    .name = "flash",
+	                    .contract = "in Q f32; out O f32",
+	                    .nranks = 2,
+	                    .rank = {"H", "N"},
+	                    .extent = {8, n}},
 	};
 }
 
 static struct cache_trial trial(const char *source)
 {
 	return (struct cache_trial){
-		.schedule = arena_printf(&arena, "schedule of %s", source), .source = source, .rung = 1,
-		.verified = true, .runs = 3, .seconds = 0.5, .least = 0.4, .quartile = 0.45, .median = 0.6,
-		.deviation = 0.01, .switches = 7, .ratio = 1.25, .ratio_low = 1.2, .ratio_high = 1.3, .error = 1e-6,
+	        .schedule = arena_printf(&arena, "schedule of %s", source),
+	        .source = source,
+	        .rung = 1,
+	        .verified = true,
+	        .runs = 3,
+	        .seconds = 0.5,
+	        .least = 0.4,
+	        .quartile = 0.45,
+	        .median = 0.6,
+	        .deviation = 0.01,
+	        .switches = 7,
+	        .ratio = 1.25,
+	        .ratio_low = 1.2,
+	        .ratio_high = 1.3,
+	        .error = 1e-6,
 	};
 }
 
@@ -105,13 +127,15 @@ static void test_trials(void)
 	           t.status == TRIAL_WRONG && !strcmp(t.reason, "error 3.0 in O"),
 	   "a failure is kept with its reason");
 	nan.seconds = NAN;
-	ok(cache_put_trials(c, &k, 0, &nan, 1) == CACHE_OK && find(c, 64, "n", &t) == CACHE_OK && isnan(t.seconds),
+	ok(cache_put_trials(c, &k, 0, &nan, 1) == CACHE_OK && find(c, 64, "n", &t) == CACHE_OK &&
+	           isnan(t.seconds),
 	   "a number that is none stays none");
 	struct cache_trial less = trial("a");
 	less.rung = 0;
 	less.seconds = 9;
 	cache_put_trials(c, &k, 0, &less, 1);
-	ok(find(c, 64, "a", &t) == CACHE_OK && t.seconds == 0.5, "a lesser measurement does not replace a trial");
+	ok(find(c, 64, "a", &t) == CACHE_OK && t.seconds == 0.5,
+	   "a lesser measurement does not replace a trial");
 	less.rung = 2;
 	cache_put_trials(c, &k, 0, &less, 1);
 	ok(find(c, 64, "a", &t) == CACHE_OK && t.seconds == 9 && t.rung == 2, "a further one does");
@@ -136,19 +160,21 @@ static void test_keys(void)
 	struct cache *c = cache_open(file("keys"));
 	struct cache_trial t;
 	put(c, 64, "a");
-	static const char *const what[] = {"hardware", "arch", "isa", "codegen", "toolchain", "threads", "policy",
-	                                   "workload", "contract", "extent"};
+	static const char *const what[] = {"hardware", "arch",   "isa",      "codegen",  "toolchain",
+	                                   "threads",  "policy", "workload", "contract", "extent"};
 	for (int i = 0; i < 10; i++) {
 		struct cache_key k = key(64);
-		const char **field[] = {&k.env.hardware, &k.env.arch, &k.env.isa, &k.env.codegen, &k.env.toolchain,
-		                        NULL, &k.env.policy, &k.problem.workload, &k.problem.contract, NULL};
+		const char **field[] = {&k.env.hardware,     &k.env.arch, &k.env.isa,    &k.env.codegen,
+		                        &k.env.toolchain,    NULL,        &k.env.policy, &k.problem.workload,
+		                        &k.problem.contract, NULL};
 		if (field[i])
 			*field[i] = "other";
 		else if (i == 5)
 			k.env.threads = 2;
 		else
 			k.problem.extent[1] = 65;
-		ok(cache_find_trial(c, &arena, &k, "a", &t) == CACHE_MISS, "another %s is another key", what[i]);
+		ok(cache_find_trial(c, &arena, &k, "a", &t) == CACHE_MISS, "another %s is another key",
+		   what[i]);
 	}
 	struct cache_key k = key(64);
 	k.env.facts = "{\"changed\": 1}";
@@ -171,18 +197,21 @@ static void test_winners(void)
 	cache_put_trials(c, &k, 0, &t, 1);
 	ok(cache_put_winner(c, &k, "a", false, false) == CACHE_OK, "a verified trial can win");
 	ok(cache_lookup(c, &arena, &k, f, 4) == 1 && f[0].rung == CACHE_EXACT && !strcmp(f[0].source, "a") &&
-	           !strcmp(f[0].shape, "H=8 N=64") && f[0].ratio == 1.25 && f[0].seconds == 0.5 && !f[0].complete,
+	           !strcmp(f[0].shape, "H=8 N=64") && f[0].ratio == 1.25 && f[0].seconds == 0.5 &&
+	           !f[0].complete,
 	   "and is found");
 	put(c, 65, "z");
 	ok(sql(c, "UPDATE winner SET trial = (SELECT id FROM trial WHERE source = 'z')") == SQLITE_CONSTRAINT,
 	   "the file itself refuses a winner with another key's trial");
-	ok(sql(c, "INSERT INTO winner SELECT env, problem, config, 'z', id, 1, 1, 1, 1 FROM trial WHERE source = "
+	ok(sql(c, "INSERT INTO winner SELECT env, problem, config, 'z', id, 1, 1, 1, 1 FROM trial WHERE "
+	          "source = "
 	          "'a'") == SQLITE_CONSTRAINT,
 	   "or of another source");
 	t = trial("b");
 	t.ratio = 1.1;
 	cache_put_trials(c, &k, 0, &t, 1);
-	ok(cache_put_winner(c, &k, "b", true, true) == CACHE_OK, "what was measured again and lost is replaced");
+	ok(cache_put_winner(c, &k, "b", true, true) == CACHE_OK,
+	   "what was measured again and lost is replaced");
 	t = trial("c");
 	t.ratio = 1.05;
 	cache_put_trials(c, &k, 0, &t, 1);
@@ -209,7 +238,8 @@ static void test_winners(void)
 	           !strcmp(f[3].shape, "H=8 N=4096"),
 	   "the nearest shapes answer, nearest first");
 	lost.env.hardware = "hw3";
-	ok(cache_lookup(c, &arena, &lost, f, 1) == 1 && f[0].rung == CACHE_ARCH, "then machines of the same arch");
+	ok(cache_lookup(c, &arena, &lost, f, 1) == 1 && f[0].rung == CACHE_ARCH,
+	   "then machines of the same arch");
 	lost.env.arch = "m1";
 	ok(cache_lookup(c, &arena, &lost, f, 4) == 0, "else nothing");
 	t = trial("c");
@@ -224,7 +254,8 @@ static void test_winners(void)
 
 static void count_entries(void *owner, const struct cache_entry *e)
 {
-	*(int *)owner += !strcmp(e->name, "flash") && strlen(e->when) == 20 && e->trials == 2 && e->generation == 3;
+	*(int *)owner +=
+	        !strcmp(e->name, "flash") && strlen(e->when) == 20 && e->trials == 2 && e->generation == 3;
 }
 
 static void test_artifacts(void)
@@ -236,7 +267,8 @@ static void test_artifacts(void)
 	put(c, 64, "a");
 	cache_put_winner(c, &k, "a", true, true);
 	ok(cache_put_artifact(c, &k, "a", "code\0code", 9) == CACHE_OK, "code is kept");
-	ok(cache_get_artifact(c, &k, "a", &bytes, &size) == CACHE_OK && size == 9 && !memcmp(bytes, "code\0code", 9),
+	ok(cache_get_artifact(c, &k, "a", &bytes, &size) == CACHE_OK && size == 9 &&
+	           !memcmp(bytes, "code\0code", 9),
 	   "and comes back");
 	free(bytes);
 	ok(cache_get_artifact(c, &k, "b", &bytes, &size) == CACHE_MISS, "not for another source");
@@ -264,7 +296,8 @@ static void test_artifacts(void)
 	ok(cache_get_artifact(c, &k, "a", &bytes, &size) == CACHE_OK, "the rightful one is not");
 	free(bytes);
 	sql(c, "UPDATE artifact SET sha256 = 'x'");
-	ok(cache_check(c, &arena, &r) == CACHE_OK && r.quarantined == 3 && r.finding, "a check finds altered code");
+	ok(cache_check(c, &arena, &r) == CACHE_OK && r.quarantined == 3 && r.finding,
+	   "a check finds altered code");
 	cache_close(c);
 }
 
@@ -292,9 +325,11 @@ static void test_damage(void)
 	overwrite(path, 0, "this is not a database at all", 29);
 	struct cache *c = cache_open(path);
 	said = cache_said(c);
-	ok(cache_state(c) == CACHE_WRITABLE && said && strstr(said, "damaged"), "garbage is set aside and said");
+	ok(cache_state(c) == CACHE_WRITABLE && said && strstr(said, "damaged"),
+	   "garbage is set aside and said");
 	ok(!cache_said(c), "once");
-	ok(files_like("garbage", "damaged") == 1 && put(c, 64, "a") == CACHE_OK && find(c, 64, "a", &t) == CACHE_OK,
+	ok(files_like("garbage", "damaged") == 1 && put(c, 64, "a") == CACHE_OK &&
+	           find(c, 64, "a", &t) == CACHE_OK,
 	   "a new file is in its place");
 	cache_close(c);
 
@@ -329,8 +364,10 @@ static void test_damage(void)
 	cache_close(c);
 	c = cache_open(path);
 	said = cache_said(c);
-	ok(cache_state(c) == CACHE_OFF && said && strstr(said, "newer"), "a newer version is ignored, and that is said");
-	ok(put(c, 64, "b") == CACHE_MISS && find(c, 64, "a", &t) == CACHE_MISS, "it is neither read nor written");
+	ok(cache_state(c) == CACHE_OFF && said && strstr(said, "newer"),
+	   "a newer version is ignored, and that is said");
+	ok(put(c, 64, "b") == CACHE_MISS && find(c, 64, "a", &t) == CACHE_MISS,
+	   "it is neither read nor written");
 	cache_close(c);
 
 	path = file("foreign");
@@ -339,18 +376,21 @@ static void test_damage(void)
 	sql(c, "PRAGMA application_id = 7");
 	cache_close(c);
 	c = cache_open(path);
-	ok(cache_state(c) == CACHE_OFF && strstr(cache_said(c), "something else"), "another's database is left alone");
+	ok(cache_state(c) == CACHE_OFF && strstr(cache_said(c), "something else"),
+	   "another's database is left alone");
 	cache_close(c);
 
 	c = cache_open("");
-	ok(cache_state(c) == CACHE_OFF && put(c, 64, "a") == CACHE_MISS && !cache_said(c), "no cache is a quiet one");
+	ok(cache_state(c) == CACHE_OFF && put(c, 64, "a") == CACHE_MISS && !cache_said(c),
+	   "no cache is a quiet one");
 	cache_close(c);
 
 	path = file("moved");
 	c = cache_open(path);
 	put(c, 64, "a");
 	unlink(path);
-	ok(put(c, 64, "b") == CACHE_OK && find(c, 64, "b", &t) == CACHE_OK && find(c, 64, "a", &t) == CACHE_MISS,
+	ok(put(c, 64, "b") == CACHE_OK && find(c, 64, "b", &t) == CACHE_OK &&
+	           find(c, 64, "a", &t) == CACHE_MISS,
 	   "a file that was removed is made anew");
 	cache_close(c);
 }
@@ -364,7 +404,8 @@ static void test_migration(void)
 	                             {"ALTER TABLE trial ADD COLUMN joules REAL"},
 	                             {"CREATE TABLE note (text TEXT NOT NULL) STRICT"},
 	                             {"CREATE TABLE half (x TEXT) STRICT; INSERT INTO nowhere VALUES (1)"}};
-	ok(store_migrate(c->db, path, 1, 3, steps) == SQLITE_OK && sql(c, "SELECT joules FROM trial") == SQLITE_OK &&
+	ok(store_migrate(c->db, path, 1, 3, steps) == SQLITE_OK &&
+	           sql(c, "SELECT joules FROM trial") == SQLITE_OK &&
 	           sql(c, "SELECT text FROM note") == SQLITE_OK,
 	   "steps are applied in order");
 	ok(files_like("steps", "tune.db.v1") == 1, "after a copy of the file");
@@ -526,8 +567,8 @@ static bool survives(const char *path, int round, uint32_t microseconds)
 	bool good = !cache_said(c) && sound(c);
 	for (i = 0; i <= last && good; i++) {
 		for (int j = 0; j < BATCH && good; j++)
-			good = cache_find_trial(c, &arena, &k, arena_printf(&arena, "%s-%d-%d", who, i, j), &t) ==
-			       CACHE_OK;
+			good = cache_find_trial(c, &arena, &k, arena_printf(&arena, "%s-%d-%d", who, i, j),
+			                        &t) == CACHE_OK;
 	}
 	cache_close(c);
 	return good;
@@ -542,7 +583,8 @@ static void test_sudden_death(void)
 		random = random * 1664525u + 1013904223u;
 		good += survives(path, i, 500 + (random >> 8) % 30000);
 	}
-	ok(good == 100, "of 100 writers killed at random, %d lost nothing finished and left a sound file", good);
+	ok(good == 100, "of 100 writers killed at random, %d lost nothing finished and left a sound file",
+	   good);
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* Search strategies: what they promise of every proposal, and that they find their way on known landscapes. */
+/* Search strategies: what they promise of every proposal, and that they find their way on known landscapes.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ static bool legal(void *owner, const struct point *p)
 
 static double cost(const struct point *p)
 {
-	double tile = p->choice[0] - 5.0, rows = p->choice[1] - 2.0 - p->choice[3], block = p->choice[2] - 7.0;
+	double tile = p->choice[0] - 5.0, rows = p->choice[1] - 2.0 - p->choice[3],
+	       block = p->choice[2] - 7.0;
 	double x = 0.03 * tile * tile + 0.08 * rows * rows + 0.02 * fabs(tile * rows);
 	x += p->choice[2] % 3 == 0 ? 0.7 : 0.015 * block * block;
 	x += p->choice[4] == 1 ? 0 : 0.1 * p->choice[4] + 0.05;
@@ -78,7 +80,8 @@ static void test_promises(const struct strategy *strategy, int all)
 	if (strategy == &strategy_exhaustive)
 		ok(found == all, "%s finds all %d", strategy->name, all);
 	else
-		ok(found > all * 9 / 10, "%s finds most before it gives up: %d of %d", strategy->name, found, all);
+		ok(found > all * 9 / 10, "%s finds most before it gives up: %d of %d", strategy->name, found,
+		   all);
 }
 
 static bool same_run(const struct strategy *strategy, const struct landscape *l, uint64_t a, uint64_t b)
@@ -110,7 +113,8 @@ static double median(const struct strategy *strategy, const struct landscape *l,
 
 static void test_replay(struct landscape *l)
 {
-	ok(same_run(&strategy_genetic, l, 3, 3) && same_run(&strategy_random, l, 3, 3), "a seed gives one run");
+	ok(same_run(&strategy_genetic, l, 3, 3) && same_run(&strategy_random, l, 3, 3),
+	   "a seed gives one run");
 	ok(!same_run(&strategy_genetic, l, 3, 4), "another seed another");
 	double fraction[64];
 	replay(&arena, l, &strategy_random, 1, 16, 64, fraction);
@@ -139,16 +143,16 @@ static void test_text(struct landscape *l)
 	           !memcmp(back.seconds.v, l->seconds.v, l->seconds.n * sizeof *l->seconds.v),
 	   "a landscape reads back as it was written");
 	static const char *const bad[] = {
-		"",
-		"{}\n",
-		"[1]\n",
-		"{\"choices\": [0]}\n",
-		"{\"choices\": [2]}\n{\"point\": [2], \"seconds\": 1}\n",
-		"{\"choices\": [2]}\n{\"point\": [1, 1], \"seconds\": 1}\n",
-		"{\"choices\": [2]}\n{\"point\": [1]}\n",
-		"{\"choices\": [2]}\n{\"point\": [1], \"seconds\": -1}\n",
-		"{\"choices\": [2]}\n{\"point\": [0.5], \"seconds\": 1}\n",
-		"{\"choices\": [2]}\nnonsense",
+	        "",
+	        "{}\n",
+	        "[1]\n",
+	        "{\"choices\": [0]}\n",
+	        "{\"choices\": [2]}\n{\"point\": [2], \"seconds\": 1}\n",
+	        "{\"choices\": [2]}\n{\"point\": [1, 1], \"seconds\": 1}\n",
+	        "{\"choices\": [2]}\n{\"point\": [1]}\n",
+	        "{\"choices\": [2]}\n{\"point\": [1], \"seconds\": -1}\n",
+	        "{\"choices\": [2]}\n{\"point\": [0.5], \"seconds\": 1}\n",
+	        "{\"choices\": [2]}\nnonsense",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		reason.len = 0;

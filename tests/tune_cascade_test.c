@@ -1,5 +1,5 @@
-/* The tuner on a real cascade, from text to a kept kernel: what is found is right, is found again, and a schedule
- * that breaks what it computes does not get through. */
+/* The tuner on a real cascade, from text to a kept kernel: what is found is right, is found again, and a
+ * schedule that breaks what it computes does not get through. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +14,15 @@
 static struct arena arena;
 static char folder[] = "/tmp/attune-real-XXXXXX";
 
-static const char attention[] =
-	"kernel attention\n"
-	"rank H, N, M, D, E\n"
-	"in Q[H, N, D] : f32\n"
-	"in K[H, M, D] : f32\n"
-	"in V[H, M, E] : f32\n"
-	"out O[H, N, E] : f32\n"
-	"S[h,n,m] = Q[h,n,d] * K[h,m,d] / sqrt(D) where m <= n\n"
-	"P = softmax[m](S)\n"
-	"O[h,n,e] = P[h,n,m] * V[h,m,e]\n";
+static const char attention[] = "kernel attention\n"
+                                "rank H, N, M, D, E\n"
+                                "in Q[H, N, D] : f32\n"
+                                "in K[H, M, D] : f32\n"
+                                "in V[H, M, E] : f32\n"
+                                "out O[H, N, E] : f32\n"
+                                "S[h,n,m] = Q[h,n,d] * K[h,m,d] / sqrt(D) where m <= n\n"
+                                "P = softmax[m](S)\n"
+                                "O[h,n,e] = P[h,n,m] * V[h,m,e]\n";
 
 static struct cascade *cascade(int64_t n)
 {
@@ -110,11 +109,13 @@ static void test_tuning(const struct tune_place *place)
 	struct problem *p = problem(bound, place->machine);
 
 	tune_choose(&arena, bound, p, place, cache, &c);
-	ok(c.rung == CACHE_DEFAULT && !c.object.bytes && c.source_key, "before a search the default is chosen");
+	ok(c.rung == CACHE_DEFAULT && !c.object.bytes && c.source_key,
+	   "before a search the default is chosen");
 	const struct tune_options o = {.seconds = 60, .evaluations = 6, .plant = plant, .owner = &tried};
 	if (!ok(tune(&arena, bound, place, cache, &o, &r, &reason), "a cascade is tuned: %s", reason.s))
 		return;
-	ok(r.evaluated == 6 && r.kept == CACHE_OK && r.error < 1e-3 && r.best > 0 && r.ratio >= 1 && tried.texts > 6,
+	ok(r.evaluated == 6 && r.kept == CACHE_OK && r.error < 1e-3 && r.best > 0 && r.ratio >= 1 &&
+	           tried.texts > 6,
 	   "after 6 candidates the winner is %.2f times the default", r.ratio);
 	struct schedule s = r.schedule;
 	ok(!schedule_illegal(&arena, p, &s), "it is legal");
@@ -138,7 +139,8 @@ static void test_tuning(const struct tune_place *place)
 	ok(c.rung == CACHE_ARCH, "so does another environment of this kind of machine");
 
 	struct tried evil = {.sabotage = true};
-	const struct tune_options bad = {.seconds = 60, .evaluations = 5, .seed = 3, .plant = plant, .owner = &evil};
+	const struct tune_options bad = {
+	        .seconds = 60, .evaluations = 5, .seed = 3, .plant = plant, .owner = &evil};
 	struct tune_result r2;
 	struct cascade *third = cascade(90);
 	bool good = tune(&arena, third, place, cache, &bad, &r2, &reason);

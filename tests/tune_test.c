@@ -1,5 +1,5 @@
-/* The tuner on a made-up kernel: row sums in hand-written C whose speed depends on the point in a known way, with
- * planted faults. */
+/* The tuner on a made-up kernel: row sums in hand-written C whose speed depends on the point in a known way,
+ * with planted faults. */
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -73,25 +73,26 @@ static int passes(int code)
 }
 enum { CONTROL = 0, BEST = 2 * B + 3 };
 
-static bool render(void *owner, struct arena *a, const struct schedule *s, int workload, struct kernel_source *k)
+static bool render(void *owner, struct arena *a, const struct schedule *s, int workload,
+                   struct kernel_source *k)
 {
 	const struct sums *x = owner;
 	static const char form[] =
-		"struct at_args { void *const *data; const long *const *stride; void *work; };\n"
-		"/* schedule %d */\n"
-		"void sum_phase0(const struct at_args *args, long begin, long end, void *scratch)\n"
-		"{\n"
-		"	const float *x = args->data[0];\n"
-		"	float *y = args->data[1];\n"
-		"	double *t = scratch;\n"
-		"	for (int pass = 0; pass < %d; pass++)\n"
-		"		for (long i = begin; i < end; i++) {\n"
-		"			t[0] = 0;\n"
-		"			for (long k = 0; k < %d; k++)\n"
-		"				t[0] += x[i * %d + k];\n"
-		"			y[i] = t[0];\n"
-		"		}\n"
-		"}\n";
+	        "struct at_args { void *const *data; const long *const *stride; void *work; };\n"
+	        "/* schedule %d */\n"
+	        "void sum_phase0(const struct at_args *args, long begin, long end, void *scratch)\n"
+	        "{\n"
+	        "	const float *x = args->data[0];\n"
+	        "	float *y = args->data[1];\n"
+	        "	double *t = scratch;\n"
+	        "	for (int pass = 0; pass < %d; pass++)\n"
+	        "		for (long i = begin; i < end; i++) {\n"
+	        "			t[0] = 0;\n"
+	        "			for (long k = 0; k < %d; k++)\n"
+	        "				t[0] += x[i * %d + k];\n"
+	        "			y[i] = t[0];\n"
+	        "		}\n"
+	        "}\n";
 	int n = (int)x->n[workload], columns = (int)x->k[workload];
 	*k = (struct kernel_source){.nphases = 1, .scratch_bytes = 8};
 	k->text = arena_printf(a, form, code_of(s), passes(code_of(s)), columns, columns);
@@ -103,8 +104,13 @@ static bool render(void *owner, struct arena *a, const struct schedule *s, int w
 
 static struct argument argument(const char *name, enum role role, int nranks, int64_t n, int64_t k)
 {
-	struct argument x = {.name = name, .dtype = DTYPE_F32, .role = role, .nranks = nranks, .extent = {n, k},
-	                     .stride = {nranks == 2 ? k : 1, 1}, .count = nranks == 2 ? n * k : n};
+	struct argument x = {.name = name,
+	                     .dtype = DTYPE_F32,
+	                     .role = role,
+	                     .nranks = nranks,
+	                     .extent = {n, k},
+	                     .stride = {nranks == 2 ? k : 1, 1},
+	                     .count = nranks == 2 ? n * k : n};
 	x.bytes = (size_t)dtype_bytes(x.dtype, x.count);
 	return x;
 }
@@ -139,37 +145,55 @@ static struct sums *subject(void)
 	struct sums *x = arena_new(&arena, struct sums);
 	*x = (struct sums){.n = {37, 400}, .k = {19, 150}};
 	x->subject = (struct subject){
-		.grid = {.dimensions = 2, .choices = {A, B}, .legal = legal, .owner = x},
-		.control = {.isa = ISA_SCALAR},
-		.workloads = 2,
-		.workload = {workload(37, 19), workload(400, 150)},
-		.schedule = schedule_at,
-		.nearest = nearest,
-		.text = schedule_text,
-		.parse = parse,
-		.render = render,
-		.owner = x,
+	        .grid = {.dimensions = 2, .choices = {A, B}, .legal = legal, .owner = x},
+	        .control = {.isa = ISA_SCALAR},
+	        .workloads = 2,
+	        .workload = {workload(37, 19), workload(400, 150)},
+	        .schedule = schedule_at,
+	        .nearest = nearest,
+	        .text = schedule_text,
+	        .parse = parse,
+	        .render = render,
+	        .owner = x,
 	};
 	return x;
 }
 
 /* ---- faults ---- */
 
-enum fault { NONE, WRONG_RESULT, CRASH, LOOP, BESIDE, NOT_A_NUMBER, COMPILE_ERROR, INPUT_WRITTEN, RARELY_WRONG, FAULTS };
+enum fault {
+	NONE,
+	WRONG_RESULT,
+	CRASH,
+	LOOP,
+	BESIDE,
+	NOT_A_NUMBER,
+	COMPILE_ERROR,
+	INPUT_WRITTEN,
+	RARELY_WRONG,
+	FAULTS
+};
 static const enum trial_status fate[FAULTS] = {
-	[NONE] = TRIAL_OK, [WRONG_RESULT] = TRIAL_WRONG, [CRASH] = TRIAL_CRASH, [LOOP] = TRIAL_TIMEOUT,
-	[BESIDE] = TRIAL_CRASH, [NOT_A_NUMBER] = TRIAL_WRONG, [COMPILE_ERROR] = TRIAL_COMPILE_ERROR,
-	[INPUT_WRITTEN] = TRIAL_WRONG, [RARELY_WRONG] = TRIAL_WRONG,
+        [NONE] = TRIAL_OK,
+        [WRONG_RESULT] = TRIAL_WRONG,
+        [CRASH] = TRIAL_CRASH,
+        [LOOP] = TRIAL_TIMEOUT,
+        [BESIDE] = TRIAL_CRASH,
+        [NOT_A_NUMBER] = TRIAL_WRONG,
+        [COMPILE_ERROR] = TRIAL_COMPILE_ERROR,
+        [INPUT_WRITTEN] = TRIAL_WRONG,
+        [RARELY_WRONG] = TRIAL_WRONG,
 };
 static const char *const evil[FAULTS] = {
-	[WRONG_RESULT] = "begin = 0; end = 0; args->data[0];",
-	[CRASH] = "*(volatile int *)8 = 1;",
-	[LOOP] = "for (volatile int i = 0;; i++) ;",
-	[BESIDE] = "((volatile float *)args->data[1])[end] = 1; ((volatile float *)args->data[1])[-1] = 1;",
-	[NOT_A_NUMBER] = "((float *)args->data[1])[begin] = 0.0f / 0.0f; begin++;",
-	[COMPILE_ERROR] = "this is no C;",
-	[INPUT_WRITTEN] = "((float *)args->data[0])[begin] += 0.0001f;",
-	[RARELY_WRONG] = "((float *)args->data[1])[end - 1] = 0; if (end > 300) end--;", /* not at the small shape */
+        [WRONG_RESULT] = "begin = 0; end = 0; args->data[0];",
+        [CRASH] = "*(volatile int *)8 = 1;",
+        [LOOP] = "for (volatile int i = 0;; i++) ;",
+        [BESIDE] = "((volatile float *)args->data[1])[end] = 1; ((volatile float *)args->data[1])[-1] = 1;",
+        [NOT_A_NUMBER] = "((float *)args->data[1])[begin] = 0.0f / 0.0f; begin++;",
+        [COMPILE_ERROR] = "this is no C;",
+        [INPUT_WRITTEN] = "((float *)args->data[0])[begin] += 0.0001f;",
+        [RARELY_WRONG] =
+                "((float *)args->data[1])[end - 1] = 0; if (end > 300) end--;", /* not at the small shape */
 };
 
 static enum fault fault_of(int code)
@@ -196,7 +220,8 @@ static const char *plant(void *owner, struct arena *a, int number, const char *s
 	p->compiled++;
 	const char *brace = strstr(k->text, "{\n\tconst float *x");
 	return f == NONE ? NULL
-	                 : arena_printf(a, "%.*s{\n%s\n%s", (int)(brace - k->text), k->text, evil[f], brace + 2);
+	                 : arena_printf(a, "%.*s{\n%s\n%s", (int)(brace - k->text), k->text, evil[f],
+	                                brace + 2);
 }
 
 static void progress(void *owner, const struct tune_progress *t)
@@ -213,9 +238,19 @@ static void progress(void *owner, const struct tune_progress *t)
 static struct cache_key key(void)
 {
 	return (struct cache_key){
-		.env = {.hardware = "hw", .arch = "any", .isa = "scalar", .facts = "{}", .codegen = "test",
-	                .toolchain = "tcc", .threads = 1, .policy = "cpu"},
-		.problem = {.workload = "sums", .name = "sums", .contract = "X, Y", .nranks = 1, .rank = {"N"},
+	        .env = {.hardware = "hw",
+	                .arch = "any",
+	                .isa = "scalar",
+	                .facts = "{}",
+	                .codegen = "test",
+	                .toolchain = "tcc",
+	                .threads = 1,
+	                .policy = "cpu"},
+	        .problem = {.workload = "sums",
+	                    .name = "sums",
+	                    .contract = "X, Y",
+	                    .nranks = 1,
+	                    .rank = {"N"},
 	                    .extent = {400}},
 	};
 }
@@ -234,14 +269,14 @@ static bool search(const char *path, const struct run *how, struct tune_result *
 	machine_detect(&machine);
 	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1};
 	const struct tune_options o = {
-		.seconds = how->seconds > 0 ? how->seconds : 60,
-		.evaluations = how->evaluations,
-		.seed = how->seed ? how->seed : 1,
-		.strategy = how->strategy ? how->strategy : &strategy_genetic,
-		.stop = how->planted ? &how->planted->stop : NULL,
-		.progress = how->planted ? progress : NULL,
-		.plant = how->planted ? plant : NULL,
-		.owner = how->planted,
+	        .seconds = how->seconds > 0 ? how->seconds : 60,
+	        .evaluations = how->evaluations,
+	        .seed = how->seed ? how->seed : 1,
+	        .strategy = how->strategy ? how->strategy : &strategy_genetic,
+	        .stop = how->planted ? &how->planted->stop : NULL,
+	        .progress = how->planted ? progress : NULL,
+	        .plant = how->planted ? plant : NULL,
+	        .owner = how->planted,
 	};
 	struct text reason;
 	text_init(&reason, &arena);
@@ -342,11 +377,12 @@ static void test_faults(void)
 	full_search = fmin(wall_seconds() - start, 60);
 	ok(r.evaluated == points && r.complete, "every point is measured: %d of %d", r.evaluated, points);
 	for (int i = TRIAL_OK + 1; i < TRIAL_STATUSES; i++)
-		ok(r.rejected[i] == expected[i] && (!expected[i] || r.first_reason[i]), "%d rejected as %s: %s",
-		   r.rejected[i], trial_status_name[i], r.first_reason[i] ? r.first_reason[i] : "-");
+		ok(r.rejected[i] == expected[i] && (!expected[i] || r.first_reason[i]),
+		   "%d rejected as %s: %s", r.rejected[i], trial_status_name[i],
+		   r.first_reason[i] ? r.first_reason[i] : "-");
 	int code = code_of(&r.schedule);
-	ok(fault_of(code) == NONE && passes(code) == fewest_passes(), "the winner is right and the fastest of the right: %s",
-	   r.text);
+	ok(fault_of(code) == NONE && passes(code) == fewest_passes(),
+	   "the winner is right and the fastest of the right: %s", r.text);
 	ok(r.ratio > 1.3 && r.best < r.control && r.error < 1e-6 && r.kept == CACHE_OK && !r.note,
 	   "it is %.2f times as fast as the default", r.ratio);
 	ok(p.reports > points, "progress is reported");
@@ -358,7 +394,8 @@ static void test_faults(void)
 	struct planted again = {0};
 	struct tune_result r2;
 	bool good = search(path, &(struct run){.strategy = &strategy_exhaustive, .planted = &again}, &r2);
-	ok(good && r2.evaluated == 1 && r2.reused == points - 1, "a second search measures the default only and reuses %d", r2.reused);
+	ok(good && r2.evaluated == 1 && r2.reused == points - 1,
+	   "a second search measures the default only and reuses %d", r2.reused);
 	ok(rejected(&r2) == rejected(&r) && passes(code_of(&r2.schedule)) == passes(code),
 	   "and comes to the same");
 }
@@ -373,7 +410,8 @@ static void test_interrupt(void)
 		return;
 	ok(!r.complete && r.evaluated <= 24 + 1, "after what it was doing");
 	struct cache_found f = winner(path);
-	ok(f.rung == CACHE_EXACT && !f.complete && fault_of(atoi(f.schedule + 4)) == NONE && !strcmp(f.schedule, r.text),
+	ok(f.rung == CACHE_EXACT && !f.complete && fault_of(atoi(f.schedule + 4)) == NONE &&
+	           !strcmp(f.schedule, r.text),
 	   "its best so far is kept, marked as incomplete");
 	bool good = search(path, &(struct run){.planted = &rest, .strategy = &strategy_exhaustive}, &r2);
 	ok(good && r2.complete && r2.reused == r.evaluated - 1 && r2.evaluated == legal_points() - r2.reused,
@@ -416,14 +454,16 @@ static void test_bad_control(void)
 	static struct machine machine;
 	machine_detect(&machine);
 	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1};
-	const struct tune_options o = {.seconds = 5, .seed = 1, .strategy = &strategy_random, .plant = break_control};
+	const struct tune_options o = {
+	        .seconds = 5, .seed = 1, .strategy = &strategy_random, .plant = break_control};
 	struct tune_result r;
 	struct text reason;
 	text_init(&reason, &arena);
 	struct cache *c = cache_open(NULL);
 	const struct cache_key k = key();
 	bool good = search_run(&arena, &subject()->subject, &place, &k, c, &o, wall_seconds(), &r, &reason);
-	ok(!good && strstr(reason.s, "compile_error"), "a default that does not compile is said: %s", reason.s);
+	ok(!good && strstr(reason.s, "compile_error"), "a default that does not compile is said: %s",
+	   reason.s);
 	cache_close(c);
 }
 
@@ -437,9 +477,13 @@ static void test_two_at_once(void)
 		if (!(pid[i] = fork())) {
 			struct planted p = {0};
 			struct tune_result r;
-			bool good = search(path, &(struct run){.strategy = &strategy_exhaustive, .planted = &p,
-			                                       .seed = (uint64_t)i + 1}, &r);
-			_exit(!good || r.kept != CACHE_OK || passes(code_of(&r.schedule)) > fewest_passes() + 2);
+			bool good = search(path,
+			                   &(struct run){.strategy = &strategy_exhaustive,
+			                                 .planted = &p,
+			                                 .seed = (uint64_t)i + 1},
+			                   &r);
+			_exit(!good || r.kept != CACHE_OK ||
+			      passes(code_of(&r.schedule)) > fewest_passes() + 2);
 		}
 	}
 	for (int i = 0; i < 2; i++) {
@@ -466,8 +510,10 @@ static void test_sudden_death(void)
 		if (!pid) {
 			struct planted p = {0};
 			struct tune_result r;
-			search(path, &(struct run){.strategy = &strategy_random, .planted = &p,
-			                           .seed = (uint64_t)i + 1}, &r);
+			search(path,
+			       &(struct run){
+			               .strategy = &strategy_random, .planted = &p, .seed = (uint64_t)i + 1},
+			       &r);
 			_exit(0);
 		}
 		usleep((useconds_t)random_below(&random, (int)(full_search * 1e6)));
@@ -483,23 +529,27 @@ static void test_sudden_death(void)
 		good += sound && now.count >= before.count && !now.wrong_fate;
 		before = now;
 	}
-	ok(good == kills, "of %d searches killed at random %d lost no stored trial and left a sound cache", kills, good);
+	ok(good == kills, "of %d searches killed at random %d lost no stored trial and left a sound cache",
+	   kills, good);
 	struct planted p = {0};
 	struct tune_result r;
 	bool found = search(path, &(struct run){.strategy = &strategy_exhaustive, .planted = &p}, &r);
-	ok(found && r.complete && r.reused > 0 && passes(code_of(&r.schedule)) == fewest_passes(), "after them a search reuses %d trials and finds the best", r.reused);
+	ok(found && r.complete && r.reused > 0 && passes(code_of(&r.schedule)) == fewest_passes(),
+	   "after them a search reuses %d trials and finds the best", r.reused);
 }
 
 static void test_statistics(void)
 {
 	const double v[] = {5, 1, 2, 9, 3};
 	struct statistics s = statistics_of(v, 5);
-	ok(s.envelope == 1.5 && s.least == 1 && s.median == 3 && s.quartile == 2 && s.deviation == 2 && s.runs == 5,
+	ok(s.envelope == 1.5 && s.least == 1 && s.median == 3 && s.quartile == 2 && s.deviation == 2 &&
+	           s.runs == 5,
 	   "envelope, quartile, median, deviation");
-	struct race r = {.kernels = 2, .rounds = 6,
-	                 .seconds = {{1, 1.01, 2, 1.02, 1, 3}, {0.5, 0.5, 9, 0.5, 0.5, 9}}};
+	struct race r = {
+	        .kernels = 2, .rounds = 6, .seconds = {{1, 1.01, 2, 1.02, 1, 3}, {0.5, 0.5, 9, 0.5, 0.5, 9}}};
 	race_clean(&r, 3);
-	ok(r.rounds == 4 && race_ratio(&r, 1).value == 2, "rounds in which the control was disturbed do not count");
+	ok(r.rounds == 4 && race_ratio(&r, 1).value == 2,
+	   "rounds in which the control was disturbed do not count");
 	struct race noisy = {.kernels = 1, .rounds = 4, .seconds = {{1, 1, 2, 3}}};
 	race_clean(&noisy, 3);
 	ok(noisy.rounds == 3, "unless too few would be left");
