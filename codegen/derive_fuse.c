@@ -385,9 +385,11 @@ static void fuse(struct derivation *d, uint32_t i)
 	uint64_t needs = derive_direct(d, q->body) | derive_direct(d, d->fact.v[i].presence);
 	struct plan failed = {0};
 	if (q->nreduced == 1 && q->reduce != REDUCE_ARGMAX) {
-		for (uint32_t g = d->group.n; g-- > 0;)
-			if ((needs >> g & 1) && try_group(d, i, (int)g, true, &failed))
-				return;
+		/* The traversal with the most rows first: one with fewer would make the others wide. */
+		for (int rows = MAX_RANKS; rows >= 0; rows--)
+			for (uint32_t g = d->group.n; g-- > 0;)
+				if ((needs >> g & 1) && d->group.v[g].nrow == rows && try_group(d, i, (int)g, true, &failed))
+					return;
 		if (failed.why)
 			barrier(d, i, &failed);
 		else

@@ -100,6 +100,50 @@ static void place_output(struct derivation *d, uint32_t i)
 	vec_push(d->arena, &d->group.v[g].map, i);
 }
 
+struct naming {
+	struct expr from, to;
+};
+
+static struct expr put_name(struct expr_pool *p, struct expr e, void *context)
+{
+	const struct naming *n = context;
+	(void)p;
+	return expr_same(e, n->from) ? n->to : e;
+}
+
+/* A reduction that was put together after its stream, and that other streams read: they read it from memory
+ * rather than put it together for every term. */
+static void keep_result(struct derivation *d, uint32_t i)
+{
+	struct equation *q = &d->c->equation.v[i];
+	struct expr result = d->fact.v[i].inlined;
+	uint64_t needs = derive_direct(d, result);
+	uint32_t home = d->group.n;
+	for (uint32_t g = 0; g < d->group.n; g++)
+		if ((needs >> g & 1) && fits_after(d, g, q, result) && derive_joinable(d, needs, (int)g))
+			home = g;
+	if (home == d->group.n || expr_at(pool(d), result)->op == OP_READ)
+		return;
+	struct naming by = {result, cascade_read(d->c, q->tensor, q->index, q->nindex)};
+	bool used = false;
+	for (uint32_t k = 0; k < d->c->equation.n; k++) {
+		const struct fact *f = &d->fact.v[k];
+		if ((f->place != PLACE_CARRY && f->place != PLACE_LOCAL) || f->group == (int)home)
+			continue;
+		struct expr body = expr_rewrite(pool(d), d->c->equation.v[k].body, put_name, &by);
+		used |= !expr_same(body, d->c->equation.v[k].body);
+		d->c->equation.v[k].body = body;
+	}
+	if (!used)
+		return;
+	q->body = result;
+	d->fact.v[i].place = PLACE_MAP;
+	d->fact.v[i].group = (int)home;
+	vec_push(d->arena, &d->group.v[home].after, i);
+	d->group.v[home].extra |= needs & ~((uint64_t)1 << home);
+	d->stamp++;
+}
+
 /* Liveness. */
 
 static void live_expr(struct derivation *, struct expr);
@@ -154,6 +198,11 @@ static void drop_dead(struct derivation *d, struct group *g)
 		if (d->fact.v[g->map.v[i]].live)
 			g->map.v[n++] = g->map.v[i];
 	g->map.n = n;
+	n = 0;
+	for (uint32_t i = 0; i < g->after.n; i++)
+		if (d->fact.v[g->after.v[i]].live)
+			g->after.v[n++] = g->after.v[i];
+	g->after.n = n;
 }
 
 /* An inner contraction that is an output but whose readers are all dead. */
@@ -374,6 +423,9 @@ static struct assembly start(struct derivation *d)
 struct streams *derive_place(struct derivation *d)
 {
 	uint32_t n = d->c->equation.n;
+	for (uint32_t i = 0; i < n; i++)
+		if (d->fact.v[i].place == PLACE_INLINE && d->fact.v[i].original.id)
+			keep_result(d, i);
 	for (uint32_t i = 0; i < n; i++)
 		if (d->fact.v[i].place == PLACE_INLINE && is_output(d, i))
 			place_output(d, i);

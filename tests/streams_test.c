@@ -123,6 +123,48 @@ static const struct expect expect[] = {
 };
 enum { EXPECTS = sizeof expect / sizeof *expect };
 
+#define HEADS                                                                                              \
+	"rank B, H, N, M, D, E\nin Q[B, H, N, D], K[B, H, M, D] : f32\nin V[B, H, M, E] : f32\n"
+#define DOT "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\n"
+
+/* Held to the original only; `streams`: how many there are. */
+static const struct {
+	const char *name;
+	uint32_t streams;
+	const char *text;
+} more[] = {
+	{"normalised and rotated queries and keys", 5,
+	 HEADS "in pos[N], kpos[M] : i32\nout O[B, H, N, E] : f32\nQ2[b,h,n,d] = rope[d](rmsnorm[d](Q[b,h,n,d]); pos[n])\n"
+	       "K2[b,h,m,d] = rope[d](rmsnorm[d](K[b,h,m,d]); kpos[m])\nS[b,h,n,m] = Q2[b,h,n,d] * K2[b,h,m,d] where m <= n\n"
+	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+	{"scores of two parts", 1,
+	 HEADS "rank R\nin QR[B, H, N, R] : f32\nin KR[B, M, R] : f32\nout O[B, H, N, E] : f32\n"
+	       "S[b,h,n,m] = (sum[d](Q[b,h,n,d] * K[b,h,m,d]) + sum[r](QR[b,h,n,r] * KR[b,m,r])) * 0.1 where m <= n\n"
+	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+	{"chain of products", 1,
+	 "rank I, J, K, L\nin A[I, K], B[K, J], C[J, L] : f32\nout Z[I, L] : f32\nT[i,j] = A[i,k] * B[k,j]\n"
+	 "Z[i,l] = relu(T[i,j]) * C[j,l]\n"},
+	{"attention, then a projection", 2,
+	 HEADS "rank F\nin W[H, E, F] : f32\nout Y[B, N, F] : f32\n" DOT
+	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\nY[b,n,f] = sum[h,e](O[b,h,n,e] * W[h,e,f])\n"},
+	{"talking heads", 2,
+	 HEADS "index g : H\nin W[H, H] : f32\nout O[B, H, N, E] : f32\n" DOT
+	       "T[b,h,n,m] = sum[g](S[b,g,n,m] * W[g,h])\nO[b,h,n,e] = softmax[m](T) * V[b,h,m,e]\n"},
+	{"linear attention", 2,
+	 HEADS "out O[B, H, N, E] : f32\nKV[b,h,d,e] = softplus(K[b,h,m,d]) * V[b,h,m,e]\n"
+	       "Z[b,h,d] = sum[m](softplus(K[b,h,m,d]))\n"
+	       "O[b,h,n,e] = sum[d](softplus(Q[b,h,n,d]) * KV[b,h,d,e]) / (1 + sum[d](softplus(Q[b,h,n,d]) * Z[b,h,d]))\n"},
+	{"probabilities as an output", 2,
+	 HEADS "out P[B, H, N, M] : f32\nout O[B, H, N, E] : f32\n" DOT "P[b,h,n,m] = softmax[m](S)\n"
+	       "O[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n"},
+	{"cosine similarity", 3,
+	 HEADS "out O[B, H, N, E] : f32\nS[b,h,n,m] = sum[d](l2norm[d](Q[b,h,n,d]) * l2norm[d](K[b,h,m,d])) * 10\n"
+	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+	{"a product", 1, "rank N, M, D\nin A[N, D], B[D, M] : f32\nout Y[N, M] : f32\nY[n,m] = A[n,d] * B[d,m]\n"},
+	{"a mean over what is present", 1,
+	 "rank B, N, E\nin X[B, N, E] : f32\nin len[B] : i32\nout Y[B, E] : f32\nY[b,e] = mean[n](X[b,n,e]) where n < len[b]\n"},
+};
+
 static struct cascade *parse(struct arena *a, const char *text, size_t n)
 {
 	struct diags d;
@@ -382,6 +424,18 @@ int main(void)
 		struct cascade *c = parse_case(&a, &expect[i]);
 		if (c)
 			check_meaning(expect[i].name, &a, c);
+		arena_free(&a);
+	}
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+		struct arena a;
+		arena_init(&a);
+		char *text = arena_printf(&a, "kernel test\n%s", more[i].text);
+		struct cascade *c = parse(&a, text, strlen(text));
+		if (ok(c != NULL, "%s: parses", more[i].name)) {
+			uint32_t n = streams_derive(&a, c, NULL)->stream.n;
+			ok(n == more[i].streams, "%s: %u streams", more[i].name, n);
+			check_meaning(more[i].name, &a, c);
+		}
 		arena_free(&a);
 	}
 	check_examples();
