@@ -1,5 +1,6 @@
 #include "dsl/lower.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,6 +239,7 @@ static void read_prelude(struct lower *w)
 	diags_init(d, w->arena, "prelude", embed_dsl_prelude_att, size);
 	lexer_init(&l, w->arena, embed_dsl_prelude_att, size, LEX_STATEMENTS, d);
 	const struct ast_file *f = ast_parse(&l);
+	assert(!d->errors);
 	for (uint32_t i = 0; i < f->statement.n; i++)
 		if (f->statement.v[i].kind == STATEMENT_TEMPLATE)
 			add_template(w, &f->statement.v[i], true);
