@@ -311,8 +311,8 @@ static void sum_of(struct algebra *a, struct expr e, double k, struct sum *s)
 		sum_of(a, expr_operand(pool, e, 1), n.op == OP_ADD ? k : -k, s);
 	} else if (n.op == OP_NEG) {
 		sum_of(a, expr_operand(pool, e, 0), -k, s);
-	} else if (n.op == OP_MUL || n.op == OP_DIV || n.op == OP_POW || n.op == OP_SQRT || n.op == OP_RSQRT ||
-	           n.op == OP_EXP || n.op == OP_EXP2) {
+	} else if (n.op == OP_MUL || n.op == OP_DIV || n.op == OP_POW || n.op == OP_SQRT ||
+	           n.op == OP_RSQRT || n.op == OP_EXP || n.op == OP_EXP2) {
 		struct product p = {.k = 1};
 		product_of(a, e, 2, &p);
 		add_product(a, &p, k, s);
@@ -457,7 +457,8 @@ static bool positive(const struct cascade *c, struct expr e, bool strict, int *f
 	case OP_MAX: return positive(c, x, strict, fuel) || positive(c, y, strict, fuel);
 	case OP_MIN: return positive(c, x, strict, fuel) && positive(c, y, strict, fuel);
 	case OP_CLAMP: return positive(c, y, strict, fuel);
-	case OP_SELECT: return positive(c, y, strict, fuel) && positive(c, expr_operand(p, e, 2), strict, fuel);
+	case OP_SELECT:
+		return positive(c, y, strict, fuel) && positive(c, expr_operand(p, e, 2), strict, fuel);
 	case OP_OLD: return positive(c, x, strict, fuel);
 	default: return n->kind == KIND_BOOL && !strict;
 	}

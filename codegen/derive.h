@@ -17,28 +17,29 @@ enum { NO_GROUP = -1, EQUATIONS_LIMIT = 400, GROUPS_LIMIT = 48, INLINE_SIZE = 10
 /* What becomes of an equation. */
 enum place {
 	PLACE_INLINE, /* a map: written out wherever it is read */
-	PLACE_LOCAL,  /* an inner contraction: computed in every tile that reads it, never in memory as a whole */
-	PLACE_CARRY,  /* a reduction over a group's streamed index */
-	PLACE_MAP,    /* a map in memory, made by a group of its own */
+	PLACE_LOCAL, /* an inner contraction: computed in every tile that reads it, never in memory as a whole
+	              */
+	PLACE_CARRY, /* a reduction over a group's streamed index */
+	PLACE_MAP,   /* a map in memory, made by a group of its own */
 };
 
 /* What is known of an equation beyond its text. */
 struct fact {
 	enum place place;
-	uint32_t origin;       /* tensor of the user's cascade it came from */
-	int group;             /* CARRY, MAP */
-	bool done;             /* CARRY: fused into its group */
-	struct expr original;  /* CARRY: its body, index and presence before that */
+	uint32_t origin;      /* tensor of the user's cascade it came from */
+	int group;            /* CARRY, MAP */
+	bool done;            /* CARRY: fused into its group */
+	struct expr original; /* CARRY: its body, index and presence before that */
 	uint32_t summed;
 	struct expr wanted;
-	struct expr presence;  /* as the prepared cascade has it; bodies may be inlined later */
-	struct expr inlined;   /* memo of derive_inlined */
-	uint64_t direct;       /* memo of derive_direct */
-	uint32_t stamp;        /* of that memo */
-	struct expr folded;    /* derive_local: an INLINE map in terms of smaller ones */
-	bool live;             /* derive_place: some output needs it */
-	bool made;             /* derive_local: a part of other bodies; its presence is its own affair */
-	uint32_t emitted;      /* derive_place: its position in the result plus one */
+	struct expr presence; /* as the prepared cascade has it; bodies may be inlined later */
+	struct expr inlined;  /* memo of derive_inlined */
+	uint64_t direct;      /* memo of derive_direct */
+	uint32_t stamp;       /* of that memo */
+	struct expr folded;   /* derive_local: an INLINE map in terms of smaller ones */
+	bool live;            /* derive_place: some output needs it */
+	bool made;            /* derive_local: a part of other bodies; its presence is its own affair */
+	uint32_t emitted;     /* derive_place: its position in the result plus one */
 };
 
 /* A stream to be. */
@@ -46,12 +47,12 @@ struct group {
 	uint32_t index; /* NO_INDEX: maps only */
 	uint8_t nrow;
 	uint32_t row[MAX_RANKS];
-	VEC(struct carry) carry;  /* equation: of the working cascade */
-	VEC(uint32_t) map;        /* maps in memory; with an index, stored from inside the tile */
-	VEC(uint32_t) local;      /* derive_place */
+	VEC(struct carry) carry; /* equation: of the working cascade */
+	VEC(uint32_t) map;       /* maps in memory; with an index, stored from inside the tile */
+	VEC(uint32_t) local;     /* derive_place */
 	VEC(uint32_t) after;
-	struct expr present;      /* derive_place: hull of the presence of what it computes */
-	uint64_t extra;           /* groups that must come first for `after` */
+	struct expr present; /* derive_place: hull of the presence of what it computes */
+	uint64_t extra;      /* groups that must come first for `after` */
 };
 
 struct derivation {
@@ -78,7 +79,8 @@ bool derive_is_small(const struct derivation *, struct expr);
 /* Keeps a map in memory, by a group of its own. */
 void derive_store(struct derivation *, uint32_t equation);
 /* Replaces index variables by expressions, all at once. */
-struct expr derive_substitute(struct cascade *, struct expr, int n, const uint32_t *from, const struct expr *to);
+struct expr derive_substitute(struct cascade *, struct expr, int n, const uint32_t *from,
+                              const struct expr *to);
 /* The definition of what a READ reads, or NO_EQUATION. */
 uint32_t derive_definition(const struct cascade *, struct expr read);
 /* Does it read its tensor at the very variables that define it? */
@@ -101,8 +103,8 @@ const char *derive_spell(struct derivation *, struct expr);
 /* derive_reassoc.c: rewrites reduction i when a finished tensor does its work. */
 bool derive_reassoc(struct derivation *, uint32_t i);
 
-/* derive_modes.c: how one reduction joins the pass of a group it depends on. Nothing of the derivation changes
- * until the plan is carried out. In a plan's expressions VALUE(k) stands for its accumulator k. */
+/* derive_modes.c: how one reduction joins the pass of a group it depends on. Nothing of the derivation
+ * changes until the plan is carried out. In a plan's expressions VALUE(k) stands for its accumulator k. */
 enum { PLAN_ACCUMULATORS = 8, PLAN_REWRITES = 8 };
 struct plan_term {
 	struct expr of, factor; /* of: VALUE or READ of a carry */
@@ -124,8 +126,8 @@ struct plan {
 	int n, nrewrite;
 	struct accumulator accumulator[PLAN_ACCUMULATORS];
 	struct rewrite rewrite[PLAN_REWRITES];
-	uint32_t on;          /* of a failure: the tensor depended on */
-	const char *why;      /* … and the sentence */
+	uint32_t on;     /* of a failure: the tensor depended on */
+	const char *why; /* … and the sentence */
 };
 /* Fills plan->result and what it needs, or why there is none. d, group and equation are set. */
 bool derive_plan(struct plan *);
@@ -146,8 +148,8 @@ bool derive_joinable(struct derivation *, uint64_t needs, int group);
 /* derive_local.c: names the parts of a tile that the bodies of a group share, and fills group.local. */
 void derive_fold_maps(struct derivation *);
 void derive_locals(struct derivation *, uint32_t group);
-/* When every group has its locals: names what several bodies of one compute. Then the locals are to be collected
- * again. */
+/* When every group has its locals: names what several bodies of one compute. Then the locals are to be
+ * collected again. */
 void derive_shared_parts(struct derivation *, uint32_t group);
 void derive_collect_locals(struct derivation *, uint32_t group);
 

@@ -98,14 +98,15 @@ static bool grows(const struct derivation *d, const struct equation *q, struct e
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t def = derive_definition(d->c, read[i]);
 		bool local = def != NO_EQUATION && d->fact.v[def].place == PLACE_LOCAL;
-		if (local ? expr_mentions(pool(d), read[i], OP_INDEX, q->reduced[0]) : mentions_all(d, read[i], q))
+		if (local ? expr_mentions(pool(d), read[i], OP_INDEX, q->reduced[0])
+		          : mentions_all(d, read[i], q))
 			return false;
 	}
 	return n > 0;
 }
 
-/* The indices that a reader of T has and T has not are its last ones: then a traversal for the others needs each
- * element of T once. */
+/* The indices that a reader of T has and T has not are its last ones: then a traversal for the others needs
+ * each element of T once. */
 static bool prefix(const struct equation *t, const struct equation *reader)
 {
 	bool ended = false;
@@ -118,8 +119,10 @@ static bool prefix(const struct equation *t, const struct equation *reader)
 	return true;
 }
 
-/* Some reduction sums along the result, and every reader reads it in step. `body`, `where`: inlined, by equation. */
-static bool consumed(const struct derivation *d, uint32_t i, const struct expr *body, const struct expr *where)
+/* Some reduction sums along the result, and every reader reads it in step. `body`, `where`: inlined, by
+ * equation. */
+static bool consumed(const struct derivation *d, uint32_t i, const struct expr *body,
+                     const struct expr *where)
 {
 	const struct equation *t = &d->c->equation.v[i];
 	bool along = false;
@@ -192,8 +195,9 @@ static void store_operands(struct derivation *d, uint32_t r, struct expr e)
 		            !index_subset(q.index, q.nindex, z.index, z.nindex);
 		for (uint32_t k = 0; k < m; k++) {
 			uint32_t of = derive_definition(d->c, inner[k]);
-			if (of != NO_EQUATION && (d->fact.v[of].place == PLACE_LOCAL ||
-			                          (d->fact.v[of].place == PLACE_CARRY && d->fact.v[r].place != PLACE_LOCAL)))
+			if (of != NO_EQUATION &&
+			    (d->fact.v[of].place == PLACE_LOCAL ||
+			     (d->fact.v[of].place == PLACE_CARRY && d->fact.v[r].place != PLACE_LOCAL)))
 				keep = false;
 		}
 		if (keep)
@@ -229,8 +233,8 @@ void derive_classify(struct derivation *d)
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct equation *q = &d->c->equation.v[i];
-		if (d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex && grows(d, q, body[i]) &&
-		    consumed(d, i, body, where))
+		if (d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex &&
+		    grows(d, q, body[i]) && consumed(d, i, body, where))
 			d->fact.v[i].place = PLACE_LOCAL;
 	}
 	for (uint32_t i = 0; i < n; i++)

@@ -77,9 +77,9 @@ static bool poly_product(struct anchored *a, const struct poly *x, const struct 
 	for (int i = 0; i < x->n; i++)
 		for (int k = 0; k < y->n; k++)
 			if (!push(a, out,
-			          (struct poly_term){mul(a, x->v[i].w, y->v[k].w),
-			                             plus(a, x->v[i].alpha, y->v[k].alpha),
-			                             plus(a, x->v[i].beta, y->v[k].beta), x->v[i].j + y->v[k].j}))
+			          (struct poly_term){
+			                  mul(a, x->v[i].w, y->v[k].w), plus(a, x->v[i].alpha, y->v[k].alpha),
+			                  plus(a, x->v[i].beta, y->v[k].beta), x->v[i].j + y->v[k].j}))
 				return false;
 	return true;
 }
@@ -146,7 +146,8 @@ static bool poly(struct anchored *a, struct expr e, struct poly *out)
 		return poly(a, expr_operand(q, e, 0), &x) && poly(a, expr_operand(q, e, 1), &y) &&
 		       poly_product(a, &x, &y, out);
 	case OP_DIV:
-		if (!poly(a, expr_operand(q, e, 0), out) || !poly(a, expr_operand(q, e, 1), &y) || y.n != 1 || y.v[0].j)
+		if (!poly(a, expr_operand(q, e, 0), out) || !poly(a, expr_operand(q, e, 1), &y) || y.n != 1 ||
+		    y.v[0].j)
 			return false;
 		for (int i = 0; i < out->n; i++) {
 			struct poly_term *t = &out->v[i];
@@ -205,8 +206,7 @@ static bool in_u(struct anchored *a, struct expr f, struct poly *out)
 				return true;
 		}
 		struct expr x = expr_operand(q, a->u, 0);
-		g = expr_rewrite(q, g, replace,
-		                 &(struct pair){x, expr2(q, OP_ADD, a->variable, a->anchor)});
+		g = expr_rewrite(q, g, replace, &(struct pair){x, expr2(q, OP_ADD, a->variable, a->anchor)});
 	}
 	return false;
 }
@@ -280,7 +280,8 @@ static bool climb(struct anchored *a, struct ladder *l, struct expr u, struct ex
 			f = mul(a, f, number(a, binomial[j][k]));
 			if (!plan_guard(a->p, &f))
 				return false;
-			struct expr of = k == j ? expr_leaf(q, OP_VALUE, KIND_REAL, (uint32_t)a->p->n) : l->phi[k];
+			struct expr of =
+			        k == j ? expr_leaf(q, OP_VALUE, KIND_REAL, (uint32_t)a->p->n) : l->phi[k];
 			acc.term[k] = (struct plan_term){of, f};
 		}
 		acc.terms = (uint8_t)(j + 1);
@@ -343,7 +344,8 @@ static bool emit(struct anchored *a, struct poly *f, struct expr *result)
 		return false;
 	plan_note(a->p, MODE_EQUIV, a->by.carry[a->by.carries - 1], total,
 	          arena_printf(a->p->d->arena,
-	                       "the term is an exponential polynomial of u = %s; %d sums of powers of u are kept and "
+	                       "the term is an exponential polynomial of u = %s; %d sums of powers of u are "
+	                       "kept and "
 	                       "shifted when the anchor moves",
 	                       derive_spell(a->p->d, a->u), total));
 	return true;
@@ -373,8 +375,8 @@ bool plan_equiv(struct plan *p, struct expr f, const uint32_t *carry, uint32_t c
 		a.anchor = r;
 		if (!in_u(&a, f, &terms))
 			continue;
-		/* Moments of a wide result would be as wide; plain moments are cheaper and no less exact there
-		 * than the contraction itself. */
+		/* Moments of a wide result would be as wide; plain moments are cheaper and no less exact
+		 * there than the contraction itself. */
 		bool plain = true;
 		for (int k = 0; k < terms.n; k++)
 			plain &= is(&a, terms.v[k].alpha, 0) && is(&a, terms.v[k].beta, 0);

@@ -24,7 +24,8 @@ static uint64_t direct_of(struct derivation *d, uint32_t q)
 	if (f->place == PLACE_CARRY || f->place == PLACE_MAP)
 		return 0; /* not yet placed */
 	if (f->stamp != d->stamp) {
-		uint64_t all = derive_direct(d, d->c->equation.v[q].body) | derive_direct(d, d->c->equation.v[q].where);
+		uint64_t all = derive_direct(d, d->c->equation.v[q].body) |
+		               derive_direct(d, d->c->equation.v[q].where);
 		d->fact.v[q].direct = all;
 		d->fact.v[q].stamp = d->stamp;
 	}
@@ -106,7 +107,8 @@ const char *derive_spell(struct derivation *d, struct expr e)
 	/* The whole is not named: it is what the sentence is about. */
 	if (n.count && n.op != OP_READ) {
 		for (int i = 0; i < n.count; i++)
-			x[i] = expr_rewrite(pool(d), expr_operand(pool(d), e, i), spell, &(struct spelling){d});
+			x[i] = expr_rewrite(pool(d), expr_operand(pool(d), e, i), spell,
+			                    &(struct spelling){d});
 		e = expr_make(pool(d), (enum op)n.op, n.symbol, n.count, x);
 	}
 	expr_print(pool(d), e, &names, &t);
@@ -200,7 +202,8 @@ static const char *entangled(struct derivation *d, int g, uint32_t equation, str
 				return arena_printf(d->arena, "%s reads it at other coordinates than its own",
 				                    derive_spell(d, read[i]));
 			if (!index_subset(r->index, r->nindex, d->group.v[g].row, d->group.v[g].nrow))
-				return arena_printf(d->arena, "%s has more coordinates than the traversal's rows",
+				return arena_printf(d->arena,
+				                    "%s has more coordinates than the traversal's rows",
 				                    derive_spell(d, read[i]));
 		}
 	}
@@ -235,7 +238,8 @@ static int own_group(struct derivation *d, uint32_t index, const struct equation
 	for (uint32_t g = 0; g < d->group.n; g++) {
 		const struct group *at = &d->group.v[g];
 		if (at->index == index && at->carry.n && at->nrow == q->nindex &&
-		    index_subset(q->index, q->nindex, at->row, at->nrow) && derive_joinable(d, needs, (int)g) &&
+		    index_subset(q->index, q->nindex, at->row, at->nrow) &&
+		    derive_joinable(d, needs, (int)g) &&
 		    derive_closure(d, (uint64_t)1 << g) == (uint64_t)1 << g)
 			return (int)g;
 	}
@@ -273,7 +277,8 @@ static void carry_out(struct derivation *d, struct plan *p)
 		}
 		const struct equation *made = &c->equation.v[at];
 		places.at[k] = cascade_read(c, made->tensor, made->index, made->nindex);
-		int g = a->own ? own_group(d, e.reduced[0], &e, derive_direct(d, e.body) | derive_direct(d, a->presence))
+		int g = a->own ? own_group(d, e.reduced[0], &e,
+		                           derive_direct(d, e.body) | derive_direct(d, a->presence))
 		               : p->group;
 		d->fact.v[at].place = PLACE_CARRY;
 		d->fact.v[at].group = g;
@@ -320,7 +325,8 @@ static bool try_group(struct derivation *d, uint32_t i, int g, bool depends, str
 	const struct equation *q = &d->c->equation.v[i];
 	struct group *at = &d->group.v[g];
 	uint64_t needs = derive_direct(d, q->body) | derive_direct(d, d->fact.v[i].presence);
-	if (at->index != q->reduced[0] || !at->carry.n || !derive_joinable(d, needs, g) || !rows_agree(d, at, q, depends))
+	if (at->index != q->reduced[0] || !at->carry.n || !derive_joinable(d, needs, g) ||
+	    !rows_agree(d, at, q, depends))
 		return false;
 	struct plan p = {.d = d, .group = g, .equation = i};
 	uint32_t on = 0;
@@ -354,7 +360,8 @@ static void walked_again(struct derivation *d, uint32_t i, uint64_t needs)
 	for (uint32_t g = 0; g < d->group.n; g++) {
 		const struct group *at = &d->group.v[g];
 		if (!(needs >> g & 1) || !at->carry.n ||
-		    (!index_in(q->index, q->nindex, at->index) && !index_in(q->reduced, q->nreduced, at->index)))
+		    (!index_in(q->index, q->nindex, at->index) &&
+		     !index_in(q->reduced, q->nreduced, at->index)))
 			continue;
 		struct plan p = {.d = d};
 		p.on = d->c->equation.v[at->carry.v[at->carry.n - 1].equation].tensor;
@@ -364,8 +371,10 @@ static void walked_again(struct derivation *d, uint32_t i, uint64_t needs)
 				p.on = t;
 		}
 		const char *index = d->c->index.v[at->index].name;
-		p.why = arena_printf(d->arena, "it goes along %s again with %s, which is known only when %s has been walked", index,
-		                     d->c->tensor.v[p.on].name, index);
+		p.why = arena_printf(
+		        d->arena,
+		        "it goes along %s again with %s, which is known only when %s has been walked", index,
+		        d->c->tensor.v[p.on].name, index);
 		barrier(d, i, &p);
 		return;
 	}
@@ -388,7 +397,8 @@ static void fuse(struct derivation *d, uint32_t i)
 		/* The traversal with the most rows first: one with fewer would make the others wide. */
 		for (int rows = MAX_RANKS; rows >= 0; rows--)
 			for (uint32_t g = d->group.n; g-- > 0;)
-				if ((needs >> g & 1) && d->group.v[g].nrow == rows && try_group(d, i, (int)g, true, &failed))
+				if ((needs >> g & 1) && d->group.v[g].nrow == rows &&
+				    try_group(d, i, (int)g, true, &failed))
 					return;
 		if (failed.why)
 			barrier(d, i, &failed);

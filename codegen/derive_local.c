@@ -1,8 +1,8 @@
 /* The locals of a group: inner contractions, and the maps that its bodies share inside a tile.
  *
  * Bodies come here with every map written out. A part that is one of the user's own maps gets its name back;
- * what a wide carry multiplies its wide operand by becomes a map of its own, so that the carry is a contraction
- * of two tensors.
+ * what a wide carry multiplies its wide operand by becomes a map of its own, so that the carry is a
+ * contraction of two tensors.
  */
 #include "codegen/derive.h"
 
@@ -15,10 +15,10 @@ struct folding {
 	const struct derivation *d;
 	const uint32_t *within; /* a map counts when it has all of these indices */
 	int nwithin;
-	uint32_t before;        /* and stands before this equation */
-	uint32_t self;          /* and is not this one */
-	struct expr presence;   /* of the body: a map with a `where` of its own must be present where that is */
-	int group;              /* NO_GROUP, or: an output counts only when this group stores it */
+	uint32_t before;      /* and stands before this equation */
+	uint32_t self;        /* and is not this one */
+	struct expr presence; /* of the body: a map with a `where` of its own must be present where that is */
+	int group;            /* NO_GROUP, or: an output counts only when this group stores it */
 };
 
 static struct expr fold_node(struct expr_pool *p, struct expr e, void *context)
@@ -31,7 +31,8 @@ static struct expr fold_node(struct expr_pool *p, struct expr e, void *context)
 		const struct equation *q = &d->c->equation.v[i];
 		const struct fact *t = &d->fact.v[i];
 		if (i == f->self || t->place != PLACE_INLINE || !t->folded.id || !expr_same(t->folded, e) ||
-		    (q->where.id && !expr_same(t->presence, f->presence)) || !index_subset(f->within, f->nwithin, q->index, q->nindex))
+		    (q->where.id && !expr_same(t->presence, f->presence)) ||
+		    !index_subset(f->within, f->nwithin, q->index, q->nindex))
 			continue;
 		if (d->c->tensor.v[q->tensor].role == ROLE_OUT && t->group != f->group)
 			continue;
@@ -123,8 +124,9 @@ static void name_narrow(struct derivation *d, uint32_t g, uint32_t carry)
 		if (e.nindex == MAX_RANKS)
 			return;
 		e.index[e.nindex++] = at.index;
-		made = derive_new_equation(d, arena_printf(d->arena, "%s_weight", d->c->tensor.v[q.tensor].name), e,
-		                           d->fact.v[carry].origin);
+		made = derive_new_equation(d,
+		                           arena_printf(d->arena, "%s_weight", d->c->tensor.v[q.tensor].name),
+		                           e, d->fact.v[carry].origin);
 		struct fact *f = &d->fact.v[made];
 		f->place = PLACE_INLINE;
 		f->inlined = f->folded = left;
@@ -133,7 +135,7 @@ static void name_narrow(struct derivation *d, uint32_t g, uint32_t carry)
 	}
 	const struct equation *m = &d->c->equation.v[made];
 	d->c->equation.v[carry].body =
-		expr2(pool(d), OP_MUL, cascade_read(d->c, m->tensor, m->index, m->nindex), right);
+	        expr2(pool(d), OP_MUL, cascade_read(d->c, m->tensor, m->index, m->nindex), right);
 }
 
 static void fold_body(struct derivation *d, uint32_t g, uint32_t equation)
@@ -195,7 +197,8 @@ static bool other_group_has(const struct derivation *d, const struct group *g, u
 {
 	for (uint32_t i = 0; i < d->group.n; i++) {
 		const struct group *o = &d->group.v[i];
-		bool same = o->index == g->index && o->nrow == g->nrow && index_subset(o->row, o->nrow, g->row, g->nrow);
+		bool same = o->index == g->index && o->nrow == g->nrow &&
+		            index_subset(o->row, o->nrow, g->row, g->nrow);
 		for (uint32_t k = 0; !same && k < o->local.n; k++)
 			if (o->local.v[k] == equation)
 				return true;
@@ -203,8 +206,8 @@ static bool other_group_has(const struct derivation *d, const struct group *g, u
 	return false;
 }
 
-/* The equations whose bodies are computed in the group's tiles, but inner contractions and maps that streams of
- * another kind have too. */
+/* The equations whose bodies are computed in the group's tiles, but inner contractions and maps that streams
+ * of another kind have too. */
 static uint32_t tile_equations(const struct derivation *d, const struct group *g, uint32_t *list)
 {
 	uint32_t n = 0;
@@ -274,17 +277,20 @@ void derive_shared_parts(struct derivation *d, uint32_t g)
 				user = expr_same(node[k], part) ? list[i] : user;
 		}
 		const struct equation like = d->c->equation.v[user];
-		struct equation e = {.tensor = like.tensor, .nindex = at.nrow, .body = part, .span = like.span};
+		struct equation e = {
+		        .tensor = like.tensor, .nindex = at.nrow, .body = part, .span = like.span};
 		for (int i = 0; i < at.nrow; i++)
 			e.index[i] = at.row[i];
 		e.index[e.nindex++] = at.index;
 		uint32_t made = derive_new_equation(
-			d, arena_printf(d->arena, "%s_part", d->c->tensor.v[d->fact.v[user].origin].name), e, d->fact.v[user].origin);
+		        d, arena_printf(d->arena, "%s_part", d->c->tensor.v[d->fact.v[user].origin].name), e,
+		        d->fact.v[user].origin);
 		struct fact *f = &d->fact.v[made];
 		f->place = PLACE_INLINE;
 		f->inlined = f->folded = part;
 		f->live = f->made = true;
-		struct naming by = {part, cascade_read(d->c, d->c->equation.v[made].tensor, e.index, e.nindex)};
+		struct naming by = {part,
+		                    cascade_read(d->c, d->c->equation.v[made].tensor, e.index, e.nindex)};
 		for (uint32_t i = 0; i < n; i++) {
 			struct equation *q = &d->c->equation.v[list[i]];
 			q->body = expr_rewrite(pool(d), q->body, put_name, &by);

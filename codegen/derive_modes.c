@@ -54,8 +54,9 @@ void plan_note(struct plan *p, enum mode mode, uint32_t carry, int accumulators,
 	                                             .span = equation(p)->span};
 }
 
-/* A new accumulator over the reduction's own range, with what its body mentions of the left side. One that must
- * run along with others has all of the group's rows; else one that lacks a row gets a group of its own. */
+/* A new accumulator over the reduction's own range, with what its body mentions of the left side. One that
+ * must run along with others has all of the group's rows; else one that lacks a row gets a group of its own.
+ */
 struct accumulator plan_new(const struct plan *p, struct expr body, const char *suffix, bool running)
 {
 	const struct equation *q = equation(p);
@@ -120,8 +121,8 @@ struct expr plan_old(struct plan *p, struct expr e)
 
 struct empty {
 	const struct plan *p;
-	bool new_too;    /* new values are those of the empty state too */
-	bool all;        /* … and so are those of other streams */
+	bool new_too; /* new values are those of the empty state too */
+	bool all;     /* … and so are those of other streams */
 	double extent;
 };
 
@@ -259,7 +260,8 @@ static struct expr apply(struct plan *p, struct expr h, struct expr value)
 	return expr2(q, OP_MUL, value, h);
 }
 
-/* Is h infinite, or no number, where a carry it reads has accumulated nothing though this reduction may have? */
+/* Is h infinite, or no number, where a carry it reads has accumulated nothing though this reduction may have?
+ */
 static bool may_be_infinite(struct plan *p, struct expr h)
 {
 	struct empty both = {p, true, false, 2};
@@ -285,7 +287,8 @@ static struct expr join(struct plan *p, const struct separation *s)
 		struct expr whole = apply(p, s->term[i].h, part);
 		/* 0 of something infinite is 0 here: no term of the sum was multiplied by it. */
 		if (may_be_infinite(p, s->term[i].h))
-			whole = expr3(pool(p), OP_SELECT, expr2(pool(p), OP_EQ, part, expr_number(pool(p), 0)),
+			whole = expr3(pool(p), OP_SELECT,
+			              expr2(pool(p), OP_EQ, part, expr_number(pool(p), 0)),
 			              expr_number(pool(p), 0), whole);
 		part = whole;
 		result = result.id ? expr2(pool(p), OP_ADD, result, part) : part;
@@ -299,8 +302,14 @@ static struct expr attempt(struct plan *p, const struct separation *s, enum mode
 	int n = p->n, notes = p->nrewrite;
 	const char *h = derive_spell(p->d, s->n ? s->term[0].h : expr_number(pool(p), 0));
 	const char *reason = mode == MODE_DEFER
-		? arena_printf(p->d->arena, "the factor %s is the same for every term of the sum, so it is applied once, after the stream", h)
-		: arena_printf(p->d->arena, "the terms are a sum of %d products, so %d sums are kept and joined after the stream", s->n, s->n);
+	                             ? arena_printf(p->d->arena,
+	                                            "the factor %s is the same for every term of the sum, so "
+	                                            "it is applied once, after the stream",
+	                                            h)
+	                             : arena_printf(p->d->arena,
+	                                            "the terms are a sum of %d products, so %d sums are kept "
+	                                            "and joined after the stream",
+	                                            s->n, s->n);
 	plan_note(p, mode, carry, s->n, reason);
 	struct expr e = join(p, s);
 	if (!e.id) {
@@ -324,7 +333,8 @@ static struct expr run(struct plan *p, struct expr g, struct expr h, uint32_t ca
 	struct expr e = plan_accumulate(p, acc);
 	if (p->n > n) /* else the stream has it already */
 		plan_note(p, mode, carry, 1,
-		          arena_printf(p->d->arena, "when %s moves, what was summed so far is multiplied by %s",
+		          arena_printf(p->d->arena,
+		                       "when %s moves, what was summed so far is multiplied by %s",
 		                       p->d->c->tensor.v[carry].name, spelled));
 	return e;
 }
@@ -388,7 +398,8 @@ static struct expr plan_sum(struct plan *p, struct expr g)
 	}
 	if (!p->why) {
 		p->on = carry[0];
-		p->why = arena_printf(p->d->arena, "%s would need a sum that can overflow", derive_spell(p->d, g));
+		p->why = arena_printf(p->d->arena, "%s would need a sum that can overflow",
+		                      derive_spell(p->d, g));
 	}
 	return NO_EXPR;
 }
@@ -428,7 +439,8 @@ static bool plan_commute(struct plan *p, struct expr f)
 				along = along < 0 ? k : -2;
 		if (along < 0 || !letter(p, g, along, &sign)) {
 			p->on = carry[0];
-			p->why = arena_printf(p->d->arena, "%s is not known to be monotone in what varies along %s",
+			p->why = arena_printf(p->d->arena,
+			                      "%s is not known to be monotone in what varies along %s",
 			                      derive_spell(p->d, g), p->d->c->index.v[group(p)->index].name);
 			return false;
 		}
@@ -442,12 +454,15 @@ static bool plan_commute(struct plan *p, struct expr f)
 	struct expr pair[2] = {g, plan_accumulate(p, a)};
 	p->result = expr_rewrite(pool(p), f, replace, pair);
 	plan_note(p, MODE_COMMUTE, carry[0], 1,
-	          arena_printf(p->d->arena, "the term is monotone in %s, so the %s is taken of that and the rest applied after the stream",
+	          arena_printf(p->d->arena,
+	                       "the term is monotone in %s, so the %s is taken of that and the rest applied "
+	                       "after the stream",
 	                       derive_spell(p->d, g), reduction_info[equation(p)->reduce].spelling));
 	return true;
 }
 
-/* Over an empty range the result must be the reduction's identity, though what was pulled out of it may be 1/0. */
+/* Over an empty range the result must be the reduction's identity, though what was pulled out of it may be
+ * 1/0. */
 static bool guard_empty(struct plan *p)
 {
 	struct expr_pool *q = pool(p);
@@ -467,7 +482,8 @@ static bool guard_empty(struct plan *p)
 		const struct equation *c = carry_equation(p, i);
 		const struct fact *f = &p->d->fact.v[group(p)->carry.v[i].equation];
 		if (c->reduce == REDUCE_SUM && expr_same(f->presence, presence) &&
-		    expr_mentions(q, p->result, OP_READ, c->tensor) && algebra_positive(p->d->c, c->body, true))
+		    expr_mentions(q, p->result, OP_READ, c->tensor) &&
+		    algebra_positive(p->d->c, c->body, true))
 			some = cascade_read(p->d->c, c->tensor, c->index, c->nindex);
 	}
 	if (!some.id && !presence.id)
@@ -479,7 +495,8 @@ static bool guard_empty(struct plan *p)
 	}
 	if (!some.id)
 		return false;
-	p->result = expr3(q, OP_SELECT, expr2(q, OP_NE, some, expr_number(q, 0)), p->result, expr_number(q, identity));
+	p->result = expr3(q, OP_SELECT, expr2(q, OP_NE, some, expr_number(q, 0)), p->result,
+	                  expr_number(q, identity));
 	return true;
 }
 
@@ -507,9 +524,7 @@ bool derive_plan(struct plan *p)
 	}
 	dependencies(p, q->body, carry);
 	switch (q->reduce) {
-	case REDUCE_SUM:
-		p->result = plan_sum(p, q->body);
-		return p->result.id && guard_empty(p);
+	case REDUCE_SUM: p->result = plan_sum(p, q->body); return p->result.id && guard_empty(p);
 	case REDUCE_MAX:
 	case REDUCE_MIN: return plan_commute(p, q->body) && guard_empty(p);
 	default:

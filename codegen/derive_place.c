@@ -67,7 +67,8 @@ static bool fits_after(struct derivation *d, uint32_t g, const struct equation *
 			if (!index_in(has, n, c->index[k]) && n < MAX_RANKS * 4)
 				has[n++] = c->index[k];
 	}
-	if (!index_subset(at->row, at->nrow, q->index, q->nindex) || !index_subset(q->index, q->nindex, has, n))
+	if (!index_subset(at->row, at->nrow, q->index, q->nindex) ||
+	    !index_subset(q->index, q->nindex, has, n))
 		return false;
 	struct expr *read;
 	uint32_t reads = derive_reads(pool(d), body, &read);
@@ -228,8 +229,8 @@ static void place_orphans(struct derivation *d)
 struct assembly {
 	struct derivation *d;
 	struct streams *s;
-	uint32_t *tensor;      /* new number of each tensor */
-	VEC(uint32_t) from;    /* equation of the working cascade, by equation of the result */
+	uint32_t *tensor;   /* new number of each tensor */
+	VEC(uint32_t) from; /* equation of the working cascade, by equation of the result */
 };
 
 static void emit(struct assembly *r, uint32_t i)
@@ -241,7 +242,8 @@ static void emit(struct assembly *r, uint32_t i)
 	f->emitted = UINT32_MAX; /* no cycles: a carry reads earlier ones only */
 	for (int side = 0; side < 2; side++) {
 		struct expr *read;
-		uint32_t n = derive_reads(pool(d), side ? d->c->equation.v[i].where : d->c->equation.v[i].body, &read);
+		uint32_t n = derive_reads(pool(d),
+		                          side ? d->c->equation.v[i].where : d->c->equation.v[i].body, &read);
 		for (uint32_t k = 0; k < n; k++) {
 			uint32_t def = derive_definition(d->c, read[k]);
 			if (def != NO_EQUATION)
@@ -263,7 +265,7 @@ static struct expr hull(struct derivation *d, const struct group *g)
 {
 	struct expr all = NO_EXPR;
 	for (uint32_t i = 0; i < g->carry.n + g->map.n + g->local.n; i++) {
-		uint32_t q = i < g->carry.n ? g->carry.v[i].equation
+		uint32_t q = i < g->carry.n              ? g->carry.v[i].equation
 		             : i < g->carry.n + g->map.n ? g->map.v[i - g->carry.n]
 		                                         : g->local.v[i - g->carry.n - g->map.n];
 		if (i >= g->carry.n && !is_output(d, q))
@@ -290,10 +292,12 @@ static int contraction_rows(const struct derivation *d, const struct group *g)
 		const struct equation *q = &d->c->equation.v[g->carry.v[i].equation];
 		struct expr *read;
 		uint32_t n = derive_reads(pool(d), q->body, &read);
-		if (q->reduce != REDUCE_SUM || g->carry.v[i].terms || q->nindex != g->nrow || g->nrow < 2 || n < 2)
+		if (q->reduce != REDUCE_SUM || g->carry.v[i].terms || q->nindex != g->nrow || g->nrow < 2 ||
+		    n < 2)
 			return g->nrow;
 		for (uint32_t k = 0; k < n; k++)
-			if (index_subset(q->index, q->nindex, g->row, g->nrow) && derive_definition(d->c, read[k]) == g->carry.v[i].equation)
+			if (index_subset(q->index, q->nindex, g->row, g->nrow) &&
+			    derive_definition(d->c, read[k]) == g->carry.v[i].equation)
 				return g->nrow;
 		int left = 0, right = 0;
 		uint32_t last = g->row[g->nrow - 1];
@@ -351,8 +355,9 @@ static struct expr renumber(struct expr_pool *p, struct expr e, void *context)
 	return expr_read(p, (enum kind)n.kind, r->tensor[n.symbol], n.count, at);
 }
 
-/* Presence was written out with the bodies: what a body alone no longer says goes into `where`. A carry says it
- * only if its body does not: the others are put right first, then carries get their own `where`, then all of it. */
+/* Presence was written out with the bodies: what a body alone no longer says goes into `where`. A carry says
+ * it only if its body does not: the others are put right first, then carries get their own `where`, then all
+ * of it. */
 static void restore_presence(struct assembly *r)
 {
 	struct cascade *c = r->s->cascade;
@@ -406,7 +411,7 @@ static void compact(struct assembly *r)
 		for (uint32_t k = 0; k < s->carry.n; k++)
 			for (int t = 0; t < s->carry.v[k].terms; t++)
 				s->carry.v[k].term[t].factor =
-					expr_rewrite(&c->pool, s->carry.v[k].term[t].factor, renumber, r);
+				        expr_rewrite(&c->pool, s->carry.v[k].term[t].factor, renumber, r);
 	}
 }
 

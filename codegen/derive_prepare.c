@@ -51,7 +51,8 @@ static struct expr substitute(struct expr_pool *p, struct expr e, void *context)
 	return e;
 }
 
-struct expr derive_substitute(struct cascade *c, struct expr e, int n, const uint32_t *from, const struct expr *to)
+struct expr derive_substitute(struct cascade *c, struct expr e, int n, const uint32_t *from,
+                              const struct expr *to)
 {
 	bool same = true;
 	for (int i = 0; i < n; i++)
@@ -80,7 +81,9 @@ static struct expr inline_read(struct expr_pool *p, struct expr e, void *context
 
 struct expr derive_inlined(struct derivation *d, struct expr e)
 {
-	return e.id && expr_mentions(&d->c->pool, e, OP_READ, ANY_SYMBOL) ? expr_rewrite(&d->c->pool, e, inline_read, d) : e;
+	return e.id && expr_mentions(&d->c->pool, e, OP_READ, ANY_SYMBOL)
+	               ? expr_rewrite(&d->c->pool, e, inline_read, d)
+	               : e;
 }
 
 uint32_t derive_new_tensor(struct derivation *d, const char *name, const struct equation *like)
@@ -170,14 +173,16 @@ static void note(struct cascade *c, uint32_t *canon, struct expr e)
 		uint32_t t = expr_at(&c->pool, read[i])->symbol;
 		for (int k = 0; k < c->tensor.v[t].nranks; k++)
 			if (canon[t * MAX_RANKS + (uint32_t)k] == UINT32_MAX)
-				canon[t * MAX_RANKS + (uint32_t)k] = plain(&c->pool, expr_operand(&c->pool, read[i], k));
+				canon[t * MAX_RANKS + (uint32_t)k] =
+				        plain(&c->pool, expr_operand(&c->pool, read[i], k));
 	}
 }
 
 static bool uses(const struct cascade *c, const struct equation *q, uint32_t index)
 {
 	return index_in(q->index, q->nindex, index) || index_in(q->reduced, q->nreduced, index) ||
-	       expr_mentions(&c->pool, q->body, OP_INDEX, index) || expr_mentions(&c->pool, q->where, OP_INDEX, index);
+	       expr_mentions(&c->pool, q->body, OP_INDEX, index) ||
+	       expr_mentions(&c->pool, q->where, OP_INDEX, index);
 }
 
 static void rename_index(struct cascade *c, struct equation *q, uint32_t from, uint32_t to)
@@ -196,7 +201,8 @@ static void rename_index(struct cascade *c, struct equation *q, uint32_t from, u
 
 /* Renames one variable of q to the one that defines what it reads; false when there is none to rename.
  * `taken` are variables that were renamed to already: they stay. */
-static bool align_one(struct cascade *c, const uint32_t *canon, struct equation *q, uint32_t *taken, int *ntaken)
+static bool align_one(struct cascade *c, const uint32_t *canon, struct equation *q, uint32_t *taken,
+                      int *ntaken)
 {
 	struct expr *read;
 	uint32_t n = derive_reads(&c->pool, q->body, &read);
@@ -211,7 +217,8 @@ static bool align_one(struct cascade *c, const uint32_t *canon, struct equation 
 				continue;
 			/* An input has no variables of its own; only what walks it alone follows its first
 			 * reader. */
-			if (c->tensor.v[t].equation == NO_EQUATION && !index_in(q->reduced, q->nreduced, from))
+			if (c->tensor.v[t].equation == NO_EQUATION &&
+			    !index_in(q->reduced, q->nreduced, from))
 				continue;
 			rename_index(c, q, from, to);
 			taken[(*ntaken)++] = to;
@@ -238,7 +245,8 @@ void derive_align(struct arena *arena, struct cascade *c)
 	}
 }
 
-struct derivation *derive_prepare(struct arena *a, const struct cascade *from, const struct stream_options *options)
+struct derivation *derive_prepare(struct arena *a, const struct cascade *from,
+                                  const struct stream_options *options)
 {
 	struct derivation *d = arena_new(a, struct derivation);
 	d->arena = a;

@@ -1,5 +1,5 @@
-/* REASSOC of theory §2: Σ_m R_m (Σ_f A_f B_fm) = Σ_f A_f (Σ_m R_m B_fm), when the inner sum on the right is a tensor
- * that the cascade has anyway. The sum over m, which would wait for the end of a pass, is gone.
+/* REASSOC of theory §2: Σ_m R_m (Σ_f A_f B_fm) = Σ_f A_f (Σ_m R_m B_fm), when the inner sum on the right is a
+ * tensor that the cascade has anyway. The sum over m, which would wait for the end of a pass, is gone.
  */
 #include "codegen/derive.h"
 
@@ -17,7 +17,8 @@ struct factors {
 static bool factors_of(const struct derivation *d, struct expr e, struct factors *f)
 {
 	if (expr_at(pool(d), e)->op == OP_MUL)
-		return factors_of(d, expr_operand(pool(d), e, 0), f) && factors_of(d, expr_operand(pool(d), e, 1), f);
+		return factors_of(d, expr_operand(pool(d), e, 0), f) &&
+		       factors_of(d, expr_operand(pool(d), e, 1), f);
 	if (f->n == FACTORS)
 		return false;
 	f->v[f->n++] = e;
@@ -30,7 +31,8 @@ static struct expr times(const struct derivation *d, struct expr a, struct expr 
 }
 
 /* T = Σ_f A·B with A free of `index`: splits its body. */
-static bool split(struct derivation *d, const struct equation *t, uint32_t index, struct expr *a, struct expr *b)
+static bool split(struct derivation *d, const struct equation *t, uint32_t index, struct expr *a,
+                  struct expr *b)
 {
 	struct factors f = {0};
 	*a = *b = NO_EXPR;
@@ -44,7 +46,8 @@ static bool split(struct derivation *d, const struct equation *t, uint32_t index
 }
 
 /* Is equation z the sum over `index` of `term` with its own index for f? If so, where to read it. */
-static bool finished(struct derivation *d, uint32_t i, uint32_t z, struct expr term, uint32_t f, struct expr *read)
+static bool finished(struct derivation *d, uint32_t i, uint32_t z, struct expr term, uint32_t f,
+                     struct expr *read)
 {
 	struct cascade *c = d->c;
 	const struct equation s = c->equation.v[i], q = c->equation.v[z];
@@ -106,7 +109,10 @@ bool derive_reassoc(struct derivation *d, uint32_t i)
 			                          .tensor = d->fact.v[i].origin,
 			                          .on = d->fact.v[z].origin,
 			                          .accumulators = 1,
-			                          .reason = arena_printf(d->arena, "the two sums change places: %s is the inner one and is there already", on),
+			                          .reason = arena_printf(d->arena,
+			                                                 "the two sums change places: %s is "
+			                                                 "the inner one and is there already",
+			                                                 on),
 			                          .span = s.span});
 			q->reduced[0] = inner.reduced[0];
 			q->body = derive_inlined(d, expr2(pool(d), OP_MUL, a, read));

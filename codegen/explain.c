@@ -90,12 +90,13 @@ static struct explain_work work_of(struct cascade *c, const struct streams *s, c
 	return w;
 }
 
-struct explanation explain(struct arena *a, struct cascade *c, const struct streams *s, const struct machine *m)
+struct explanation explain(struct arena *a, struct cascade *c, const struct streams *s,
+                           const struct machine *m)
 {
 	struct explanation e = {.cascade = c, .streams = s, .machine = m, .table = pass_table(a, c)};
 	for (uint32_t r = 0; r < c->rank.n; r++) {
-		struct explain_rank x = {r, passes_over(a, c, r, NULL, 0), passes_over(a, s->cascade, r, NULL, 0),
-		                         passes_fused(s, r)};
+		struct explain_rank x = {r, passes_over(a, c, r, NULL, 0),
+		                         passes_over(a, s->cascade, r, NULL, 0), passes_fused(s, r)};
 		if (x.written > 0)
 			vec_push(a, &e.rank, x);
 	}
@@ -119,7 +120,8 @@ static void print_passes(const struct explanation *e, struct text *t)
 {
 	const struct cascade *c = e->cascade;
 	heading(t, "Passes");
-	text_add(t, "A pass visits every element of a fiber once. What needs all of a fiber before it can visit it again "
+	text_add(t, "A pass visits every element of a fiber once. What needs all of a fiber before it can "
+	            "visit it again "
 	            "costs one more.\n");
 	bool one = false;
 	for (uint32_t i = 0; i < e->rank.n; i++) {
@@ -137,7 +139,9 @@ static void print_passes(const struct explanation *e, struct text *t)
 		if (r->written == 1 && r->fused == 1)
 			continue;
 		if (r->written == PASSES_ENDLESS) {
-			text_printf(t, "  %s: no finite number of passes: a recurrence waits for its own end\n", name);
+			text_printf(t,
+			            "  %s: no finite number of passes: a recurrence waits for its own end\n",
+			            name);
 			continue;
 		}
 		text_printf(t, "  %s: %d %s as written", name, r->written, passes(r->written));
@@ -149,7 +153,8 @@ static void print_passes(const struct explanation *e, struct text *t)
 		for (uint32_t k = 0; k < e->table.count.n && r->written > 1; k++) {
 			const struct pass_count *p = &e->table.count.v[k];
 			if (p->rank == r->rank && p->passes > 1 && p->passes != PASSES_ENDLESS)
-				text_printf(t, "    as written, %s needs pass %d\n", c->tensor.v[p->tensor].name, p->passes);
+				text_printf(t, "    as written, %s needs pass %d\n",
+				            c->tensor.v[p->tensor].name, p->passes);
 		}
 	}
 }
@@ -196,7 +201,11 @@ static void print_memory(const struct explanation *e, const struct stream *at, s
 			bool wanted = c->tensor.v[k].role == ROLE_OUT || handed_on(e->streams, k);
 			if (written ? !(here && wanted) : here || !stream_reads(e->streams, at, k))
 				continue;
-			text_printf(t, "%s%s", any ? ", " : written ? "    writes " : "    reads ", c->tensor.v[k].name);
+			text_printf(t, "%s%s",
+			            any       ? ", "
+			            : written ? "    writes "
+			                      : "    reads ",
+			            c->tensor.v[k].name);
 			any = true;
 		}
 		if (any)
@@ -227,7 +236,8 @@ static void print_stream(const struct explanation *e, uint32_t number, struct te
 		carry[i] = at->carry.v[i].equation;
 	print_names(e, "in a tile, never in memory as a whole:", at->local.v, at->local.n, t);
 	print_names(e, "carried along:", carry, at->carry.n, t);
-	print_names(e, at->index == NO_INDEX ? "computes" : "when a row is done:", at->after.v, at->after.n, t);
+	print_names(e, at->index == NO_INDEX ? "computes" : "when a row is done:", at->after.v, at->after.n,
+	            t);
 	print_memory(e, at, t);
 }
 
@@ -259,7 +269,8 @@ static void print_work(const struct explanation *e, struct text *t)
 		text_add(t, ", of which streams hand on ");
 		quantity(t, w->handed_on, "B");
 	}
-	text_printf(t, ": %.4g flop a byte\n  every equation on its own would move ", w->bytes > 0 ? w->flops / w->bytes : 0);
+	text_printf(t, ": %.4g flop a byte\n  every equation on its own would move ",
+	            w->bytes > 0 ? w->flops / w->bytes : 0);
 	quantity(t, w->naive_bytes, "B");
 	text_char(t, '\n');
 	if (w->roofline <= 0)
@@ -330,7 +341,8 @@ static void json_stream(cJSON *list, const struct explanation *e, const struct s
 		const struct carry *k = &at->carry.v[i];
 		cJSON *x = add_object(carries);
 		cJSON_AddStringToObject(x, "tensor", c->tensor.v[c->equation.v[k->equation].tensor].name);
-		cJSON_AddStringToObject(x, "reduce", reduction_info[c->equation.v[k->equation].reduce].spelling);
+		cJSON_AddStringToObject(x, "reduce",
+		                        reduction_info[c->equation.v[k->equation].reduce].spelling);
 		cJSON *corrections = cJSON_AddArrayToObject(x, "corrections");
 		for (int t = 0; t < k->terms; t++) {
 			struct text factor;

@@ -8,20 +8,20 @@
 #include "codegen/stream.h"
 
 struct explain_rank {
-	uint32_t rank;   /* of the cascade */
-	int written;     /* passes as the user wrote it; PASSES_ENDLESS where there is no count */
-	int deferred;    /* of the derived cascade, still one equation after the other */
-	int fused;       /* with every stream one traversal */
+	uint32_t rank; /* of the cascade */
+	int written;   /* passes as the user wrote it; PASSES_ENDLESS where there is no count */
+	int deferred;  /* of the derived cascade, still one equation after the other */
+	int fused;     /* with every stream one traversal */
 };
 
 struct explain_work {
-	bool known;           /* all ranks are bound */
-	double flops;         /* useful floating-point operations */
-	double bytes;         /* inputs read once, outputs written once, what streams hand on written and read */
-	double naive_bytes;   /* … when every equation runs on its own */
-	double handed_on;     /* bytes of tensors one stream writes for another */
-	double roofline;      /* flop/s one core can reach at most; 0 when the machine is not measured */
-	double seconds;       /* … and the time that takes */
+	bool known;   /* all ranks are bound */
+	double flops; /* useful floating-point operations */
+	double bytes; /* inputs read once, outputs written once, what streams hand on written and read */
+	double naive_bytes; /* … when every equation runs on its own */
+	double handed_on;   /* bytes of tensors one stream writes for another */
+	double roofline;    /* flop/s one core can reach at most; 0 when the machine is not measured */
+	double seconds;     /* … and the time that takes */
 	bool memory_bound;
 };
 
@@ -35,8 +35,8 @@ struct explanation {
 	struct explain_work work;
 };
 
-/* The streams must have been derived from this cascade. Work is known when its ranks are bound; the bound on time
- * when the machine has measurements. */
+/* The streams must have been derived from this cascade. Work is known when its ranks are bound; the bound on
+ * time when the machine has measurements. */
 struct explanation explain(struct arena *, struct cascade *, const struct streams *, const struct machine *);
 void explain_text(const struct explanation *, struct text *);
 /* The caller deletes it; NULL when memory runs out. */

@@ -1,10 +1,10 @@
 /* Passes over a rank, as theory §1 counts them (FuseMax, Nayak et al. 2024, made an algorithm).
  *
- * Every tensor has a state along one index variable of the rank: nothing yet, or (n, stale): n passes over the
- * fiber were needed to make it, and stale says that it also needs something that is known only when pass n is
- * over. Reading the fiber again while stale begins pass n + 1. Equations may read themselves or later ones
- * at earlier coordinates (recurrences), so states are raised to a fixpoint; if there is none, the pass count
- * is PASSES_ENDLESS.
+ * Every tensor has a state along one index variable of the rank: nothing yet, or (n, stale): n passes over
+ * the fiber were needed to make it, and stale says that it also needs something that is known only when pass
+ * n is over. Reading the fiber again while stale begins pass n + 1. Equations may read themselves or later
+ * ones at earlier coordinates (recurrences), so states are raised to a fixpoint; if there is none, the pass
+ * count is PASSES_ENDLESS.
  */
 #include "codegen/derive.h"
 

@@ -136,8 +136,9 @@ static bool sep_power(struct walk *w, struct expr e, struct separation *out)
 		return fail(w, e, "has an exponent that is no constant");
 	if (!sep(w, x, false, &base))
 		return false;
-	if (base.n == 1 && ((n == floor(n) && fabs(n) <= 4) || (algebra_positive(w->s->algebra->c, base.term[0].g, false) &&
-	                                                        algebra_positive(w->s->algebra->c, base.term[0].h, true))))
+	if (base.n == 1 &&
+	    ((n == floor(n) && fabs(n) <= 4) || (algebra_positive(w->s->algebra->c, base.term[0].g, false) &&
+	                                         algebra_positive(w->s->algebra->c, base.term[0].h, true))))
 		return push(w, out, expr2(p, OP_POW, base.term[0].g, y), expr2(p, OP_POW, base.term[0].h, y));
 	if (n != floor(n) || n < 1 || n > 4)
 		return fail(w, e, "is a power of a sum of both");
@@ -182,7 +183,8 @@ static bool sep_exp(struct walk *w, struct expr e, struct separation *out)
 static bool one_term(struct walk *w, struct expr e, struct expr operand, struct separation *out)
 {
 	*out = (struct separation){0};
-	return sep(w, operand, false, out) && (out->n == 1 || fail(w, e, "is no function of a product of the two"));
+	return sep(w, operand, false, out) &&
+	       (out->n == 1 || fail(w, e, "is no function of a product of the two"));
 }
 
 static bool sep_select(struct walk *w, struct expr e, struct separation *out)
@@ -237,8 +239,8 @@ static bool sep_node(struct walk *w, struct expr e, bool additive, struct separa
 	case OP_SUB:
 	case OP_NEG: return sep_sum(w, e, additive, out);
 	case OP_MUL:
-		return sep(w, expr_operand(p, e, 0), additive, &a) && sep(w, expr_operand(p, e, 1), additive, &b) &&
-		       sep_product(w, &a, &b, out);
+		return sep(w, expr_operand(p, e, 0), additive, &a) &&
+		       sep(w, expr_operand(p, e, 1), additive, &b) && sep_product(w, &a, &b, out);
 	case OP_DIV:
 		if (!sep(w, expr_operand(p, e, 0), additive, &a) || !sep(w, expr_operand(p, e, 1), false, &b))
 			return false;
@@ -348,8 +350,8 @@ bool separate(struct separator *s, struct expr e, struct separation *out)
 		out->why = "needs more than four accumulators";
 		return false;
 	}
-	/* A sum that pretends to have fewer terms than the function has dimensions is a bug of this file. Rounding
-	 * alone can raise the rank, so the terms are put back together first. */
+	/* A sum that pretends to have fewer terms than the function has dimensions is a bug of this file.
+	 * Rounding alone can raise the rank, so the terms are put back together first. */
 	if (!s->approx && separate_rank(s, e) > out->n && !holds(s, e, out)) {
 		assert(0 && "a separation failed its rank probe");
 		out->why = "failed the rank probe of its separation";

@@ -17,9 +17,9 @@ struct separation_term {
 struct separation {
 	int n;
 	struct separation_term term[SEPARATE_LIMIT];
-	bool split;            /* an exponential was cut in two: its G may be unbounded */
-	struct expr offender;  /* of a failure: the smallest term that does not separate, else NO_EXPR */
-	const char *why;       /* … and what is wrong with it */
+	bool split;           /* an exponential was cut in two: its G may be unbounded */
+	struct expr offender; /* of a failure: the smallest term that does not separate, else NO_EXPR */
+	const char *why;      /* … and what is wrong with it */
 };
 
 struct separator {
@@ -27,7 +27,7 @@ struct separator {
 	uint32_t index;        /* the streamed index */
 	const uint32_t *carry; /* tensors that are r */
 	uint32_t carries;
-	bool approx;           /* take casts for the identity */
+	bool approx; /* take casts for the identity */
 };
 
 /* e mentions the streamed index; e reads one of the carries. */

@@ -3,12 +3,13 @@
 #include "codegen/derive.h"
 
 const char *const mode_name[MODES] = {
-	[MODE_FREE] = "FREE",     [MODE_REASSOC] = "REASSOC", [MODE_DEFER] = "DEFER",
-	[MODE_COMMUTE] = "COMMUTE", [MODE_RUN] = "RUN",       [MODE_EXPAND] = "EXPAND",
-	[MODE_EQUIV] = "EQUIV",   [MODE_APPROX] = "APPROX",   [MODE_BARRIER] = "BARRIER",
+        [MODE_FREE] = "FREE",       [MODE_REASSOC] = "REASSOC", [MODE_DEFER] = "DEFER",
+        [MODE_COMMUTE] = "COMMUTE", [MODE_RUN] = "RUN",         [MODE_EXPAND] = "EXPAND",
+        [MODE_EQUIV] = "EQUIV",     [MODE_APPROX] = "APPROX",   [MODE_BARRIER] = "BARRIER",
 };
 
-struct streams *streams_derive(struct arena *a, const struct cascade *from, const struct stream_options *options)
+struct streams *streams_derive(struct arena *a, const struct cascade *from,
+                               const struct stream_options *options)
 {
 	static const struct stream_options defaults = {0}, unfused = {.unfused = true};
 	if (!options)
@@ -26,7 +27,7 @@ struct streams *streams_derive(struct arena *a, const struct cascade *from, cons
 		         (struct rewrite){.mode = MODE_BARRIER,
 		                          .tensor = from->equation.v[from->equation.n - 1].tensor,
 		                          .on = UINT32_MAX,
-		                          .reason = "the cascade is too large to fuse, so every equation runs on its own"});
+		                          .reason = "the cascade is too large to fuse, so every equation "
+		                                    "runs on its own"});
 	return s;
 }
-

@@ -40,8 +40,8 @@ struct rewrite {
 	struct span span;
 };
 
-/* T' = Σ factor · (carried tensor before this tile) ⊕ reduction over the tile. In `factor`, OLD(READ c) is carry c
- * before this tile and READ c after it. A factor that is no number is never evaluated to NaN: it is
+/* T' = Σ factor · (carried tensor before this tile) ⊕ reduction over the tile. In `factor`, OLD(READ c) is
+ * carry c before this tile and READ c after it. A factor that is no number is never evaluated to NaN: it is
  * wrapped so that it is 0 where nothing was accumulated yet. */
 enum { MAX_TERMS = 4 };
 struct correction_term {
@@ -59,13 +59,15 @@ struct carry {
 #define NO_INDEX UINT32_MAX
 struct stream {
 	uint32_t index; /* the streamed index; NO_INDEX: no reduction is streamed, `after` is all there is */
-	VEC(uint32_t) row;            /* index variables every carry has: the coordinates of one traversal. Without a
-	                                 carry: those of the maps or local outputs, the innermost left out */
-	VEC(uint32_t) local;          /* equations, in order; inner contractions and maps, which may read running
-	                                 values of carries. Those that are outputs are stored from inside the tile */
-	VEC(struct carry) carry;      /* in order: a carry may read running values of earlier ones only */
-	VEC(uint32_t) after;          /* equations over finished carries, in order */
-	struct expr present;          /* hull of the presence of all carries: outside it a tile does nothing */
+	VEC(uint32_t)
+	row; /* index variables every carry has: the coordinates of one traversal. Without a
+	        carry: those of the maps or local outputs, the innermost left out */
+	VEC(uint32_t)
+	local;                   /* equations, in order; inner contractions and maps, which may read running
+	                            values of carries. Those that are outputs are stored from inside the tile */
+	VEC(struct carry) carry; /* in order: a carry may read running values of earlier ones only */
+	VEC(uint32_t) after;     /* equations over finished carries, in order */
+	struct expr present;     /* hull of the presence of all carries: outside it a tile does nothing */
 };
 
 struct streams {
@@ -101,8 +103,8 @@ struct pass_table pass_table(struct arena *, struct cascade *);
 /* The most passes any tensor needs over `rank`. `dense`: co-ranks a tensor must also carry to count as
  * the fiber (none: NULL, 0). */
 int passes_over(struct arena *, struct cascade *, uint32_t rank, const uint32_t *dense, int ndense);
-/* Passes over the rank when every stream is one traversal: as passes_over, but a carry streams along with those of
- * its own stream that read it. */
+/* Passes over the rank when every stream is one traversal: as passes_over, but a carry streams along with
+ * those of its own stream that read it. */
 int passes_fused(const struct streams *, uint32_t rank);
 
 #endif

@@ -1,8 +1,8 @@
 /* The text of streams_print back to streams.
  *
- * Equations read tensors that later lines define (a local reads the running value of a carry), so a first walk
- * notes where each definition stands, and a definition is read when it is first needed. What the text says is
- * taken as it is: that the streams mean something is for their users to check.
+ * Equations read tensors that later lines define (a local reads the running value of a carry), so a first
+ * walk notes where each definition stands, and a definition is read when it is first needed. What the text
+ * says is taken as it is: that the streams mean something is for their users to check.
  */
 #include <string.h>
 
@@ -48,7 +48,8 @@ static uint32_t find_index(const struct cascade *c, const char *name)
 	return UINT32_MAX;
 }
 
-static struct expr resolve_read(void *owner, const char *name, int n, const struct expr *index, struct span span)
+static struct expr resolve_read(void *owner, const char *name, int n, const struct expr *index,
+                                struct span span)
 {
 	struct reader *r = owner;
 	uint32_t t = cascade_find_tensor(r->c, name);
@@ -57,7 +58,8 @@ static struct expr resolve_read(void *owner, const char *name, int n, const stru
 		return NO_EXPR;
 	}
 	if (r->c->tensor.v[t].nranks != n) {
-		diag_error(r->scope.diags, span, "'%s' has %d ranks, not %d", name, r->c->tensor.v[t].nranks, n);
+		diag_error(r->scope.diags, span, "'%s' has %d ranks, not %d", name, r->c->tensor.v[t].nranks,
+		           n);
 		return NO_EXPR;
 	}
 	/* Its kind is known when its definition is. */
@@ -296,15 +298,19 @@ static bool read_left(struct reader *r, struct equation *q)
 		return false;
 	q->tensor = cascade_find_tensor(r->c, name);
 	if (q->tensor == UINT32_MAX) {
-		struct tensor t = {.name = name, .dtype = DTYPE_F32, .role = ROLE_LOCAL, .nranks = q->nindex, .span = at};
+		struct tensor t = {.name = name,
+		                   .dtype = DTYPE_F32,
+		                   .role = ROLE_LOCAL,
+		                   .nranks = q->nindex,
+		                   .span = at};
 		for (int i = 0; i < q->nindex; i++)
 			t.extent[i] = r->c->index.v[q->index[i]].extent;
 		q->tensor = cascade_add_tensor(r->c, t);
 	}
 	const struct tensor *t = &r->c->tensor.v[q->tensor];
 	if (t->role == ROLE_IN || t->nranks != q->nindex)
-		return diag_error(r->scope.diags, at, t->role == ROLE_IN ? "'%s' is an input" : "'%s' has other ranks",
-		                  name);
+		return diag_error(r->scope.diags, at,
+		                  t->role == ROLE_IN ? "'%s' is an input" : "'%s' has other ranks", name);
 	return lexer_expect_symbol(&r->lexer, '=');
 }
 
@@ -346,8 +352,9 @@ static bool same_equation(const struct equation *a, const struct equation *b)
 {
 	return a->nindex == b->nindex && !memcmp(a->index, b->index, a->nindex * sizeof *a->index) &&
 	       a->reduce == b->reduce && a->nreduced == b->nreduced &&
-	       !memcmp(a->reduced, b->reduced, a->nreduced * sizeof *a->reduced) && expr_same(a->body, b->body) &&
-	       expr_same(a->where, b->where) && expr_same(a->otherwise, b->otherwise);
+	       !memcmp(a->reduced, b->reduced, a->nreduced * sizeof *a->reduced) &&
+	       expr_same(a->body, b->body) && expr_same(a->where, b->where) &&
+	       expr_same(a->otherwise, b->otherwise);
 }
 
 /* One of a stream's equations; the list gets the number of its definition. */
@@ -372,7 +379,8 @@ static bool read_correction(struct reader *r, struct stream *s)
 		return false;
 	struct carry *c = s->carry.n ? &s->carry.v[s->carry.n - 1] : NULL;
 	if (!c || c->terms == MAX_TERMS)
-		return diag_error(r->scope.diags, at, "a carry has at most %d corrections, which stand below it", MAX_TERMS);
+		return diag_error(r->scope.diags, at,
+		                  "a carry has at most %d corrections, which stand below it", MAX_TERMS);
 	struct correction_term *t = &c->term[c->terms];
 	for (t->carry = 0; t->carry < s->carry.n; t->carry++) {
 		uint32_t tensor = r->definition.v[s->carry.v[t->carry].equation].q.tensor;
@@ -380,7 +388,8 @@ static bool read_correction(struct reader *r, struct stream *s)
 			break;
 	}
 	if (t->carry == s->carry.n)
-		return diag_error(r->scope.diags, at, "'%s' is no carry of this stream above this line", name);
+		return diag_error(r->scope.diags, at, "'%s' is no carry of this stream above this line",
+		                  name);
 	c->terms++;
 	return (t->factor = expr_parse(&r->lexer, &r->scope)).id && lexer_expect_line_end(&r->lexer);
 }
@@ -457,7 +466,8 @@ static void finish(struct reader *r)
 		for (uint32_t k = 0; k < s->local.n; k++)
 			s->local.v[k] = r->c->tensor.v[r->definition.v[s->local.v[k]].q.tensor].equation;
 		for (uint32_t k = 0; k < s->carry.n; k++)
-			s->carry.v[k].equation = r->c->tensor.v[r->definition.v[s->carry.v[k].equation].q.tensor].equation;
+			s->carry.v[k].equation =
+			        r->c->tensor.v[r->definition.v[s->carry.v[k].equation].q.tensor].equation;
 		for (uint32_t k = 0; k < s->after.n; k++)
 			s->after.v[k] = r->c->tensor.v[r->definition.v[s->after.v[k]].q.tensor].equation;
 	}

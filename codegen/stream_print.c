@@ -31,7 +31,8 @@ static void print_declarations(const struct cascade *c, struct text *t)
 	cascade_print(&none, t);
 }
 
-static void print_corrections(const struct streams *s, const struct stream *at, const struct carry *c, struct text *t)
+static void print_corrections(const struct streams *s, const struct stream *at, const struct carry *c,
+                              struct text *t)
 {
 	const struct cascade *k = s->cascade;
 	struct expr_names names = cascade_names(k);

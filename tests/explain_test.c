@@ -6,15 +6,14 @@
 #include "dsl/parse.h"
 #include "tests/tap.h"
 
-static const char attention[] =
-	"kernel attention\n"
-	"rank N, M, D\n"
-	"in Q[N, D], K[M, D], V[M, D] : f32\n"
-	"out O[N, D] : f32\n"
-	"index e : D\n"
-	"S[n,m] = Q[n,d] * K[m,d]\n"
-	"P[n,m] = softmax[m](S)\n"
-	"O[n,e] = P[n,m] * V[m,e]\n";
+static const char attention[] = "kernel attention\n"
+                                "rank N, M, D\n"
+                                "in Q[N, D], K[M, D], V[M, D] : f32\n"
+                                "out O[N, D] : f32\n"
+                                "index e : D\n"
+                                "S[n,m] = Q[n,d] * K[m,d]\n"
+                                "P[n,m] = softmax[m](S)\n"
+                                "O[n,e] = P[n,m] * V[m,e]\n";
 
 static bool says(const struct text *t, const char *what)
 {
@@ -62,11 +61,13 @@ int main(void)
 	cJSON *json = explain_json(&e);
 	const cJSON *passes = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "passes"), 1);
 	ok(passes && !strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(passes, "rank")), "M") &&
-		   cJSON_GetNumberValue(cJSON_GetObjectItem(passes, "written")) == 3 &&
-		   cJSON_GetNumberValue(cJSON_GetObjectItem(passes, "fused")) == 1,
+	           cJSON_GetNumberValue(cJSON_GetObjectItem(passes, "written")) == 3 &&
+	           cJSON_GetNumberValue(cJSON_GetObjectItem(passes, "fused")) == 1,
 	   "JSON has the passes");
-	ok(cJSON_GetArraySize(cJSON_GetObjectItem(json, "rewrites")) == (int)s->rewrite.n, "JSON has the rewrites");
-	ok(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "work"), "flops")) == e.work.flops,
+	ok(cJSON_GetArraySize(cJSON_GetObjectItem(json, "rewrites")) == (int)s->rewrite.n,
+	   "JSON has the rewrites");
+	ok(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetObjectItem(json, "work"), "flops")) ==
+	           e.work.flops,
 	   "JSON has the work");
 	cJSON_Delete(json);
 	arena_free(&a);

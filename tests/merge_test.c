@@ -1,5 +1,5 @@
-/* The merge law of theory §2 and §6: partial carries merged by the derived corrections, in any order and shape of
- * tree, empty parts included, give what one traversal gives.
+/* The merge law of theory §2 and §6: partial carries merged by the derived corrections, in any order and
+ * shape of tree, empty parts included, give what one traversal gives.
  *
  * Every rank but the streamed one has extent 1, so a carry is one number. */
 #include <math.h>
@@ -18,26 +18,26 @@ struct merge_case {
 	const char *name, *text;
 };
 
-#define ATTENTION                                                                                          \
-	"kernel test\nrank N, M, D, E\nin Q[N, D] : f64\nin K[M, D] : f64\nin V[M, E] : f64\n"            \
+#define ATTENTION                                                                                            \
+	"kernel test\nrank N, M, D, E\nin Q[N, D] : f64\nin K[M, D] : f64\nin V[M, E] : f64\n"               \
 	"S[n,m] = Q[n,d] * K[m,d]\n"
 
 static const struct merge_case cases[] = {
-	{"softmax", ATTENTION "out O[N, E] : f64\nP[n,m] = softmax[m](S)\nO[n,e] = P[n,m] * V[m,e]\n"},
-	{"base 2",
-	 ATTENTION "out O[N, E] : f64\nX[n] = max[m](S)\nP[n,m] = exp2(S - X)\nZ[n] = sum[m](P)\nO[n,e] = P[n,m] / Z[n] * V[m,e]\n"},
-	{"sink",
-	 ATTENTION "in b[N] : f64\nout O[N, E] : f64\nX[n] = max(max[m](S), b[n])\nP[n,m] = exp(S - X)\n"
-	           "Z[n] = sum[m](P) + exp(b[n] - X[n])\nO[n,e] = P[n,m] / Z[n] * V[m,e]\n"},
-	{"entropy", ATTENTION "out C[N] : f64\nP[n,m] = softmax[m](S)\nC[n] = -sum[m](P * log(P))\n"},
-	{"second moment of the shifted scores",
-	 ATTENTION "out C[N] : f64\nX[n] = max[m](S)\nC[n] = sum[m]((S - X) * (S - X) * exp(S - X))\n"},
-	{"variance",
-	 ATTENTION "out C[N] : f64\nU[n] = mean[m](S)\nC[n] = mean[m]((S[n,m] - U[n]) * (S[n,m] - U[n]))\n"},
-	{"third moment",
-	 ATTENTION "out C[N] : f64\nU[n] = mean[m](S)\nC[n] = sum[m](pow(S[n,m] - U[n], 3))\n"},
-	{"shifted by the least",
-	 ATTENTION "out C[N] : f64\nX[n] = min[m](S)\nC[n] = sum[m](exp(X[n] - S[n,m]))\n"},
+        {"softmax", ATTENTION "out O[N, E] : f64\nP[n,m] = softmax[m](S)\nO[n,e] = P[n,m] * V[m,e]\n"},
+        {"base 2", ATTENTION "out O[N, E] : f64\nX[n] = max[m](S)\nP[n,m] = exp2(S - X)\nZ[n] = "
+                             "sum[m](P)\nO[n,e] = P[n,m] / Z[n] * V[m,e]\n"},
+        {"sink",
+         ATTENTION "in b[N] : f64\nout O[N, E] : f64\nX[n] = max(max[m](S), b[n])\nP[n,m] = exp(S - X)\n"
+                   "Z[n] = sum[m](P) + exp(b[n] - X[n])\nO[n,e] = P[n,m] / Z[n] * V[m,e]\n"},
+        {"entropy", ATTENTION "out C[N] : f64\nP[n,m] = softmax[m](S)\nC[n] = -sum[m](P * log(P))\n"},
+        {"second moment of the shifted scores",
+         ATTENTION "out C[N] : f64\nX[n] = max[m](S)\nC[n] = sum[m]((S - X) * (S - X) * exp(S - X))\n"},
+        {"variance",
+         ATTENTION "out C[N] : f64\nU[n] = mean[m](S)\nC[n] = mean[m]((S[n,m] - U[n]) * (S[n,m] - U[n]))\n"},
+        {"third moment",
+         ATTENTION "out C[N] : f64\nU[n] = mean[m](S)\nC[n] = sum[m](pow(S[n,m] - U[n], 3))\n"},
+        {"shifted by the least",
+         ATTENTION "out C[N] : f64\nX[n] = min[m](S)\nC[n] = sum[m](exp(X[n] - S[n,m]))\n"},
 };
 
 struct state {
@@ -80,7 +80,8 @@ static struct state part(struct law *l, int from, int to)
 		               : !strcmp(c->tensor.v[i].name, "b") ? &l->b
 		                                                   : &l->q;
 		if (c->tensor.v[i].role == ROLE_IN)
-			t[i] = (struct oracle_tensor){.data = data, .count = data == &l->q || data == &l->b ? 1 : to - from};
+			t[i] = (struct oracle_tensor){
+			        .data = data, .count = data == &l->q || data == &l->b ? 1 : to - from};
 	}
 	if (!oracle_run(l->arena, c, t, 1 << 20, &d))
 		abort();
@@ -115,7 +116,8 @@ static double moved(struct law *l, uint32_t i, const struct state *of, const str
 	l->old = of;
 	l->now = now;
 	for (int t = 0; t < c->terms; t++)
-		sum += algebra_evaluate(&l->s->cascade->pool, c->term[t].factor, leaf, l) * of->value[c->term[t].carry];
+		sum += algebra_evaluate(&l->s->cascade->pool, c->term[t].factor, leaf, l) *
+		       of->value[c->term[t].carry];
 	return sum;
 }
 

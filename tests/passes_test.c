@@ -1,5 +1,5 @@
-/* The pass table of theory §1, row by row. Cascades are built by hand: some are recurrences, which the language
- * does not have yet. */
+/* The pass table of theory §1, row by row. Cascades are built by hand: some are recurrences, which the
+ * language does not have yet. */
 #include "codegen/stream.h"
 #include "tests/cascade_build.h"
 #include "tests/tap.h"
@@ -19,73 +19,169 @@ struct table_row {
 	struct row row[ROWS];
 };
 
-#define SCORES {"S", "nm", REDUCE_SUM, "d", "Q[n,d] * K[m,d]"}
+#define SCORES                                                                                               \
+	{                                                                                                    \
+		"S", "nm", REDUCE_SUM, "d", "Q[n,d] * K[m,d]"                                                \
+	}
 #define QKV "Q:ND K:MD V:ME"
-#define RUNNING                                                                                            \
-	SCORES, {"A", "nm", REDUCE_NONE, "", "max(A[n,m-1], S[n,m])"},                                     \
-		{"Z", "nm", REDUCE_NONE, "", "Z[n,m-1] * exp(A[n,m-1] - A[n,m]) + exp(S[n,m] - A[n,m])"}
-#define BACKWARD                                                                                           \
-	SCORES, {"P", "nm", REDUCE_NONE, "", "exp(S[n,m] - L[n])"},                                        \
-		{"R", "nm", REDUCE_SUM, "e", "G[n,e] * V[m,e]"}
-#define TWO_LEVEL                                                                                          \
-	{"S", "nti", REDUCE_SUM, "d", "Q[n,d] * K[t,i,d]"}, {"A", "nt", REDUCE_MAX, "i", "S[n,t,i]"},      \
-		{"G", "n", REDUCE_MAX, "t", "A[n,t]"}, {"X", "nti", REDUCE_NONE, "", "exp(S[n,t,i] - A[n,t])"}, \
-		{"B", "nt", REDUCE_SUM, "i", "X[n,t,i]"}, {"R", "nt", REDUCE_NONE, "", "exp(A[n,t] - G[n])"}, \
-		{"Z", "n", REDUCE_SUM, "t", "B[n,t] * R[n,t]"},                                            \
-		{"P", "nti", REDUCE_NONE, "", "X[n,t,i] * R[n,t] / Z[n]"},                                 \
-		{"O", "ne", REDUCE_SUM, "ti", "P[n,t,i] * V[t,i,e]"}
+#define RUNNING                                                                                              \
+	SCORES, {"A", "nm", REDUCE_NONE, "", "max(A[n,m-1], S[n,m])"},                                       \
+	{                                                                                                    \
+		"Z", "nm", REDUCE_NONE, "", "Z[n,m-1] * exp(A[n,m-1] - A[n,m]) + exp(S[n,m] - A[n,m])"       \
+	}
+#define BACKWARD                                                                                             \
+	SCORES, {"P", "nm", REDUCE_NONE, "", "exp(S[n,m] - L[n])"},                                          \
+	{                                                                                                    \
+		"R", "nm", REDUCE_SUM, "e", "G[n,e] * V[m,e]"                                                \
+	}
+#define TWO_LEVEL                                                                                            \
+	{"S", "nti", REDUCE_SUM, "d", "Q[n,d] * K[t,i,d]"}, {"A", "nt", REDUCE_MAX, "i", "S[n,t,i]"},        \
+	        {"G", "n", REDUCE_MAX, "t", "A[n,t]"},                                                       \
+	        {"X", "nti", REDUCE_NONE, "", "exp(S[n,t,i] - A[n,t])"},                                     \
+	        {"B", "nt", REDUCE_SUM, "i", "X[n,t,i]"},                                                    \
+	        {"R", "nt", REDUCE_NONE, "", "exp(A[n,t] - G[n])"},                                          \
+	        {"Z", "n", REDUCE_SUM, "t", "B[n,t] * R[n,t]"},                                              \
+	        {"P", "nti", REDUCE_NONE, "", "X[n,t,i] * R[n,t] / Z[n]"},                                   \
+	{                                                                                                    \
+		"O", "ne", REDUCE_SUM, "ti", "P[n,t,i] * V[t,i,e]"                                           \
+	}
 
 static const struct table_row table[] = {
-	{"softmax attention as written", QKV, 'M', "", 3,
-	 {SCORES, {"A", "n", REDUCE_MAX, "m", "S[n,m]"}, {"X", "nm", REDUCE_NONE, "", "exp(S[n,m] - A[n])"},
-	  {"Z", "n", REDUCE_SUM, "m", "X[n,m]"}, {"P", "nm", REDUCE_NONE, "", "X[n,m] / Z[n]"},
-	  {"O", "ne", REDUCE_SUM, "m", "P[n,m] * V[m,e]"}}},
-	{"with the division deferred", QKV, 'M', "", 2,
-	 {SCORES, {"A", "n", REDUCE_MAX, "m", "S[n,m]"}, {"X", "nm", REDUCE_NONE, "", "exp(S[n,m] - A[n])"},
-	  {"Z", "n", REDUCE_SUM, "m", "X[n,m]"}, {"Y", "ne", REDUCE_SUM, "m", "X[n,m] * V[m,e]"},
-	  {"O", "ne", REDUCE_NONE, "", "Y[n,e] / Z[n]"}}},
-	{"no max subtraction, division deferred", QKV, 'M', "", 1,
-	 {SCORES, {"X", "nm", REDUCE_NONE, "", "exp(S[n,m])"}, {"Z", "n", REDUCE_SUM, "m", "X[n,m]"},
-	  {"Y", "ne", REDUCE_SUM, "m", "X[n,m] * V[m,e]"}, {"O", "ne", REDUCE_NONE, "", "Y[n,e] / Z[n]"}}},
-	{"running max with correction", QKV, 'M', "", 1,
-	 {RUNNING,
-	  {"Y", "nme", REDUCE_NONE, "",
-	   "Y[n,m-1,e] * exp(A[n,m-1] - A[n,m]) + exp(S[n,m] - A[n,m]) * V[m,e]"},
-	  {"O", "ne", REDUCE_NONE, "", "Y[n,M-1,e] / Z[n,M-1]"}}},
-	{"two-level", "Q:ND K:TID V:TIE", 'T', "I", 2, {TWO_LEVEL}},
-	{"two-level, tile statistics", "Q:ND K:TID V:TIE", 'T', "", 3, {TWO_LEVEL}},
-	{"layer norm as written", "X:ND", 'D', "", 3,
-	 {{"U", "n", REDUCE_MEAN, "d", "X[n,d]"}, {"C", "nd", REDUCE_NONE, "", "X[n,d] - U[n]"},
-	  {"W", "n", REDUCE_MEAN, "d", "C[n,d] * C[n,d]"}, {"Y", "nd", REDUCE_NONE, "", "C[n,d] * rsqrt(W[n])"}}},
-	{"layer norm by moments", "X:ND", 'D', "", 2,
-	 {{"U", "n", REDUCE_MEAN, "d", "X[n,d]"}, {"W", "n", REDUCE_MEAN, "d", "X[n,d] * X[n,d]"},
-	  {"Y", "nd", REDUCE_NONE, "", "(X[n,d] - U[n]) * rsqrt(W[n] - U[n] * U[n])"}}},
-	{"rms norm then GEMM, as written", "X:ND B:DF", 'D', "", 2,
-	 {{"W", "n", REDUCE_MEAN, "d", "X[n,d] * X[n,d]"}, {"T", "nd", REDUCE_NONE, "", "X[n,d] * rsqrt(W[n])"},
-	  {"Y", "nf", REDUCE_SUM, "d", "T[n,d] * B[d,f]"}}},
-	{"rms norm then GEMM, deferred", "X:ND B:DF", 'D', "", 1,
-	 {{"W", "n", REDUCE_MEAN, "d", "X[n,d] * X[n,d]"}, {"T", "nf", REDUCE_SUM, "d", "X[n,d] * B[d,f]"},
-	  {"Y", "nf", REDUCE_NONE, "", "T[n,f] * rsqrt(W[n])"}}},
-	{"attention plus column sums, deferred", QKV, 'M', "", 3,
-	 {SCORES, {"A", "n", REDUCE_MAX, "m", "S[n,m]"}, {"X", "nm", REDUCE_NONE, "", "exp(S[n,m] - A[n])"},
-	  {"Z", "n", REDUCE_SUM, "m", "X[n,m]"}, {"Y", "ne", REDUCE_SUM, "m", "X[n,m] * V[m,e]"},
-	  {"O", "ne", REDUCE_NONE, "", "Y[n,e] / Z[n]"}, {"P", "nm", REDUCE_NONE, "", "X[n,m] / Z[n]"},
-	  {"C", "m", REDUCE_SUM, "n", "P[n,m]"}}},
-	{"attention plus column sums, from saved L", QKV, 'M', "", 2,
-	 {RUNNING, {"L", "n", REDUCE_NONE, "", "A[n,M-1] + log(Z[n,M-1])"},
-	  {"P", "nm", REDUCE_NONE, "", "exp(S[n,m] - L[n])"}, {"C", "m", REDUCE_SUM, "n", "P[n,m]"}}},
-	{"attention backward, D = sum of P dP", QKV " G:NE L:N", 'M', "", 2,
-	 {BACKWARD, {"D", "n", REDUCE_SUM, "m", "P[n,m] * R[n,m]"},
-	  {"B", "nm", REDUCE_NONE, "", "P[n,m] * (R[n,m] - D[n])"}, {"H", "nd", REDUCE_SUM, "m", "B[n,m] * K[m,d]"}}},
-	{"attention backward, D = sum of dO O", QKV " G:NE L:N O:NE", 'M', "", 1,
-	 {BACKWARD, {"D", "n", REDUCE_SUM, "e", "G[n,e] * O[n,e]"},
-	  {"B", "nm", REDUCE_NONE, "", "P[n,m] * (R[n,m] - D[n])"}, {"H", "nd", REDUCE_SUM, "m", "B[n,m] * K[m,d]"}}},
-	{"linear attention recurrence, over t", "Q:TD K:TD V:TE", 'T', "", 1,
-	 {{"S", "tde", REDUCE_NONE, "", "S[t-1,d,e] + K[t,d] * V[t,e]"}, {"O", "te", REDUCE_SUM, "d", "Q[t,d] * S[t,d,e]"}}},
-	{"a barrier inside a recurrence", "X:NM", 'M', "", PASSES_ENDLESS,
-	 {{"A", "nm", REDUCE_NONE, "", "A[n,m-1] + X[n,m] * Z[n]"}, {"Z", "n", REDUCE_SUM, "m", "A[n,m]"}}},
-	{"a look ahead", "X:NM", 'M', "", 2,
-	 {{"A", "nm", REDUCE_NONE, "", "exp(X[n,m])"}, {"B", "nm", REDUCE_NONE, "", "A[n,m+1] * X[n,m]"}}},
+        {"softmax attention as written",
+         QKV,
+         'M',
+         "",
+         3,
+         {SCORES,
+          {"A", "n", REDUCE_MAX, "m", "S[n,m]"},
+          {"X", "nm", REDUCE_NONE, "", "exp(S[n,m] - A[n])"},
+          {"Z", "n", REDUCE_SUM, "m", "X[n,m]"},
+          {"P", "nm", REDUCE_NONE, "", "X[n,m] / Z[n]"},
+          {"O", "ne", REDUCE_SUM, "m", "P[n,m] * V[m,e]"}}},
+        {"with the division deferred",
+         QKV,
+         'M',
+         "",
+         2,
+         {SCORES,
+          {"A", "n", REDUCE_MAX, "m", "S[n,m]"},
+          {"X", "nm", REDUCE_NONE, "", "exp(S[n,m] - A[n])"},
+          {"Z", "n", REDUCE_SUM, "m", "X[n,m]"},
+          {"Y", "ne", REDUCE_SUM, "m", "X[n,m] * V[m,e]"},
+          {"O", "ne", REDUCE_NONE, "", "Y[n,e] / Z[n]"}}},
+        {"no max subtraction, division deferred",
+         QKV,
+         'M',
+         "",
+         1,
+         {SCORES,
+          {"X", "nm", REDUCE_NONE, "", "exp(S[n,m])"},
+          {"Z", "n", REDUCE_SUM, "m", "X[n,m]"},
+          {"Y", "ne", REDUCE_SUM, "m", "X[n,m] * V[m,e]"},
+          {"O", "ne", REDUCE_NONE, "", "Y[n,e] / Z[n]"}}},
+        {"running max with correction",
+         QKV,
+         'M',
+         "",
+         1,
+         {RUNNING,
+          {"Y", "nme", REDUCE_NONE, "",
+           "Y[n,m-1,e] * exp(A[n,m-1] - A[n,m]) + exp(S[n,m] - A[n,m]) * V[m,e]"},
+          {"O", "ne", REDUCE_NONE, "", "Y[n,M-1,e] / Z[n,M-1]"}}},
+        {"two-level", "Q:ND K:TID V:TIE", 'T', "I", 2, {TWO_LEVEL}},
+        {"two-level, tile statistics", "Q:ND K:TID V:TIE", 'T', "", 3, {TWO_LEVEL}},
+        {"layer norm as written",
+         "X:ND",
+         'D',
+         "",
+         3,
+         {{"U", "n", REDUCE_MEAN, "d", "X[n,d]"},
+          {"C", "nd", REDUCE_NONE, "", "X[n,d] - U[n]"},
+          {"W", "n", REDUCE_MEAN, "d", "C[n,d] * C[n,d]"},
+          {"Y", "nd", REDUCE_NONE, "", "C[n,d] * rsqrt(W[n])"}}},
+        {"layer norm by moments",
+         "X:ND",
+         'D',
+         "",
+         2,
+         {{"U", "n", REDUCE_MEAN, "d", "X[n,d]"},
+          {"W", "n", REDUCE_MEAN, "d", "X[n,d] * X[n,d]"},
+          {"Y", "nd", REDUCE_NONE, "", "(X[n,d] - U[n]) * rsqrt(W[n] - U[n] * U[n])"}}},
+        {"rms norm then GEMM, as written",
+         "X:ND B:DF",
+         'D',
+         "",
+         2,
+         {{"W", "n", REDUCE_MEAN, "d", "X[n,d] * X[n,d]"},
+          {"T", "nd", REDUCE_NONE, "", "X[n,d] * rsqrt(W[n])"},
+          {"Y", "nf", REDUCE_SUM, "d", "T[n,d] * B[d,f]"}}},
+        {"rms norm then GEMM, deferred",
+         "X:ND B:DF",
+         'D',
+         "",
+         1,
+         {{"W", "n", REDUCE_MEAN, "d", "X[n,d] * X[n,d]"},
+          {"T", "nf", REDUCE_SUM, "d", "X[n,d] * B[d,f]"},
+          {"Y", "nf", REDUCE_NONE, "", "T[n,f] * rsqrt(W[n])"}}},
+        {"attention plus column sums, deferred",
+         QKV,
+         'M',
+         "",
+         3,
+         {SCORES,
+          {"A", "n", REDUCE_MAX, "m", "S[n,m]"},
+          {"X", "nm", REDUCE_NONE, "", "exp(S[n,m] - A[n])"},
+          {"Z", "n", REDUCE_SUM, "m", "X[n,m]"},
+          {"Y", "ne", REDUCE_SUM, "m", "X[n,m] * V[m,e]"},
+          {"O", "ne", REDUCE_NONE, "", "Y[n,e] / Z[n]"},
+          {"P", "nm", REDUCE_NONE, "", "X[n,m] / Z[n]"},
+          {"C", "m", REDUCE_SUM, "n", "P[n,m]"}}},
+        {"attention plus column sums, from saved L",
+         QKV,
+         'M',
+         "",
+         2,
+         {RUNNING,
+          {"L", "n", REDUCE_NONE, "", "A[n,M-1] + log(Z[n,M-1])"},
+          {"P", "nm", REDUCE_NONE, "", "exp(S[n,m] - L[n])"},
+          {"C", "m", REDUCE_SUM, "n", "P[n,m]"}}},
+        {"attention backward, D = sum of P dP",
+         QKV " G:NE L:N",
+         'M',
+         "",
+         2,
+         {BACKWARD,
+          {"D", "n", REDUCE_SUM, "m", "P[n,m] * R[n,m]"},
+          {"B", "nm", REDUCE_NONE, "", "P[n,m] * (R[n,m] - D[n])"},
+          {"H", "nd", REDUCE_SUM, "m", "B[n,m] * K[m,d]"}}},
+        {"attention backward, D = sum of dO O",
+         QKV " G:NE L:N O:NE",
+         'M',
+         "",
+         1,
+         {BACKWARD,
+          {"D", "n", REDUCE_SUM, "e", "G[n,e] * O[n,e]"},
+          {"B", "nm", REDUCE_NONE, "", "P[n,m] * (R[n,m] - D[n])"},
+          {"H", "nd", REDUCE_SUM, "m", "B[n,m] * K[m,d]"}}},
+        {"linear attention recurrence, over t",
+         "Q:TD K:TD V:TE",
+         'T',
+         "",
+         1,
+         {{"S", "tde", REDUCE_NONE, "", "S[t-1,d,e] + K[t,d] * V[t,e]"},
+          {"O", "te", REDUCE_SUM, "d", "Q[t,d] * S[t,d,e]"}}},
+        {"a barrier inside a recurrence",
+         "X:NM",
+         'M',
+         "",
+         PASSES_ENDLESS,
+         {{"A", "nm", REDUCE_NONE, "", "A[n,m-1] + X[n,m] * Z[n]"}, {"Z", "n", REDUCE_SUM, "m", "A[n,m]"}}},
+        {"a look ahead",
+         "X:NM",
+         'M',
+         "",
+         2,
+         {{"A", "nm", REDUCE_NONE, "", "exp(X[n,m])"}, {"B", "nm", REDUCE_NONE, "", "A[n,m+1] * X[n,m]"}}},
 };
 
 static void declare_inputs(struct build *b, const char *inputs)

@@ -1,5 +1,5 @@
-/* Random chains of dependent reductions: whatever modes are chosen, the derived cascade means what the original
- * means, and its text reads back. The seed and the text of a failure are printed. */
+/* Random chains of dependent reductions: whatever modes are chosen, the derived cascade means what the
+ * original means, and its text reads back. The seed and the text of a failure are printed. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +32,12 @@ static const char *leaf(struct maker *k)
 	case 1: return "B[n]";
 	case 2: return "0.5";
 	case 3:
-	case 4: return k->scalars ? arena_printf(k->arena, "r%u[n]", 1 + below(k, (uint32_t)k->scalars)) : "S[n,m]";
-	case 5: return k->maps ? arena_printf(k->arena, "t%u[n,m]", 1 + below(k, (uint32_t)k->maps)) : "X[n,m]";
+	case 4:
+		return k->scalars ? arena_printf(k->arena, "r%u[n]", 1 + below(k, (uint32_t)k->scalars))
+		                  : "S[n,m]";
+	case 5:
+		return k->maps ? arena_printf(k->arena, "t%u[n,m]", 1 + below(k, (uint32_t)k->maps))
+		               : "X[n,m]";
 	case 6: return "S[n,m]";
 	default: return "X[n,m]";
 	}
@@ -43,17 +47,30 @@ static const char *expression(struct maker *k, int depth)
 {
 	/* At most two of each, so that the text stays small. */
 	static const char *const shape[] = {
-		"(%s + %s)", "(%s - %s)", "(%s - %s)", "%s * %s", "%s * %s", "exp(0.3 * (%s - %s))", "exp(%s - %s)",
-		"max(%s, %s)", "%s / (1 + abs(%s))", "abs(%s - %s)", "sigmoid(%s - %s)", "relu(%s * %s)",
-		"select(m < 2, %s, %s)", "sqrt(1 + abs(%s * %s))", "pow(%s - %s, 2)", "exp2(0.5 * (%s - %s))",
+	        "(%s + %s)",
+	        "(%s - %s)",
+	        "(%s - %s)",
+	        "%s * %s",
+	        "%s * %s",
+	        "exp(0.3 * (%s - %s))",
+	        "exp(%s - %s)",
+	        "max(%s, %s)",
+	        "%s / (1 + abs(%s))",
+	        "abs(%s - %s)",
+	        "sigmoid(%s - %s)",
+	        "relu(%s * %s)",
+	        "select(m < 2, %s, %s)",
+	        "sqrt(1 + abs(%s * %s))",
+	        "pow(%s - %s, 2)",
+	        "exp2(0.5 * (%s - %s))",
 	};
 	if (depth == DEPTH || !below(k, 5))
 		return leaf(k);
 	const char *a = expression(k, depth + 1), *b = expression(k, depth + 1);
 	const char *s = shape[below(k, sizeof shape / sizeof *shape)];
 	const char *first = strstr(s, "%s"), *second = strstr(first + 2, "%s");
-	return arena_printf(k->arena, "%.*s%s%.*s%s%s", (int)(first - s), s, a, (int)(second - first - 2), first + 2, b,
-	                    second + 2);
+	return arena_printf(k->arena, "%.*s%s%.*s%s%s", (int)(first - s), s, a, (int)(second - first - 2),
+	                    first + 2, b, second + 2);
 }
 
 static const char *make(struct maker *k)
@@ -61,19 +78,22 @@ static const char *make(struct maker *k)
 	static const char *const reduction[] = {"sum", "sum", "sum", "mean", "max", "max", "min"};
 	const char *where = below(k, 3) ? "" : below(k, 2) ? " where m <= n" : " where m != 1 and n < 3";
 	int n = 1 + (int)below(k, SCALARS);
-	text_add(&k->text, "kernel random\nrank N, M, D, E\nin X[N, M] : f64\nin Q[N, D] : f64\nin K[M, D] : f64\n"
-	                   "in V[M, E] : f64\nin W[M] : f64\nin B[N] : f64\nout O[N, E] : f64\nout R[N] : f64\n");
+	text_add(&k->text,
+	         "kernel random\nrank N, M, D, E\nin X[N, M] : f64\nin Q[N, D] : f64\nin K[M, D] : f64\n"
+	         "in V[M, E] : f64\nin W[M] : f64\nin B[N] : f64\nout O[N, E] : f64\nout R[N] : f64\n");
 	bool dense = !below(k, 4);
 	if (dense)
 		text_add(&k->text, "out P[N, M] : f64\n");
 	text_printf(&k->text, "S[n,m] = sum[d](Q[n,d] * K[m,d])%s\n", where);
 	while (k->scalars < n) {
 		if (!below(k, 3)) {
-			text_printf(&k->text, "t%d[n,m] = X[n,m] - S[n,m] + %s\n", k->maps + 1, expression(k, 1));
+			text_printf(&k->text, "t%d[n,m] = X[n,m] - S[n,m] + %s\n", k->maps + 1,
+			            expression(k, 1));
 			k->maps++;
 		}
 		const char *e = expression(k, 0);
-		text_printf(&k->text, "r%d[n] = %s[m](X[n,m] * 0.1 + %s)\n", k->scalars + 1, reduction[below(k, 7)], e);
+		text_printf(&k->text, "r%d[n] = %s[m](X[n,m] * 0.1 + %s)\n", k->scalars + 1,
+		            reduction[below(k, 7)], e);
 		k->scalars++;
 	}
 	text_printf(&k->text, "R[n] = r%d[n] + B[n]\n", k->scalars);
@@ -128,7 +148,8 @@ static double difference(struct maker *k, struct cascade *c, struct cascade *oth
 		return INFINITY;
 	for (uint32_t i = 0; i < c->tensor.n; i++)
 		if (c->tensor.v[i].role == ROLE_OUT)
-			worst = fmax(worst, error_of(&t[i], &u[cascade_find_tensor(other, c->tensor.v[i].name)]));
+			worst = fmax(worst,
+			             error_of(&t[i], &u[cascade_find_tensor(other, c->tensor.v[i].name)]));
 	return worst;
 }
 
@@ -167,7 +188,8 @@ static const char *fault(struct maker *k, const char *source, int *modes)
 int main(int argc, char **argv)
 {
 	int modes[MODES] = {0}, failed = 0;
-	unsigned first = argc > 1 ? (unsigned)atoi(argv[1]) : 1, count = argc > 2 ? (unsigned)atoi(argv[2]) : CASCADES;
+	unsigned first = argc > 1 ? (unsigned)atoi(argv[1]) : 1,
+	         count = argc > 2 ? (unsigned)atoi(argv[2]) : CASCADES;
 	for (unsigned seed = first; seed < first + count; seed++) {
 		struct arena a;
 		arena_init(&a);

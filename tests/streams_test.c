@@ -1,5 +1,5 @@
-/* What the algebra finds: modes, accumulators, barriers and passes of the catalogue of theory §1 and §2, and that
- * the derived cascade means what the original means. */
+/* What the algebra finds: modes, accumulators, barriers and passes of the catalogue of theory §1 and §2, and
+ * that the derived cascade means what the original means. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,121 +10,134 @@
 #include "tests/tap.h"
 
 #define RANKS "rank B, N, M, D, E\n"
-#define SCORES                                                                                             \
-	RANKS "in Q[B, N, D] : f32\nin K[B, M, D] : f32\nin V[B, M, E] : f32\n"                            \
+#define SCORES                                                                                               \
+	RANKS "in Q[B, N, D] : f32\nin K[B, M, D] : f32\nin V[B, M, E] : f32\n"                              \
 	      "S[b,n,m] = Q[b,n,d] * K[b,m,d]\n"
 
 struct expect {
 	const char *name, *text;
-	const char *modes;  /* "MODE tensor K" in order, ';' between; FREE ones left out */
-	const char *rank;   /* whose passes are counted */
+	const char *modes; /* "MODE tensor K" in order, ';' between; FREE ones left out */
+	const char *rank;  /* whose passes are counted */
 	int written, derived, fused;
 	const char *reason; /* of the barrier: a part of the sentence */
 	bool approx;
 };
 
 static const struct expect expect[] = {
-	{"softmax attention", SCORES "out O[B, N, E] : f32\nO[b,n,e] = softmax[m](S) * V[b,m,e]\n",
-	 "RUN X3 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
-	{"causal, log-sum-exp too",
-	 RANKS "in Q[B, N, D] : f32\nin K[B, M, D] : f32\nin V[B, M, E] : f32\nout O[B, N, E] : f32\nout L[B, N] : f32\n"
-	       "S[b,n,m] = Q[b,n,d] * K[b,m,d] where m <= n - 2\n"
-	       "P, L = softmax[m](S), logsumexp[m](S)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
-	 "RUN X4 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
-	{"no max subtraction",
-	 SCORES "out O[B, N, E] : f32\nX[b,n,m] = exp(S)\nZ[b,n] = sum[m](X)\nO[b,n,e] = X[b,n,m] / Z[b,n] * V[b,m,e]\n",
-	 "DEFER O 1", "M", 2, 1, 1, NULL, false},
-	{"base 2 with log-sum-exp",
-	 SCORES "out O[B, N, E] : f32\nout L[B, N] : f32\nX[b,n] = max[m](S)\nP[b,n,m] = exp2(S - X)\nZ[b,n] = sum[m](P)\n"
-	        "L[b,n] = X + log2(Z)\nO[b,n,e] = exp2(S[b,n,m] - L[b,n]) * V[b,m,e]\n",
-	 "RUN Z 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
-	{"sink logit",
-	 SCORES "in sink[B] : f32\nout O[B, N, E] : f32\nX[b,n] = max(max[m](S), sink[b])\nP[b,n,m] = exp(S - X)\n"
-	        "Z[b,n] = sum[m](P) + exp(sink[b] - X[b,n])\nO[b,n,e] = P[b,n,m] / Z[b,n] * V[b,m,e]\n",
-	 "RUN X2 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
-	{"sigmoid", SCORES "out O[B, N, E] : f32\nO[b,n,e] = sigmoid(S[b,n,m]) * V[b,m,e]\n", "", "M", 1, 1, 1, NULL, false},
-	{"sigmoid, L1 norm",
-	 SCORES "out O[B, N, E] : f32\nP[b,n,m] = sigmoid(S)\nZ[b,n] = sum[m](P)\nO[b,n,e] = P[b,n,m] / Z[b,n] * V[b,m,e]\n",
-	 "DEFER O 1", "M", 2, 1, 1, NULL, false},
-	{"clamp of retention",
-	 SCORES "out O[B, N, E] : f32\nZ[b,n] = sum[m](S)\nO[b,n,e] = S[b,n,m] / max(abs(Z[b,n]), 1) * V[b,m,e]\n",
-	 "DEFER O 1", "M", 2, 1, 1, NULL, false},
-	{"root of the sum of squares",
-	 SCORES "out O[B, N, E] : f32\nZ[b,n] = sqrt(sum[m](S * S))\nO[b,n,e] = S[b,n,m] / Z[b,n] * V[b,m,e]\n",
-	 "DEFER O 1", "M", 2, 1, 1, NULL, false},
-	{"entropy, shifted",
-	 SCORES "out C[B, N] : f32\nX[b,n] = max[m](S)\nZ[b,n] = sum[m](exp(S - X))\n"
-	        "A[b,n] = sum[m]((S - X) * exp(S - X))\nC[b,n] = log(Z) - A / Z\n",
-	 "RUN Z 1;EQUIV A 2", "M", 2, 2, 1, NULL, false},
-	{"entropy of the probabilities",
-	 SCORES "out C[B, N] : f32\nP[b,n,m] = softmax[m](S)\nC[b,n] = -sum[m](P * log(P))\n",
-	 "RUN X3 1;EXPAND X4 2;EQUIV X4 2", "M", 3, 2, 1, NULL, false},
-	{"variance",
-	 "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = mean[m](X)\nC[n] = mean[m]((X[n,m] - U[n]) * (X[n,m] - U[n]))\n",
-	 "EQUIV X2 3", "M", 2, 2, 1, NULL, false},
-	{"layer norm",
-	 "rank N, M\nin X[N, M] : f32\nout Y[N, M] : f32\nY[n,m] = layernorm[m](X)\n", "EQUIV X3 3", "M", 3, 3, 2, NULL, false},
-	{"layer norm by moments",
-	 "rank N, M\nin X[N, M] : f32\nout Y[N, M] : f32\nU[n] = mean[m](X)\nW[n] = mean[m](X * X)\n"
-	 "Y[n,m] = (X[n,m] - U[n]) * rsqrt(W[n] - U[n] * U[n] + 1)\n",
-	 "", "M", 2, 2, 2, NULL, false},
-	{"layer norm, then a product",
-	 "rank N, M, F\nin X[N, M] : f32\nin A[M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\n"
-	 "T[n,m] = layernorm[m](X) * A[m]\nY[n,f] = T[n,m] * W[m,f]\n",
-	 "EQUIV X3 3;DEFER Y 1;EXPAND Y 2", "M", 3, 2, 1, NULL, false},
-	{"rms norm, then a product",
-	 "rank N, M, F\nin X[N, M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\nT[n,m] = rmsnorm[m](X)\nY[n,f] = T[n,m] * W[m,f]\n",
-	 "DEFER Y 1", "M", 2, 1, 1, NULL, false},
-	{"largest probability",
-	 SCORES "out C[B, N] : f32\nP[b,n,m] = softmax[m](S)\nC[b,n] = max[m](P)\n",
-	 "RUN X3 1;COMMUTE C 1", "M", 3, 2, 1, NULL, false},
-	{"column sums",
-	 SCORES "out O[B, N, E] : f32\nout C[B, M] : f32\nP[b,n,m] = softmax[m](S)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n"
-	        "C[b,m] = sum[n](P)\n",
-	 "RUN X3 1;DEFER O 1;RUN O 1;BARRIER C 0", "M", 3, 3, 2, "along m again", false},
-	{"temperature from a row mean",
-	 SCORES "in R[B, M, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = Q[b,n,d] * R[b,m,d]\nT[b,n] = mean[m](S2)\n"
-	        "P[b,n,m] = softmax[m](S / T)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
-	 NULL, "M", 4, 3, 2, "S[b,n,m] / T[b,n]", false},
-	{"distance from the mean",
-	 "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = mean[m](X)\nC[n] = sum[m](abs(X[n,m] - U[n]))\n",
-	 "BARRIER C 0", "M", 2, 2, 2, "abs(X[n,m] - U[n])", false},
-	{"sigmoid of a shifted score",
-	 "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = max[m](X)\nC[n] = sum[m](sigmoid(X[n,m] - U[n]))\n",
-	 "BARRIER C 0", "M", 2, 2, 2, "sigmoid(X[n,m] - U[n])", false},
-	{"exponent that mixes",
-	 "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = sum[m](X)\nC[n] = sum[m](exp(X[n,m] * U[n]))\n",
-	 "BARRIER C 0", "M", 2, 2, 2, "X[n,m] * U[n]", false},
-	{"scaled and rounded, exact",
-	 "rank N, M, F\nin X[N, M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\nA[n] = max[m](abs(X))\n"
-	 "Y[n,f] = sum[m](i8(X[n,m] * 127 / A[n]) * W[m,f]) * A[n] / 127\n",
-	 NULL, "M", 2, 2, 2, "rounds", false},
-	{"scaled and rounded, approximately",
-	 "rank N, M, F\nin X[N, M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\nA[n] = max[m](abs(X))\n"
-	 "Y[n,f] = sum[m](i8(X[n,m] * 127 / A[n]) * W[m,f]) * A[n] / 127\n",
-	 "APPROX X1 1", "M", 2, 2, 1, NULL, true},
-	{"two-level, over tiles of keys",
-	 "rank N, T, I, D, E\nin Q[N, D] : f32\nin K[T, I, D] : f32\nin V[T, I, E] : f32\nout O[N, E] : f32\n"
-	 "S[n,t,i] = Q[n,d] * K[t,i,d]\nLM[n,t] = max[i](S)\nGM[n] = max[t](LM)\nSLN[n,t,i] = exp(S - LM)\n"
-	 "SLD[n,t] = sum[i](SLN)\nR[n,t] = exp(LM[n,t] - GM[n])\nGD[n] = sum[t](SLD * R)\n"
-	 "A[n,t,i] = SLN[n,t,i] * R[n,t] / GD[n]\nO[n,e] = A[n,t,i] * V[t,i,e]\n",
-	 NULL, "T", 3, 0, 0, NULL, false},
-	{"backward's row sums, with O at hand",
-	 SCORES "in G[B, N, E] : f32\nout O[B, N, E] : f32\nout C[B, N] : f32\nP[b,n,m] = softmax[m](S)\n"
-	        "O[b,n,e] = P[b,n,m] * V[b,m,e]\nR[b,n,m] = G[b,n,e] * V[b,m,e]\nC[b,n] = sum[m](P * R)\n",
-	 "RUN X3 1;DEFER O 1;RUN O 1;REASSOC C 1", "M", 3, 2, 1, NULL, false},
-	{"probabilities wanted",
-	 SCORES "out P[B, N, M] : f32\nout R[B, N] : f32\nR[b,n] = max[m](S)\nP[b,n,m] = S[b,n,m] + exp(S[b,n,m] - R[b,n])\n",
-	 "", "M", 2, 2, 2, NULL, false},
-	{"two differences of softmaxes",
-	 SCORES "in R[B, N, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = R[b,n,d] * K[b,m,d]\n"
-	        "P[b,n,m] = softmax[m](S) - 0.5 * softmax[m](S2)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
-	 NULL, "M", 3, 2, 1, NULL, false},
+        {"softmax attention", SCORES "out O[B, N, E] : f32\nO[b,n,e] = softmax[m](S) * V[b,m,e]\n",
+         "RUN X3 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
+        {"causal, log-sum-exp too",
+         RANKS "in Q[B, N, D] : f32\nin K[B, M, D] : f32\nin V[B, M, E] : f32\nout O[B, N, E] : f32\nout "
+               "L[B, N] : f32\n"
+               "S[b,n,m] = Q[b,n,d] * K[b,m,d] where m <= n - 2\n"
+               "P, L = softmax[m](S), logsumexp[m](S)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
+         "RUN X4 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
+        {"no max subtraction",
+         SCORES "out O[B, N, E] : f32\nX[b,n,m] = exp(S)\nZ[b,n] = sum[m](X)\nO[b,n,e] = X[b,n,m] / Z[b,n] * "
+                "V[b,m,e]\n",
+         "DEFER O 1", "M", 2, 1, 1, NULL, false},
+        {"base 2 with log-sum-exp",
+         SCORES "out O[B, N, E] : f32\nout L[B, N] : f32\nX[b,n] = max[m](S)\nP[b,n,m] = exp2(S - X)\nZ[b,n] "
+                "= sum[m](P)\n"
+                "L[b,n] = X + log2(Z)\nO[b,n,e] = exp2(S[b,n,m] - L[b,n]) * V[b,m,e]\n",
+         "RUN Z 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
+        {"sink logit",
+         SCORES
+         "in sink[B] : f32\nout O[B, N, E] : f32\nX[b,n] = max(max[m](S), sink[b])\nP[b,n,m] = exp(S - X)\n"
+         "Z[b,n] = sum[m](P) + exp(sink[b] - X[b,n])\nO[b,n,e] = P[b,n,m] / Z[b,n] * V[b,m,e]\n",
+         "RUN X2 1;DEFER O 1;RUN O 1", "M", 3, 2, 1, NULL, false},
+        {"sigmoid", SCORES "out O[B, N, E] : f32\nO[b,n,e] = sigmoid(S[b,n,m]) * V[b,m,e]\n", "", "M", 1, 1,
+         1, NULL, false},
+        {"sigmoid, L1 norm",
+         SCORES "out O[B, N, E] : f32\nP[b,n,m] = sigmoid(S)\nZ[b,n] = sum[m](P)\nO[b,n,e] = P[b,n,m] / "
+                "Z[b,n] * V[b,m,e]\n",
+         "DEFER O 1", "M", 2, 1, 1, NULL, false},
+        {"clamp of retention",
+         SCORES
+         "out O[B, N, E] : f32\nZ[b,n] = sum[m](S)\nO[b,n,e] = S[b,n,m] / max(abs(Z[b,n]), 1) * V[b,m,e]\n",
+         "DEFER O 1", "M", 2, 1, 1, NULL, false},
+        {"root of the sum of squares",
+         SCORES
+         "out O[B, N, E] : f32\nZ[b,n] = sqrt(sum[m](S * S))\nO[b,n,e] = S[b,n,m] / Z[b,n] * V[b,m,e]\n",
+         "DEFER O 1", "M", 2, 1, 1, NULL, false},
+        {"entropy, shifted",
+         SCORES "out C[B, N] : f32\nX[b,n] = max[m](S)\nZ[b,n] = sum[m](exp(S - X))\n"
+                "A[b,n] = sum[m]((S - X) * exp(S - X))\nC[b,n] = log(Z) - A / Z\n",
+         "RUN Z 1;EQUIV A 2", "M", 2, 2, 1, NULL, false},
+        {"entropy of the probabilities",
+         SCORES "out C[B, N] : f32\nP[b,n,m] = softmax[m](S)\nC[b,n] = -sum[m](P * log(P))\n",
+         "RUN X3 1;EXPAND X4 2;EQUIV X4 2", "M", 3, 2, 1, NULL, false},
+        {"variance",
+         "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = mean[m](X)\nC[n] = mean[m]((X[n,m] - U[n]) * "
+         "(X[n,m] - U[n]))\n",
+         "EQUIV X2 3", "M", 2, 2, 1, NULL, false},
+        {"layer norm", "rank N, M\nin X[N, M] : f32\nout Y[N, M] : f32\nY[n,m] = layernorm[m](X)\n",
+         "EQUIV X3 3", "M", 3, 3, 2, NULL, false},
+        {"layer norm by moments",
+         "rank N, M\nin X[N, M] : f32\nout Y[N, M] : f32\nU[n] = mean[m](X)\nW[n] = mean[m](X * X)\n"
+         "Y[n,m] = (X[n,m] - U[n]) * rsqrt(W[n] - U[n] * U[n] + 1)\n",
+         "", "M", 2, 2, 2, NULL, false},
+        {"layer norm, then a product",
+         "rank N, M, F\nin X[N, M] : f32\nin A[M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\n"
+         "T[n,m] = layernorm[m](X) * A[m]\nY[n,f] = T[n,m] * W[m,f]\n",
+         "EQUIV X3 3;DEFER Y 1;EXPAND Y 2", "M", 3, 2, 1, NULL, false},
+        {"rms norm, then a product",
+         "rank N, M, F\nin X[N, M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\nT[n,m] = "
+         "rmsnorm[m](X)\nY[n,f] = T[n,m] * W[m,f]\n",
+         "DEFER Y 1", "M", 2, 1, 1, NULL, false},
+        {"largest probability", SCORES "out C[B, N] : f32\nP[b,n,m] = softmax[m](S)\nC[b,n] = max[m](P)\n",
+         "RUN X3 1;COMMUTE C 1", "M", 3, 2, 1, NULL, false},
+        {"column sums",
+         SCORES
+         "out O[B, N, E] : f32\nout C[B, M] : f32\nP[b,n,m] = softmax[m](S)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n"
+         "C[b,m] = sum[n](P)\n",
+         "RUN X3 1;DEFER O 1;RUN O 1;BARRIER C 0", "M", 3, 3, 2, "along m again", false},
+        {"temperature from a row mean",
+         SCORES
+         "in R[B, M, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = Q[b,n,d] * R[b,m,d]\nT[b,n] = mean[m](S2)\n"
+         "P[b,n,m] = softmax[m](S / T)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
+         NULL, "M", 4, 3, 2, "S[b,n,m] / T[b,n]", false},
+        {"distance from the mean",
+         "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = mean[m](X)\nC[n] = sum[m](abs(X[n,m] - "
+         "U[n]))\n",
+         "BARRIER C 0", "M", 2, 2, 2, "abs(X[n,m] - U[n])", false},
+        {"sigmoid of a shifted score",
+         "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = max[m](X)\nC[n] = sum[m](sigmoid(X[n,m] - "
+         "U[n]))\n",
+         "BARRIER C 0", "M", 2, 2, 2, "sigmoid(X[n,m] - U[n])", false},
+        {"exponent that mixes",
+         "rank N, M\nin X[N, M] : f32\nout C[N] : f32\nU[n] = sum[m](X)\nC[n] = sum[m](exp(X[n,m] * U[n]))\n",
+         "BARRIER C 0", "M", 2, 2, 2, "X[n,m] * U[n]", false},
+        {"scaled and rounded, exact",
+         "rank N, M, F\nin X[N, M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\nA[n] = max[m](abs(X))\n"
+         "Y[n,f] = sum[m](i8(X[n,m] * 127 / A[n]) * W[m,f]) * A[n] / 127\n",
+         NULL, "M", 2, 2, 2, "rounds", false},
+        {"scaled and rounded, approximately",
+         "rank N, M, F\nin X[N, M] : f32\nin W[M, F] : f32\nout Y[N, F] : f32\nA[n] = max[m](abs(X))\n"
+         "Y[n,f] = sum[m](i8(X[n,m] * 127 / A[n]) * W[m,f]) * A[n] / 127\n",
+         "APPROX X1 1", "M", 2, 2, 1, NULL, true},
+        {"two-level, over tiles of keys",
+         "rank N, T, I, D, E\nin Q[N, D] : f32\nin K[T, I, D] : f32\nin V[T, I, E] : f32\nout O[N, E] : f32\n"
+         "S[n,t,i] = Q[n,d] * K[t,i,d]\nLM[n,t] = max[i](S)\nGM[n] = max[t](LM)\nSLN[n,t,i] = exp(S - LM)\n"
+         "SLD[n,t] = sum[i](SLN)\nR[n,t] = exp(LM[n,t] - GM[n])\nGD[n] = sum[t](SLD * R)\n"
+         "A[n,t,i] = SLN[n,t,i] * R[n,t] / GD[n]\nO[n,e] = A[n,t,i] * V[t,i,e]\n",
+         NULL, "T", 3, 0, 0, NULL, false},
+        {"backward's row sums, with O at hand",
+         SCORES "in G[B, N, E] : f32\nout O[B, N, E] : f32\nout C[B, N] : f32\nP[b,n,m] = softmax[m](S)\n"
+                "O[b,n,e] = P[b,n,m] * V[b,m,e]\nR[b,n,m] = G[b,n,e] * V[b,m,e]\nC[b,n] = sum[m](P * R)\n",
+         "RUN X3 1;DEFER O 1;RUN O 1;REASSOC C 1", "M", 3, 2, 1, NULL, false},
+        {"probabilities wanted",
+         SCORES "out P[B, N, M] : f32\nout R[B, N] : f32\nR[b,n] = max[m](S)\nP[b,n,m] = S[b,n,m] + "
+                "exp(S[b,n,m] - R[b,n])\n",
+         "", "M", 2, 2, 2, NULL, false},
+        {"two differences of softmaxes",
+         SCORES "in R[B, N, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = R[b,n,d] * K[b,m,d]\n"
+                "P[b,n,m] = softmax[m](S) - 0.5 * softmax[m](S2)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
+         NULL, "M", 3, 2, 1, NULL, false},
 };
 enum { EXPECTS = sizeof expect / sizeof *expect };
 
-#define HEADS                                                                                              \
-	"rank B, H, N, M, D, E\nin Q[B, H, N, D], K[B, H, M, D] : f32\nin V[B, H, M, E] : f32\n"
+#define HEADS "rank B, H, N, M, D, E\nin Q[B, H, N, D], K[B, H, M, D] : f32\nin V[B, H, M, E] : f32\n"
 #define DOT "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\n"
 
 /* Held to the original only; `streams`: how many there are. */
@@ -133,36 +146,43 @@ static const struct {
 	uint32_t streams;
 	const char *text;
 } more[] = {
-	{"normalised and rotated queries and keys", 5,
-	 HEADS "in pos[N], kpos[M] : i32\nout O[B, H, N, E] : f32\nQ2[b,h,n,d] = rope[d](rmsnorm[d](Q[b,h,n,d]); pos[n])\n"
-	       "K2[b,h,m,d] = rope[d](rmsnorm[d](K[b,h,m,d]); kpos[m])\nS[b,h,n,m] = Q2[b,h,n,d] * K2[b,h,m,d] where m <= n\n"
-	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
-	{"scores of two parts", 1,
-	 HEADS "rank R\nin QR[B, H, N, R] : f32\nin KR[B, M, R] : f32\nout O[B, H, N, E] : f32\n"
-	       "S[b,h,n,m] = (sum[d](Q[b,h,n,d] * K[b,h,m,d]) + sum[r](QR[b,h,n,r] * KR[b,m,r])) * 0.1 where m <= n\n"
-	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
-	{"chain of products", 1,
-	 "rank I, J, K, L\nin A[I, K], B[K, J], C[J, L] : f32\nout Z[I, L] : f32\nT[i,j] = A[i,k] * B[k,j]\n"
-	 "Z[i,l] = relu(T[i,j]) * C[j,l]\n"},
-	{"attention, then a projection", 2,
-	 HEADS "rank F\nin W[H, E, F] : f32\nout Y[B, N, F] : f32\n" DOT
-	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\nY[b,n,f] = sum[h,e](O[b,h,n,e] * W[h,e,f])\n"},
-	{"talking heads", 2,
-	 HEADS "index g : H\nin W[H, H] : f32\nout O[B, H, N, E] : f32\n" DOT
-	       "T[b,h,n,m] = sum[g](S[b,g,n,m] * W[g,h])\nO[b,h,n,e] = softmax[m](T) * V[b,h,m,e]\n"},
-	{"linear attention", 2,
-	 HEADS "out O[B, H, N, E] : f32\nKV[b,h,d,e] = softplus(K[b,h,m,d]) * V[b,h,m,e]\n"
-	       "Z[b,h,d] = sum[m](softplus(K[b,h,m,d]))\n"
-	       "O[b,h,n,e] = sum[d](softplus(Q[b,h,n,d]) * KV[b,h,d,e]) / (1 + sum[d](softplus(Q[b,h,n,d]) * Z[b,h,d]))\n"},
-	{"probabilities as an output", 2,
-	 HEADS "out P[B, H, N, M] : f32\nout O[B, H, N, E] : f32\n" DOT "P[b,h,n,m] = softmax[m](S)\n"
-	       "O[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n"},
-	{"cosine similarity", 3,
-	 HEADS "out O[B, H, N, E] : f32\nS[b,h,n,m] = sum[d](l2norm[d](Q[b,h,n,d]) * l2norm[d](K[b,h,m,d])) * 10\n"
-	       "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
-	{"a product", 1, "rank N, M, D\nin A[N, D], B[D, M] : f32\nout Y[N, M] : f32\nY[n,m] = A[n,d] * B[d,m]\n"},
-	{"a mean over what is present", 1,
-	 "rank B, N, E\nin X[B, N, E] : f32\nin len[B] : i32\nout Y[B, E] : f32\nY[b,e] = mean[n](X[b,n,e]) where n < len[b]\n"},
+        {"normalised and rotated queries and keys", 5,
+         HEADS "in pos[N], kpos[M] : i32\nout O[B, H, N, E] : f32\nQ2[b,h,n,d] = "
+               "rope[d](rmsnorm[d](Q[b,h,n,d]); pos[n])\n"
+               "K2[b,h,m,d] = rope[d](rmsnorm[d](K[b,h,m,d]); kpos[m])\nS[b,h,n,m] = Q2[b,h,n,d] * "
+               "K2[b,h,m,d] where m <= n\n"
+               "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+        {"scores of two parts", 1,
+         HEADS "rank R\nin QR[B, H, N, R] : f32\nin KR[B, M, R] : f32\nout O[B, H, N, E] : f32\n"
+               "S[b,h,n,m] = (sum[d](Q[b,h,n,d] * K[b,h,m,d]) + sum[r](QR[b,h,n,r] * KR[b,m,r])) * 0.1 where "
+               "m <= n\n"
+               "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+        {"chain of products", 1,
+         "rank I, J, K, L\nin A[I, K], B[K, J], C[J, L] : f32\nout Z[I, L] : f32\nT[i,j] = A[i,k] * B[k,j]\n"
+         "Z[i,l] = relu(T[i,j]) * C[j,l]\n"},
+        {"attention, then a projection", 2,
+         HEADS "rank F\nin W[H, E, F] : f32\nout Y[B, N, F] : f32\n" DOT
+               "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\nY[b,n,f] = sum[h,e](O[b,h,n,e] * W[h,e,f])\n"},
+        {"talking heads", 2,
+         HEADS "index g : H\nin W[H, H] : f32\nout O[B, H, N, E] : f32\n" DOT
+               "T[b,h,n,m] = sum[g](S[b,g,n,m] * W[g,h])\nO[b,h,n,e] = softmax[m](T) * V[b,h,m,e]\n"},
+        {"linear attention", 2,
+         HEADS "out O[B, H, N, E] : f32\nKV[b,h,d,e] = softplus(K[b,h,m,d]) * V[b,h,m,e]\n"
+               "Z[b,h,d] = sum[m](softplus(K[b,h,m,d]))\n"
+               "O[b,h,n,e] = sum[d](softplus(Q[b,h,n,d]) * KV[b,h,d,e]) / (1 + sum[d](softplus(Q[b,h,n,d]) * "
+               "Z[b,h,d]))\n"},
+        {"probabilities as an output", 2,
+         HEADS "out P[B, H, N, M] : f32\nout O[B, H, N, E] : f32\n" DOT "P[b,h,n,m] = softmax[m](S)\n"
+               "O[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n"},
+        {"cosine similarity", 3,
+         HEADS
+         "out O[B, H, N, E] : f32\nS[b,h,n,m] = sum[d](l2norm[d](Q[b,h,n,d]) * l2norm[d](K[b,h,m,d])) * 10\n"
+         "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+        {"a product", 1,
+         "rank N, M, D\nin A[N, D], B[D, M] : f32\nout Y[N, M] : f32\nY[n,m] = A[n,d] * B[d,m]\n"},
+        {"a mean over what is present", 1,
+         "rank B, N, E\nin X[B, N, E] : f32\nin len[B] : i32\nout Y[B, E] : f32\nY[b,e] = mean[n](X[b,n,e]) "
+         "where n < len[b]\n"},
 };
 
 static struct cascade *parse(struct arena *a, const char *text, size_t n)
@@ -189,8 +209,8 @@ static void modes_of(const struct cascade *c, const struct streams *s, struct te
 	for (uint32_t i = 0; i < s->rewrite.n; i++) {
 		const struct rewrite *r = &s->rewrite.v[i];
 		if (r->mode != MODE_FREE)
-			text_printf(t, "%s%s %s %d", t->len ? ";" : "", mode_name[r->mode], c->tensor.v[r->tensor].name,
-			            r->accumulators);
+			text_printf(t, "%s%s %s %d", t->len ? ";" : "", mode_name[r->mode],
+			            c->tensor.v[r->tensor].name, r->accumulators);
 	}
 }
 
@@ -212,7 +232,8 @@ static void check_expected(const struct expect *e)
 	int derived = passes_over(&a, s->cascade, cascade_find_rank(s->cascade, e->rank), NULL, 0);
 	ok(written == e->written, "%s: %d passes as written", e->name, written);
 	if (e->fused)
-		ok(derived == e->derived && fused == e->fused, "%s: %d passes derived, %d fused", e->name, derived, fused);
+		ok(derived == e->derived && fused == e->fused, "%s: %d passes derived, %d fused", e->name,
+		   derived, fused);
 	if (e->reason) {
 		const char *reason = "none";
 		for (uint32_t i = 0; i < s->rewrite.n; i++)
@@ -251,8 +272,9 @@ static struct oracle_tensor *inputs(struct arena *a, const struct cascade *c)
 		t[i].count = count_of(c, i);
 		t[i].data = arena_new_array(a, (size_t)t[i].count + 1, double);
 		for (int64_t k = 0; k < t[i].count; k++)
-			t[i].data[k] = dtype_info[c->tensor.v[i].dtype].integer ? random_below(3)
-			                                                       : random_below(4001) / 1000.0 - 2;
+			t[i].data[k] = dtype_info[c->tensor.v[i].dtype].integer
+			                       ? random_below(3)
+			                       : random_below(4001) / 1000.0 - 2;
 	}
 	return t;
 }
@@ -300,7 +322,9 @@ static double difference(struct arena *a, struct cascade *c, struct streams *s)
 		return INFINITY;
 	for (uint32_t i = 0; i < c->tensor.n; i++)
 		if (c->tensor.v[i].role == ROLE_OUT)
-			worst = fmax(worst, error_of(&t[i], &u[cascade_find_tensor(s->cascade, c->tensor.v[i].name)]));
+			worst = fmax(
+			        worst,
+			        error_of(&t[i], &u[cascade_find_tensor(s->cascade, c->tensor.v[i].name)]));
 	return worst;
 }
 
@@ -328,7 +352,8 @@ static const char *misplaced(struct arena *a, const struct streams *s)
 				if (at->carry.v[k].term[t].carry > k)
 					return "a correction by a later carry";
 			for (uint32_t m = k + 1; m < at->carry.n; m++)
-				if (expr_mentions(&c->pool, q->body, OP_READ, c->equation.v[at->carry.v[m].equation].tensor))
+				if (expr_mentions(&c->pool, q->body, OP_READ,
+				                  c->equation.v[at->carry.v[m].equation].tensor))
 					return "a carry that reads a later one";
 		}
 		for (uint32_t k = 0; k < at->after.n; k++)
@@ -369,16 +394,21 @@ static const char *text_fault(struct arena *a, struct cascade *c, const struct s
 
 static void check_meaning(const char *name, struct arena *a, struct cascade *c)
 {
-	static const int64_t extent[][8] = {{1, 3, 5, 2, 4, 3, 2, 2}, {2, 1, 7, 3, 1, 2, 5, 4}, {1, 4, 1, 2, 3, 2, 1, 1},
-	                                    {1, 2, 0, 3, 2, 2, 0, 3}, {2, 5, 9, 4, 3, 4, 3, 2}};
+	static const int64_t extent[][8] = {{1, 3, 5, 2, 4, 3, 2, 2},
+	                                    {2, 1, 7, 3, 1, 2, 5, 4},
+	                                    {1, 4, 1, 2, 3, 2, 1, 1},
+	                                    {1, 2, 0, 3, 2, 2, 0, 3},
+	                                    {2, 5, 9, 4, 3, 4, 3, 2}};
 	double worst[2] = {0};
 	for (size_t k = 0; k < sizeof extent / sizeof *extent; k++)
 		for (int unfused = 0; unfused < 2; unfused++) {
 			struct cascade *bound = cascade_clone(a, c);
 			for (uint32_t r = 0; r < c->rank.n; r++)
 				if (c->rank.v[r].extent == NOT_BOUND)
-					bound->rank.v[r].extent = extent[k][r % 8] * (strcmp(c->rank.v[r].name, "H") ? 1 : 4);
-			struct streams *s = streams_derive(a, bound, &(struct stream_options){.unfused = unfused});
+					bound->rank.v[r].extent =
+					        extent[k][r % 8] * (strcmp(c->rank.v[r].name, "H") ? 1 : 4);
+			struct streams *s =
+			        streams_derive(a, bound, &(struct stream_options){.unfused = unfused});
 			const char *bad = misplaced(a, s);
 			if (!bad)
 				bad = text_fault(a, bound, s);
@@ -389,12 +419,13 @@ static void check_meaning(const char *name, struct arena *a, struct cascade *c)
 				printf("# %s: extents %zu, unfused %d: %g\n", name, k, unfused, e);
 			worst[unfused] = fmax(worst[unfused], e);
 		}
-	ok(worst[0] <= 1e-9 && worst[1] <= 1e-9, "%s: derived means the same (%.1e, unfused %.1e)", name, worst[0], worst[1]);
+	ok(worst[0] <= 1e-9 && worst[1] <= 1e-9, "%s: derived means the same (%.1e, unfused %.1e)", name,
+	   worst[0], worst[1]);
 }
 
 static const char *const example[] = {
-	"flash_causal_gqa", "cross_attention", "sliding_window_sink", "alibi_softcap", "document_mask",
-	"sigmoid_attention", "layernorm_gemm", "row_entropy", "h2o_column_sums",
+        "flash_causal_gqa",  "cross_attention", "sliding_window_sink", "alibi_softcap",   "document_mask",
+        "sigmoid_attention", "layernorm_gemm",  "row_entropy",         "h2o_column_sums",
 };
 
 static void check_examples(void)
