@@ -254,11 +254,24 @@ static void set_aside(struct cache *c, const struct stat *damaged)
 	gate_leave(c);
 }
 
+/* Has attune kept a cache here before? Else what cannot be read is a file of somebody else's, however it got on
+ * the command line, and not ours to move. */
+static bool was_ours(const struct cache *c)
+{
+	char name[PATH_MAX];
+	return snprintf(name, sizeof name, "%s.lock", c->path) < (int)sizeof name && !access(name, F_OK);
+}
+
 static void open_again(struct cache *c, bool rescue)
 {
 	int code = open_file(c);
 	if (code == SQLITE_OK)
 		return;
+	if (store_result(code) == CACHE_BROKEN && !was_ours(c)) {
+		store_say(c, "%s is no tuning cache: it is left alone and nothing is cached", c->path);
+		off(c);
+		return;
+	}
 	if (store_result(code) == CACHE_BROKEN && rescue) {
 		struct stat damaged;
 		if (!stat(c->path, &damaged)) {

@@ -317,6 +317,28 @@ static void fill(const char *path, int n)
 	cache_close(c);
 }
 
+static void test_not_ours(void)
+{
+	const char *path = file("letter"), *said, text[] = "Dear reader, this is no cache and never was one.";
+	char after[sizeof text] = "";
+	mkdir(arena_printf(&arena, "%s/letter", folder), 0700);
+	FILE *f = fopen(path, "w");
+	if (f) {
+		fwrite(text, 1, sizeof text, f);
+		fclose(f);
+	}
+	struct cache *c = cache_open(path);
+	said = cache_said(c);
+	ok(cache_state(c) == CACHE_OFF && said && strstr(said, "left alone"), "a file of somebody else's is no cache");
+	cache_close(c);
+	f = fopen(path, "r");
+	size_t n = f ? fread(after, 1, sizeof after, f) : 0;
+	if (f)
+		fclose(f);
+	ok(n == sizeof text && !memcmp(after, text, n) && files_like("letter", "tune") == 1,
+	   "and stays as it is, where it is, with nothing beside it");
+}
+
 static void test_damage(void)
 {
 	struct cache_trial t;
@@ -597,6 +619,7 @@ int main(void)
 	test_keys();
 	test_winners();
 	test_artifacts();
+	test_not_ours();
 	test_damage();
 	test_migration();
 	test_read_only();
