@@ -396,6 +396,12 @@ static void test_two_contexts(void)
 
 /* ---- time; limits are five times what is promised, for a noisy machine ---- */
 
+#ifdef __SANITIZE_ADDRESS__
+enum { SLACK = 200 };
+#else
+enum { SLACK = 5 };
+#endif
+
 static void test_times(const char *cache)
 {
 	struct attune_context *c = context_with(cache, 1);
@@ -408,7 +414,7 @@ static void test_times(const char *cache)
 	if (!ok(attune_compile(p, NULL, &k, &error) == ATTUNE_OK, "a small problem %s", error.message))
 		goto out;
 	attune_kernel_describe(k, &info);
-	ok(info.compile_seconds < 5 * 20e-3, "first answer after %.1f ms, by %s", 1e3 * info.compile_seconds,
+	ok(info.compile_seconds < SLACK * 20e-3, "first answer after %.1f ms, by %s", 1e3 * info.compile_seconds,
 	   info.target);
 	ok(attune_kernel_wait(k, &error) == ATTUNE_OK, "final code %s", error.message);
 	attune_kernel_free(k);
@@ -423,7 +429,7 @@ static void test_times(const char *cache)
 		if (info.compile_seconds < least)
 			least = info.compile_seconds;
 	}
-	ok(k && info.ready && least < 5 * 5e-3, "from the cache after %.2f ms", 1e3 * least);
+	ok(k && info.ready && least < SLACK * 5e-3, "from the cache after %.2f ms", 1e3 * least);
 	if (!k)
 		goto out;
 	enum { CALLS = 2000 };
@@ -436,7 +442,7 @@ static void test_times(const char *cache)
 		if (one < best)
 			best = one;
 	}
-	ok(best < 5 * 2e-6, "a call of almost nothing takes %.2f us", 1e6 * best);
+	ok(best < SLACK * 2e-6, "a call of almost nothing takes %.2f us", 1e6 * best);
 out:
 	attune_kernel_free(k);
 	attune_program_free(p);
