@@ -324,6 +324,12 @@ static struct expr run(struct plan *p, struct expr g, struct expr h, uint32_t ca
 	struct algebra *a = &p->d->algebra;
 	struct expr factor = algebra_canonical(a, expr2(pool(p), OP_DIV, h, plan_old(p, h)));
 	const char *spelled = derive_spell(p->d, factor);
+	if (expr_at(pool(p), factor)->op == OP_DIV) {
+		/* r / r' with both 0: nothing but zeroes was summed so far. */
+		struct expr below = expr_operand(pool(p), factor, 1), zero = expr_number(pool(p), 0);
+		if (!algebra_positive(p->d->c, below, true))
+			factor = expr3(pool(p), OP_SELECT, expr2(pool(p), OP_EQ, below, zero), zero, factor);
+	}
 	if (!plan_guard(p, &factor))
 		return NO_EXPR;
 	struct accumulator acc = plan_new(p, g, "sum", true);
