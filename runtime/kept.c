@@ -29,10 +29,11 @@ static void list_entry(void *owner, const struct cache_entry *e)
 	job->each(job->user, &entry);
 }
 
-/* A cache that is off, or has nothing, lists nothing: no failure. */
-static enum attune_status outcome(struct attune_context *c, enum cache_result result,
-                                  struct attune_error *error)
+/* No cache was asked for: then there is nothing in it, and nothing amiss. One that cannot be used is. */
+static enum attune_status outcome(struct attune_context *c, enum cache_result result, struct attune_error *error)
 {
+	if (c->cache_path && cache_state(c->cache) == CACHE_OFF)
+		return runtime_fail(error, ATTUNE_SYSTEM, "%s cannot be used", c->cache_path);
 	if (result == CACHE_OK || result == CACHE_MISS)
 		return ATTUNE_OK;
 	return runtime_fail(error, ATTUNE_SYSTEM, "%s: %s", c->cache_path ? c->cache_path : "no cache",

@@ -83,6 +83,9 @@ run 0 device && says out GFLOP; ok 'device'
 run 0 device --json && perl -MJSON::PP -0ne 'exit !(decode_json($_)->{peak_flops} > 1e8)' out; ok 'device as JSON'
 run 0 cache ls && [ ! -s out ]; ok 'an empty cache lists nothing'
 run 0 cache check; ok 'and is sound'
+run 3 cache check --cache sum.att && says err 'left alone' && grep -q '^kernel row_sum' sum.att
+ok 'a file that is no cache is not touched'
+run 0 cache check --cache none; ok 'no cache is no trouble'
 [ -d cache/attune ]; ok 'XDG_CACHE_HOME holds it'
 
 "$attune" help >/dev/full 2>err; [ $? = 3 ]; ok 'a full disk under standard output is a system error'
