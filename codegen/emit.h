@@ -9,6 +9,7 @@
  *   emit_c.c         phases, tasks, FOR, IF, NARROW; the translation unit
  *   emit_plan.c      names, ranges, layouts, scratch
  *   emit_expr.c      expressions to C text, temporaries
+ *   emit_address.c   where elements lie
  *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
  *   emit_loops.c     those loops
  *   emit_contract.c  register-tiled micro-kernels and their calls
@@ -129,12 +130,6 @@ struct term nest_convert(struct nest *, struct term, enum kind, bool vector);
 /* A value was assigned: what was computed from it is forgotten; `term` is it from now on. */
 void nest_assign(struct nest *, uint32_t value, struct term);
 const char *nest_temporary(struct nest *, struct c_block *, const char *stem, struct term);
-/* Coordinate of an index in this nest. */
-const char *nest_coordinate(const struct nest *, uint32_t index);
-/* Index of a value's element at the current coordinates, for `name[…]` or `name + …`. */
-const char *nest_element(const struct nest *, uint32_t value);
-/* Address of the element of READ e, and the stride along the lane (NULL when the lane is not in it). */
-const char *nest_address(struct nest *, struct expr e, const char **lane_stride);
 const char *emit_number(struct emitter *, double, enum kind);
 const char *emit_condition(struct nest *, struct expr);
 /* high + 1, and high + 1 - at. */
@@ -144,6 +139,17 @@ const char *emit_left(struct emitter *, const struct current *, const char *at);
 const char *emit_strip(struct emitter *, const char *);
 /* "a * 3", "a", "" and so on joined by " + ". */
 const char *emit_sum(struct emitter *, const char *sum, const char *term, int64_t times);
+
+/* ---- emit_address.c ---- */
+
+/* Coordinate of an index in this nest. */
+const char *nest_coordinate(const struct nest *, uint32_t index);
+/* Index of a value's element at the current coordinates, for `name[…]`. */
+const char *nest_element(const struct nest *, uint32_t value);
+/* Its address. */
+const char *nest_pointer(const struct nest *, uint32_t value);
+/* Address of the element of READ e, and the stride along the lane (NULL when the lane is not in it). */
+const char *nest_address(struct nest *, struct expr e, const char **lane_stride);
 
 /* ---- emit_group.c, emit_loops.c ---- */
 

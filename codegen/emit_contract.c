@@ -175,12 +175,6 @@ static bool is_number(const char *s)
 	return *s >= '0' && *s <= '9';
 }
 
-static const char *at_element(struct nest *n, uint32_t value)
-{
-	const char *i = nest_element(n, value), *name = n->e->value[value].name;
-	return strcmp(i, "0") ? arena_printf(n->e->arena, "%s + %s", name, i) : name;
-}
-
 struct call {
 	const struct tile_statement *s;
 	struct source from;
@@ -197,10 +191,10 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	struct micro k = c->micro;
 	k.edge = edge;
 	n->row = n->body = b;
-	const char *b_at = from->op == OP_VALUE ? at_element(n, from->symbol) : nest_address(n, s->b, NULL);
+	const char *b_at = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
-	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), at_element(n, expr_at(e->pool, s->a)->symbol),
+	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), nest_pointer(n, expr_at(e->pool, s->a)->symbol),
 	            b_at);
 	if (!k.b_step)
 		text_printf(&t, "%s, ", c->from.step);
@@ -212,9 +206,9 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 		const char *low = s->rows == NO_INDEX ? "0" : e->range[s->rows]->low;
 		text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", c->scale, at, low);
 	} else if (k.scale) {
-		text_printf(&t, "%s, ", at_element(n, expr_at(e->pool, s->scale)->symbol));
+		text_printf(&t, "%s, ", nest_pointer(n, expr_at(e->pool, s->scale)->symbol));
 	}
-	c_line(e->arena, b, "%s%s, %s);", t.s, at_element(n, s->value),
+	c_line(e->arena, b, "%s%s, %s);", t.s, nest_pointer(n, s->value),
 	       e->range[s->index]->single ? "1" : emit_left(e, e->range[s->index], e->range[s->index]->low));
 }
 

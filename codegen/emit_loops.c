@@ -144,9 +144,7 @@ static void assign_lanes(struct nest *n, uint32_t value, const char *text)
 	if (e->value[value].memory) {
 		int r = value_rank(e, value, n->lane);
 		bool part = n->partial && !value_may_spill(e, value, r, e->lanes);
-		const char *prefix = kind == KIND_REAL ? "v" : "vi", *at = nest_element(n, value);
-		const char *to = strcmp(at, "0") ? arena_printf(e->arena, "%s + %s", e->value[value].name, at)
-		                                 : e->value[value].name;
+		const char *prefix = kind == KIND_REAL ? "v" : "vi", *to = nest_pointer(n, value);
 		if (part)
 			c_line(e->arena, n->body, "%s_store_part(%s, %s, %s);", prefix, to, name, n->left);
 		else

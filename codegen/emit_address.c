@@ -1,0 +1,99 @@
+/* Where elements lie: coordinates, tile values in scratch, tensors by strides or in panels. */
+#include "codegen/emit.h"
+
+#include <string.h>
+
+const char *nest_coordinate(const struct nest *n, uint32_t index)
+{
+	if (index == n->lane)
+		return n->at;
+	for (int i = 0; i < n->nloops; i++)
+		if (n->loop[i] == index)
+			return n->e->index_name[index];
+	return n->e->range[index]->low;
+}
+
+/* "(n - n_low)": where a coordinate lies from the base. */
+static const char *from_base(struct emitter *e, const char *at, const char *base)
+{
+	if (!strcmp(at, base))
+		return "0";
+	return strcmp(base, "0") ? arena_printf(e->arena, "(%s - %s)", at, base) : at;
+}
+
+const char *nest_element(const struct nest *n, uint32_t value)
+{
+	struct emitter *e = n->e;
+	const struct tile_value *v = &e->program->value.v[value];
+	const char *sum = "";
+	for (int r = 0; r < v->nranks; r++) {
+		const char *at = nest_coordinate(n, v->index[r]);
+		sum = emit_sum(e, sum, from_base(e, at, value_base(e, value, r)->low),
+		               e->value[value].stride[r]);
+	}
+	return *sum ? sum : "0";
+}
+
+/* "p" or "(p + i)". */
+static const char *advance(struct emitter *e, const char *p, const char *i)
+{
+	return strcmp(i, "0") ? arena_printf(e->arena, "%s + %s", p, emit_strip(e, i)) : p;
+}
+
+const char *nest_pointer(const struct nest *n, uint32_t value)
+{
+	return advance(n->e, n->e->value[value].name, nest_element(n, value));
+}
+
+static const char *panel_offset(struct emitter *e, uint32_t tensor, const char *const *at)
+{
+	const struct tile_tensor *t = &e->program->tensor.v[tensor];
+	int lanes = t->lanes, inside = lanes == t->nranks - 1 ? t->nranks - 2 : t->nranks - 1;
+	const char *sum = "";
+	for (int r = 0; r < t->nranks - 2; r++)
+		sum = emit_sum(e, sum, at[r], e->tensor[tensor].stride[r]);
+	long long width = (long long)t->panel;
+	if (!strcmp(at[lanes], "0"))
+		return emit_sum(e, sum, at[inside], width);
+	sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[lanes], width),
+	               t->extent[inside] * width);
+	sum = emit_sum(e, sum, at[inside], width);
+	return emit_sum(e, sum, arena_printf(e->arena, "%s %% %lld", at[lanes], width), 1);
+}
+
+const char *nest_address(struct nest *n, struct expr e, const char **lane_stride)
+{
+	struct emitter *m = n->e;
+	const struct expr_node *node = expr_at(m->pool, e);
+	const struct tile_tensor *t = &m->program->tensor.v[node->symbol];
+	struct tensor_plan *p = &m->tensor[node->symbol];
+	const char *at[MAX_RANKS], *sum = "";
+	p->used = true;
+	if (lane_stride)
+		*lane_stride = NULL;
+	for (int r = 0; r < t->nranks; r++) {
+		struct expr x = expr_operand(m->pool, e, r);
+		const struct expr_node *coordinate = expr_at(m->pool, x);
+		bool in_lane =
+		        n->lane != NO_INDEX && coordinate->op == OP_INDEX && coordinate->symbol == n->lane;
+		at[r] = in_lane ? n->at : nest_text(n, x, KIND_INT, false);
+		const char *stride = NULL;
+		if (t->place == PLACE_ARGUMENT) {
+			stride = arena_printf(m->arena, "%s_stride%d", p->name, r);
+			if (in_lane || strcmp(at[r], "0"))
+				p->strides |= (uint8_t)(1 << r);
+			if (strcmp(at[r], "0"))
+				sum = emit_sum(m, sum, arena_printf(m->arena, "%s * %s", at[r], stride), 1);
+		} else if (t->panel) {
+			stride = r == t->lanes ? "1" : arena_printf(m->arena, "%lld", (long long)t->panel);
+		} else {
+			stride = arena_printf(m->arena, "%lld", (long long)p->stride[r]);
+			sum = emit_sum(m, sum, at[r], p->stride[r]);
+		}
+		if (in_lane && lane_stride)
+			*lane_stride = stride;
+	}
+	if (t->panel)
+		sum = panel_offset(m, node->symbol, at);
+	return advance(m, p->name, *sum ? sum : "0");
+}
