@@ -7,7 +7,8 @@
 #include "dsl/parse.h"
 #include "tests/tap.h"
 
-enum { N = 5, M = 6 };
+#define N 5
+#define M 6
 
 static struct arena arena;
 static double x[N][M], w[M];
