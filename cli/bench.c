@@ -35,7 +35,7 @@ int command_bench(const struct options *o)
 	struct attune_error error;
 	struct attune_program *program = NULL;
 	struct attune_context *context = open_context(o, &status);
-	if (context && (program = open_program(context, o, &status))) {
+	if (context && (program = open_program(context, o, &status)) && has_extents(program, &status)) {
 		struct attune_bench_options options = {.rounds = o->rounds};
 		struct attune_bench_result result;
 		status = attune_bench(program, &options, &result, &error) ? complain(&error)

@@ -23,7 +23,7 @@ int command_build(const struct options *o)
 	struct attune_program *program = NULL;
 	char *schedule = open_schedule(o, &status);
 	struct attune_context *context = status ? NULL : open_context(o, &status);
-	if (context && (program = open_program(context, o, &status))) {
+	if (context && (program = open_program(context, o, &status)) && has_extents(program, &status)) {
 		struct attune_build_options options = {
 		        .directory = o->output.v[0], .name = o->name, .schedule = schedule};
 		char *manifest = NULL;

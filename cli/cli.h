@@ -23,6 +23,8 @@ struct attune_context *open_context(const struct options *, int *status);
 /* The one file of the command line, parsed, with diagnostics printed and ranks bound; NULL after printing
  * what is wrong. */
 struct attune_program *open_program(struct attune_context *, const struct options *, int *status);
+/* Have all ranks an extent? Else false after printing which to give. */
+bool has_extents(const struct attune_program *, int *status);
 /* A program from `path`; set, to be freed, also when the text was at fault. */
 int read_program(struct attune_context *, const char *path, const struct options *, struct attune_program **);
 /* The text of the file --schedule names; NULL, *status 0, when there is none. */

@@ -121,6 +121,21 @@ struct attune_program *open_program(struct attune_context *context, const struct
 	return NULL;
 }
 
+bool has_extents(const struct attune_program *program, int *status)
+{
+	char missing[1024] = "";
+	int n;
+	const struct attune_rank *rank = attune_program_ranks(program, &n);
+	for (int i = 0; i < n; i++) {
+		size_t used = strlen(missing);
+		if (rank[i].extent < 0)
+			snprintf(missing + used, sizeof missing - used, " %s=N", rank[i].name);
+	}
+	if (*missing)
+		*status = complain_of(ATTUNE_USAGE, "not every rank has an extent; add  -r%s", missing);
+	return !*missing;
+}
+
 char *open_schedule(const struct options *o, int *status)
 {
 	size_t size;

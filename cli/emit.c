@@ -54,7 +54,8 @@ int command_emit(const struct options *o)
 	struct attune_program *program = NULL;
 	char *schedule = open_schedule(o, &status);
 	struct attune_context *context = status ? NULL : open_context(o, &status);
-	if (context && (program = open_program(context, o, &status)))
+	if (context && (program = open_program(context, o, &status)) &&
+	    (stage < ATTUNE_STAGE_SCHEDULE || has_extents(program, &status)))
 		status = print_stage(program, stage, schedule, o->json);
 	if (context)
 		report_cache(context);

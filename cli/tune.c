@@ -138,7 +138,7 @@ int command_tune(const struct options *o)
 	if (o->record && !record)
 		return complain_of(ATTUNE_SYSTEM, "%s: %s", o->record, strerror(errno));
 	struct attune_context *context = open_context(o, &status);
-	if (context && (program = open_program(context, o, &status))) {
+	if (context && (program = open_program(context, o, &status)) && has_extents(program, &status)) {
 		status = search(program, o, record);
 		report_cache(context);
 	}

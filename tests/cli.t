@@ -64,7 +64,7 @@ run 0 emit sum.att --stage cascade && cp out again.att && run 0 emit again.att -
 ok 'the cascade parses back to itself'
 run 2 emit sum.att && says err '--stage'; ok 'emit without a stage'
 run 2 emit sum.att --stage tiles && says err "not 'tiles'"; ok 'a bad stage'
-run 2 emit sum.att --stage c && says err "rank"; ok 'a stage that needs extents names the rank that has none'
+run 2 emit sum.att --stage c && says err '-r N=N M=N'; ok 'a stage that needs extents names the rank that has none'
 run 2 emit sum.att --stage c -r K=3 && says err "'K'"; ok 'an unknown rank'
 run 2 emit sum.att --stage c -r N=-3 M=4 && says err "'N'"; ok 'a negative extent'
 run 2 emit sum.att --stage c -r N=99999999999 M=4; ok 'an extent past the limit'
