@@ -529,6 +529,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	b->fresh = no_values(b);
 	b->count = no_values(b);
 	b->before.n = b->step.n = b->inside.n = 0;
+	b->operand.n = 0;
 	int rows = b->plan->ncontracts ? b->sizes->contract[0].rows : 0;
 	b->block = rows && rows < b->sizes->row_tile ? rows : 0;
 	build_forget(b);
@@ -550,6 +551,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	} else {
 		initialise_carries(b, &code);
 		vec_push(b->arena, &code.statement, build_walk(b));
+		b->operand.n = 0; /* values of the walk's tiles */
 		build_after(b, &code);
 	}
 	append(b, &phase.body, &loads);
