@@ -342,6 +342,9 @@ enum cache_result store_begin(struct cache *c)
 		return CACHE_MISS;
 	if (c->state != CACHE_WRITABLE)
 		return store_trouble(c, CACHE_READONLY);
+	/* A reader that ran out of memory may have left its statement, which would hold the file. */
+	for (sqlite3_stmt *left; (left = sqlite3_next_stmt(c->db, NULL));)
+		sqlite3_finalize(left);
 	/* A file that was moved or removed since is no longer the cache. */
 	struct stat now;
 	if (stat(c->path, &now) || now.st_ino != c->file.st_ino || now.st_dev != c->file.st_dev) {

@@ -185,6 +185,17 @@ void search_ahead_finish(struct search *s)
 		            arena_printf(s->arena, "compiling: %s", reason));
 }
 
+void search_ahead_drop(struct search *s)
+{
+	struct object object = {0};
+	bool timeout;
+	char reason[200];
+	if (s->ahead_of)
+		ahead_finish(&s->ahead, &object, &timeout, reason);
+	s->ahead_of = NULL;
+	object_free(&object);
+}
+
 bool search_object(struct search *s, struct candidate *c)
 {
 	struct arena work;

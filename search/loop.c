@@ -317,12 +317,40 @@ static void summarise(struct search *s, struct tune_result *r)
 	                                                  : s->kept;
 }
 
+static bool run(struct search *s, struct tune_result *result, struct text *reason)
+{
+	struct text note;
+	text_init(&note, s->arena);
+	point_set_init(&s->met, s->arena, s->subject->grid.dimensions);
+	s->state = s->strategy->start(s->arena, &s->subject->grid, s->options->seed);
+	s->deadline = s->began + s->budget;
+	s->session = cache_session_begin(s->cache, s->key, s->options->seed, s->strategy->name, s->budget);
+	if (!measure_control(s, reason, &note)) {
+		cache_session_note(s->cache, s->session, SESSION_STOPPED, s->progress.evaluated);
+		return false;
+	}
+	/* The end has its share: the last race, two compilations for keeping, the last proof. */
+	s->deadline -= fmin(0.25 * s->budget, 2 + 100 * s->best_run);
+	search_noise(s);
+	search_commit(s);
+	bool complete = search_all(s);
+	search_publish(s, complete, result);
+	result->complete = complete;
+	summarise(s, result);
+	if (note.len)
+		result->note = result->note ? arena_printf(s->arena, "%s; %s", note.s, result->note) : note.s;
+	cache_session_note(s->cache, s->session, complete ? SESSION_COMPLETE : SESSION_STOPPED,
+	                   s->progress.evaluated);
+	return true;
+}
+
 bool search_run(struct arena *a, struct subject *subject, const struct tune_place *place,
                 const struct cache_key *key, struct cache *cache, const struct tune_options *options,
                 double began, struct tune_result *result, struct text *reason)
 {
-	struct text note;
-	struct search s = {
+	jmp_buf env, *outer = a->out_of_memory;
+	struct search *s = arena_new(a, struct search);
+	*s = (struct search){
 	        .arena = a,
 	        .subject = subject,
 	        .place = place,
@@ -335,28 +363,17 @@ bool search_run(struct arena *a, struct subject *subject, const struct tune_plac
 	        .budget = options->seconds,
 	};
 	*result = (struct tune_result){0};
-	text_init(&note, a);
-	point_set_init(&s.met, a, subject->grid.dimensions);
-	s.state = s.strategy->start(a, &subject->grid, options->seed);
-	s.deadline = began + s.budget;
-	s.session = cache_session_begin(cache, key, options->seed, s.strategy->name, s.budget);
-	if (!measure_control(&s, reason, &note)) {
-		cache_session_note(cache, s.session, SESSION_STOPPED, s.progress.evaluated);
-		return false;
+	/* The compilation under way and the objects must not be left behind when memory runs out. */
+	volatile bool good = false, finished = false;
+	if (ARENA_TRY(a, &env)) {
+		good = run(s, result, reason);
+		finished = true;
 	}
-	/* The end has its share: the last race, two compilations for keeping, the last proof. */
-	s.deadline -= fmin(0.25 * s.budget, 2 + 100 * s.best_run);
-	search_noise(&s);
-	search_commit(&s);
-	bool complete = search_all(&s);
-	search_publish(&s, complete, result);
-	result->complete = complete;
-	summarise(&s, result);
-	if (note.len)
-		result->note = result->note ? arena_printf(a, "%s; %s", note.s, result->note) : note.s;
-	cache_session_note(cache, s.session, complete ? SESSION_COMPLETE : SESSION_STOPPED,
-	                   s.progress.evaluated);
-	for (uint32_t i = 0; i < s.all.n; i++)
-		object_free(&s.all.v[i]->object);
-	return true;
+	a->out_of_memory = outer;
+	search_ahead_drop(s);
+	for (uint32_t i = 0; i < s->all.n; i++)
+		object_free(&s->all.v[i]->object);
+	if (!finished && outer)
+		longjmp(*outer, 1);
+	return good;
 }

@@ -77,6 +77,8 @@ bool search_object(struct search *, struct candidate *);
 void search_ahead(struct search *, struct candidate *);
 /* Waits for it, if it is under way, and gives the candidate its object or its failure. */
 void search_ahead_finish(struct search *);
+/* Waits for it and throws away what came of it; allocates nothing. */
+void search_ahead_drop(struct search *);
 /* Text as it is compiled: what `plant` gives, or the source's own. */
 const char *search_text(struct search *, struct arena *, const struct candidate *,
                         const struct kernel_source *);

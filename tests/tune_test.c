@@ -467,6 +467,36 @@ static void test_bad_control(void)
 	cache_close(c);
 }
 
+/* Does a search run out of memory when that allocation of it fails? */
+static bool runs_out(uint64_t allocation)
+{
+	struct tune_result r;
+	struct planted p = {0};
+	jmp_buf env, *outer = arena.out_of_memory;
+	volatile bool out = true;
+	arena.fail_at = arena.count + allocation;
+	if (ARENA_TRY(&arena, &env)) {
+		search(file("memory"), &(struct run){.evaluations = 20, .planted = &p}, &r);
+		out = false;
+	}
+	arena.out_of_memory = outer;
+	arena.fail_at = 0;
+	return out;
+}
+
+static void test_out_of_memory(void)
+{
+	struct tune_result r;
+	struct planted p = {0};
+	int out = 0;
+	static const uint64_t at[] = {40, 120, 160, 240, 1000000};
+	for (int i = 0; i < 5; i++)
+		out += runs_out(at[i]);
+	ok(out >= 2 && out < 5, "running out of memory, %d of 5 times, ends a search in good order", out);
+	bool good = search(file("memory"), &(struct run){.evaluations = 20, .planted = &p}, &r);
+	ok(good && r.kept == CACHE_OK, "and the next one works");
+}
+
 static void test_two_at_once(void)
 {
 	const char *path = file("both");
@@ -589,6 +619,7 @@ int main(void)
 	test_interrupt();
 	test_limits();
 	test_bad_control();
+	test_out_of_memory();
 	test_two_at_once();
 	test_sudden_death();
 	if (system(arena_printf(&arena, "rm -rf %s", folder)))
