@@ -7,12 +7,10 @@ struct shape {
 };
 
 /* Grouped-query attention with a window, as one would write it by hand. */
-static struct text attention_text(struct arena *a, struct shape s, int panel)
+static struct text attention_text(struct arena *a, struct shape s, int lanes)
 {
 	struct text t;
 	text_init(&t, a);
-	/* A panel is the four vectors of the widest instruction set, or one element. */
-	int lanes = panel >= 64 ? 4 : panel >= 16 ? 1 : 4;
 	text_printf(&t,
 	            "program attention : f32\n| a schedule\nindex b : 2\nindex h : 4\nindex n : %d\nindex m "
 	            ": %d\n"
