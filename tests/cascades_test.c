@@ -176,6 +176,38 @@ static void others(struct genes *g, struct text *head, struct text *t)
 		 "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\nC[b,h,m] = sum[n](P[b,h,n,m] * gate[b,h,n])\n"
 		 "A[b,h,n] = sum[m](C[b,h,m] * P[b,h,n,m])\n"
 		 "F[b,h,n] = select(any[m](S[b,h,n,m] > 0.5), 1, A[b,h,n]) + select(all[m](S[b,h,n,m] < 2), 2, 0)\n"},
+		/* other layouts: keys transposed, heads inside, a result with its ranks turned */
+		{"in KT[B, D, M] : f32\nin VH[B, M, H, E] : f32\nout R[N, E, B] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * KT[b,d,m] * 0.3 where %\nP = softmax[m](S)\n"
+		 "O[b,h,n,e] = P[b,h,n,m] * VH[b,m,h,e]\nR[n,e,b] = sum[h](O[b,h,n,e])\n"},
+		/* two indices on one rank */
+		{"index j : N\n", "S[b,h,n,j] = Q[b,h,n,d] * Q[b,h,j,d] where j <= n and n - j < 9\nP = softmax[j](S)\n"
+		                   "O[b,h,n,e] = sum[j](P[b,h,n,j] * gate[b,h,j]) * V[b,h/G,0,e]\n"},
+		/* sums over heads; a maximum over heads before the normaliser */
+		{"out R[B, N, E] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\nP = softmax[m](S)\n"
+		 "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\nR[b,n,e] = sum[h,m](P[b,h,n,m] * V[b,h/G,m,e])\n"},
+		{"", "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\nT[b,n,m] = max[h](S[b,h,n,m])\n"
+		     "P = softmax[m](T)\nO[b,h,n,e] = P[b,n,m] * V[b,h/G,m,e] * slope[h]\n"},
+		/* pooled keys choose which blocks are seen */
+		{"index j : M\nout C[B, H, M, D] : f32\n",
+		 "C[b,h,j,d] = mean[m](K[b,h/G,m,d]) where m/4 == j\n"
+		 "T[b,h,n,j] = Q[b,h,n,d] * C[b,h,j,d]\n"
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where m <= n\n"
+		 "P[b,h,n,m] = sigmoid(S[b,h,n,m]) * select(T[b,h,n,m/4] > 0.1, 1, 0.5)\n"
+		 "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\n"},
+		/* a softmax over queries */
+		{"", "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\nP = softmax[n](S)\n"
+		     "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\n"},
+		/* minima, products, ranges */
+		{"out C[B, H, N] : f32\nout W[B, H, N] : f32\n",
+		 "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3 where %\nC[b,h,n] = min[m](S[b,h,n,m])\n"
+		 "A[b,h,n] = max[m](S[b,h,n,m])\n"
+		 "P[b,h,n,m] = (S[b,h,n,m] - C[b,h,n]) / (A[b,h,n] - C[b,h,n] + 1)\n"
+		 "O[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\nW[b,h,n] = prod[e](1 + 0.1 * O[b,h,n,e])\n"},
+		/* pooling without any product */
+		{"out C[B, H] : f32\n", "A[b,h,n] = max[d](Q[b,h,n,d]) - mean[d](Q[b,h,n,d])\nC[b,h] = max[n](A[b,h,n])\n"
+		                         "O[b,h,n,e] = A[b,h,n] * max[m](V[b,h/G,m,e])\n"},
 	};
 	int k = pick(g, (int)(sizeof all / sizeof *all));
 	text_add(head, all[k].declaration);
