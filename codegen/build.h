@@ -9,6 +9,7 @@
 #ifndef ATTUNE_CODEGEN_BUILD_H
 #define ATTUNE_CODEGEN_BUILD_H
 
+#include "codegen/bounds.h"
 #include "codegen/schedule.h"
 
 #define NO_VALUE UINT32_MAX
@@ -27,6 +28,14 @@ struct operand {
 struct storage {
 	uint32_t value;
 	bool used; /* by the class being built */
+};
+
+/* An integer tensor's values over the rows of a task or the tile of a step, told by their least and largest: for
+ * the bounds they are a range like an index's, so an index of the builder's own cascade stands for them. */
+struct summary {
+	struct expr read; /* of the cascade */
+	uint32_t index;
+	uint32_t low, high; /* values without ranks */
 };
 
 struct builder {
@@ -50,6 +59,7 @@ struct builder {
 	uint32_t *count;           /* of a mean: how many elements so far */
 	struct expr *packed;       /* a contraction: READ of its packed operand, or NO_EXPR */
 	VEC(struct loaded) before, step, inside; /* what is loaded at each level */
+	VEC(struct summary) summary;
 	struct tile_block *task_code, *step_code, *body;
 	bool in_body;      /* translating for the walk's body, not for before or after it */
 	bool partial;      /* … of tiles where the predicates must be evaluated */
@@ -90,6 +100,21 @@ uint32_t build_work_tensor(struct builder *, struct tile_tensor);
 void build_packs(struct builder *);
 /* The body of the walk for one class of tiles, into b->body. */
 void build_body(struct builder *);
+/* ---- tile_build_sparse.c: what the predicates say of tiles ---- */
+
+/* Where the walk goes for the rows of a task, and what of a tile matters to a block of rows. */
+struct range build_walk_range(struct builder *);
+struct range build_tile_range(struct builder *);
+/* Everything that must hold for a tile to run without its predicates; over the cascade's pool. */
+struct expr build_full_condition(struct builder *);
+/* Where a tile may hold something present, over the program's pool; NO_EXPR when the walk's bounds already leave
+ * out what is empty, as they do for conjunctions of affine comparisons. */
+struct expr build_occupied_condition(struct builder *);
+bool build_is_summary(const struct builder *, uint32_t index);
+struct expr build_summary(struct builder *, uint32_t index, bool high);
+/* A coordinate of every task, other than the tiled rows? */
+bool build_is_task(const struct stream_plan *, uint32_t index);
+
 /* x with its absent elements replaced, in a partial tile; as it is in a full one. */
 struct expr build_masked(struct builder *, struct expr presence, struct expr x, double absent);
 

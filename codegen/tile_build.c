@@ -99,7 +99,7 @@ uint32_t build_work_tensor(struct builder *b, struct tile_tensor t)
 	return b->p->tensor.n - 1;
 }
 
-static bool is_task(const struct stream_plan *p, uint32_t index)
+bool build_is_task(const struct stream_plan *p, uint32_t index)
 {
 	for (int i = 0; i < p->ntasks; i++)
 		if (p->task[i] == index && index != p->rows)
@@ -128,9 +128,12 @@ struct expr build_load_expression(struct builder *b, struct expr e)
 	switch (n.op) {
 	case OP_CONST: return expr_number(b->p->pool, n.number);
 	case OP_EXTENT: return extent_number(b, n.symbol);
-	case OP_INDEX:
 	case OP_LOW:
-	case OP_HIGH: return expr_leaf(b->p->pool, (enum op)n.op, KIND_INT, n.symbol);
+	case OP_HIGH:
+		if (build_is_summary(b, n.symbol))
+			return build_summary(b, n.symbol, n.op == OP_HIGH);
+		return expr_leaf(b->p->pool, (enum op)n.op, KIND_INT, n.symbol);
+	case OP_INDEX: return expr_leaf(b->p->pool, OP_INDEX, KIND_INT, n.symbol);
 	default: break;
 	}
 	struct expr x[MAX_RANKS];
@@ -182,7 +185,7 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 		if (i == b->plan->rows && rows && i != lane)
 			index[n++] = i;
 	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (i != b->plan->rows && i != b->plan->walked && i != lane && !is_task(b->plan, i) && build_mentions(b, e, i) &&
+		if (i != b->plan->rows && i != b->plan->walked && i != lane && !build_is_task(b->plan, i) && build_mentions(b, e, i) &&
 		    n < MAX_RANKS)
 			index[n++] = i;
 	if (walks && b->plan->walked != lane)
@@ -260,7 +263,7 @@ static void build_pointwise(struct builder *b, struct tile_block *code, uint32_t
 		uint32_t index[MAX_RANKS];
 		int n = 0;
 		for (int i = 0; i < q->nindex; i++)
-			if (!is_task(b->plan, q->index[i]))
+			if (!build_is_task(b->plan, q->index[i]))
 				index[n++] = q->index[i];
 		uint32_t v = build_new_value(b, b->c->tensor.v[q->tensor].name, b->p->compute, index, n, b->sizes->row_tile);
 		build_map(b, code, v, e);
@@ -297,17 +300,6 @@ static void build_after(struct builder *b, struct tile_block *code)
 		build_pointwise(b, code, b->stream->after.v[i], read_by_later_after(b, i));
 }
 
-/* Which cascade indices are ranges for the bounds: all but the tasks' single coordinates. */
-static int ranged(const struct builder *b, uint32_t **index)
-{
-	int n = 0;
-	*index = arena_new_array(b->arena, b->c->index.n, uint32_t);
-	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (!is_task(b->plan, i))
-			(*index)[n++] = i;
-	return n;
-}
-
 static int64_t gcd(int64_t a, int64_t b)
 {
 	return b ? gcd(b, a % b) : a;
@@ -333,24 +325,6 @@ static struct expr clip(struct builder *b, struct expr e, bool high)
 		return expr_number(p, high ? (double)extent : 0);
 	e = build_translate(b, e);
 	return high ? expr2(p, OP_MIN, expr_number(p, (double)extent), e) : expr2(p, OP_MAX, expr_number(p, 0), e);
-}
-
-/* Everything that must hold for a tile to run without its predicates. */
-static struct expr full_condition(struct builder *b)
-{
-	uint32_t *index;
-	int n = ranged(b, &index);
-	struct expr all = expr_number(&b->c->pool, 1);
-	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
-		struct expr presence = build_presence(b, b->stream->carry.v[i].equation);
-		all = expr2(&b->c->pool, OP_AND, all, bounds_full(b->c, presence, index, n));
-	}
-	for (uint32_t i = 0; i < b->stream->local.n; i++)
-		if (stream_stores(b->all, b->number, b->stream->local.v[i])) {
-			struct expr presence = build_presence(b, b->stream->local.v[i]);
-			all = expr2(&b->c->pool, OP_AND, all, bounds_full(b->c, presence, index, n));
-		}
-	return all;
 }
 
 static struct tile_block body_of_class(struct builder *b, bool partial, const struct range *r)
@@ -381,25 +355,6 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	return code;
 }
 
-/* Where a tile may hold something present: NO_EXPR when the walk's bounds already leave out what is empty, as
- * they do for conjunctions of affine comparisons. */
-static struct expr occupied_condition(struct builder *b)
-{
-	const uint64_t beyond = (uint64_t)1 << OP_OR | (uint64_t)1 << OP_NOT | (uint64_t)1 << OP_NE |
-	                        (uint64_t)1 << OP_SELECT | (uint64_t)1 << OP_MOD | (uint64_t)1 << OP_XOR |
-	                        (uint64_t)1 << OP_MIN | (uint64_t)1 << OP_MAX;
-	struct expr present = b->stream->present;
-	uint32_t *index;
-	double known;
-	if (!present.id || b->sizes->sparsity != SPARSITY_BOUNDS || !(expr_at(&b->c->pool, present)->ops & beyond))
-		return NO_EXPR;
-	int n = ranged(b, &index);
-	struct expr empty = bounds_empty(b->c, present, index, n);
-	if (expr_is_number(&b->c->pool, empty, &known))
-		return NO_EXPR;
-	return build_translate(b, expr1(&b->c->pool, OP_NOT, empty));
-}
-
 static struct tile_block guarded(struct builder *b, struct expr condition, struct tile_block code)
 {
 	if (!condition.id)
@@ -414,27 +369,24 @@ static struct tile_block guarded(struct builder *b, struct expr condition, struc
 static struct tile_statement build_walk(struct builder *b)
 {
 	struct expr_pool *p = b->p->pool;
-	uint32_t *index;
-	int n = ranged(b, &index);
-	struct range r = {NO_EXPR, NO_EXPR}, inside = r;
-	if (b->stream->present.id && b->sizes->sparsity == SPARSITY_BOUNDS) {
-		r = bounds_of(b->c, b->stream->present, b->plan->walked, index, n);
-		inside = bounds_within(b->c, b->stream->present, b->plan->walked, index, n);
-	}
-	struct expr full = full_condition(b);
+	struct tile_block inner = {0}, step_code = {0}, ahead = {0};
+	b->step_code = &ahead; /* what the conditions load is there whatever they say */
+	struct range r = build_walk_range(b), inside = build_tile_range(b);
+	struct expr full = build_full_condition(b);
 	double known = -1;
 	expr_is_number(&b->c->pool, full, &known);
 	if (b->sizes->sparsity == SPARSITY_MASK && known != 1)
 		known = 0;
 
-	struct tile_block inner = {0}, step_code = {0};
+	struct expr occupied = build_occupied_condition(b);
+	if (known < 0)
+		full = build_translate(b, full);
 	b->step_code = &step_code;
-	struct expr occupied = occupied_condition(b);
 	b->in_body = true;
 	if (known == 1 || known == 0) {
 		inner = body_of_class(b, known == 0, &inside);
 	} else {
-		struct tile_statement when = {.kind = TILE_IF, .expression = build_translate(b, full)};
+		struct tile_statement when = {.kind = TILE_IF, .expression = full};
 		when.body = body_of_class(b, false, &inside);
 		when.other = body_of_class(b, true, &inside);
 		vec_push(b->arena, &inner.statement, when);
@@ -457,7 +409,9 @@ static struct tile_statement build_walk(struct builder *b)
 	} else {
 		append(b, &walk.body, &inner);
 	}
-	walk.body = guarded(b, occupied, walk.body);
+	struct tile_block guard = guarded(b, occupied, walk.body);
+	walk.body = ahead;
+	append(b, &walk.body, &guard);
 	return walk;
 }
 
@@ -492,7 +446,7 @@ static void initialise_carries(struct builder *b, struct tile_block *code)
 		uint32_t index[MAX_RANKS];
 		int n = 0;
 		for (int k = 0; k < q->nindex; k++)
-			if (!is_task(b->plan, q->index[k]))
+			if (!build_is_task(b->plan, q->index[k]))
 				index[n++] = q->index[k];
 		for (int k = 0; k + 1 < n; k++) /* the lanes last */
 			if (index[k] == b->plan->wide) {
@@ -528,8 +482,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	b->running = no_values(b);
 	b->fresh = no_values(b);
 	b->count = no_values(b);
-	b->before.n = b->step.n = b->inside.n = 0;
-	b->operand.n = 0;
+	b->before.n = b->step.n = b->inside.n = b->summary.n = b->operand.n = 0;
 	int rows = b->plan->ncontracts ? b->sizes->contract[0].rows : 0;
 	b->block = rows && rows < b->sizes->row_tile ? rows : 0;
 	build_forget(b);
