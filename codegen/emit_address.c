@@ -37,7 +37,10 @@ const char *nest_element(const struct nest *n, uint32_t value)
 /* "p" or "(p + i)". */
 static const char *advance(struct emitter *e, const char *p, const char *i)
 {
-	return strcmp(i, "0") ? arena_printf(e->arena, "%s + %s", p, emit_strip(e, i)) : p;
+	if (!strcmp(i, "0"))
+		return p;
+	/* A shift, comparison or choice binds looser than '+'. */
+	return arena_printf(e->arena, "%s + %s", p, strpbrk(i, "<>&|?") ? i : emit_strip(e, i));
 }
 
 const char *nest_pointer(const struct nest *n, uint32_t value)
