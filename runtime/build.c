@@ -49,15 +49,6 @@ static bool is_identifier(const char *s)
 	return !*s;
 }
 
-static const char *shape_text(struct arena *a, const struct cascade *c)
-{
-	struct text t;
-	text_init(&t, a);
-	for (uint32_t i = 0; i < c->rank.n; i++)
-		text_printf(&t, "%s%s=%lld", i ? " " : "", c->rank.v[i].name, (long long)c->rank.v[i].extent);
-	return t.s;
-}
-
 static cJSON *tensors_json(const struct attune_program *p)
 {
 	cJSON *list = cJSON_CreateArray();
@@ -158,7 +149,7 @@ static enum attune_status run_build(void *data, struct arena *a, struct attune_e
 	struct build b = {
 	        .name = name,
 	        .kernel = attune_program_name(p),
-	        .shape = shape_text(a, p->cascade),
+	        .shape = program_shape(p, a),
 	        .origin = v.origin,
 	        .isa = v.choice.schedule.isa,
 	        .tensor = p->tensor,

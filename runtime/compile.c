@@ -181,6 +181,26 @@ static bool is_cold(const struct attune_context *c)
 	return t && t->opened && !t->opened();
 }
 
+struct shape_search {
+	const char *shape;
+	bool found;
+};
+
+static void compare_shape(void *owner, const struct cache_entry *e)
+{
+	struct shape_search *s = owner;
+	s->found |= !strcmp(e->shape, s->shape);
+}
+
+/* Was this shape tuned before? Asked of the cache without the compiler's version, which is not known while
+ * its library is closed: a yes only means that it is worth opening. */
+static bool may_be_tuned(const struct attune_program *p, struct arena *arena)
+{
+	struct shape_search s = {.shape = program_shape(p, arena)};
+	cache_list(context_cache(p->context), p->digest, compare_shape, &s);
+	return s.found;
+}
+
 static enum attune_status compile(void *data, struct arena *arena, struct attune_error *error)
 {
 	struct compile_job *job = data;
@@ -200,7 +220,7 @@ static enum attune_status compile(void *data, struct arena *arena, struct attune
 	k->pool = work < SHARED_WORK ? NULL : context_pool(c);
 	bool quick = work < QUICK_WORK && !job->options.wait && c->target != &target_tcc;
 	bool usual = !job->options.schedule && !job->options.naive;
-	if (quick && usual && is_cold(c)) {
+	if (quick && usual && is_cold(c) && !may_be_tuned(p, arena)) {
 		struct problem *problem;
 		if ((status = program_problem(p, arena, &cascade, &problem, error)))
 			return status;

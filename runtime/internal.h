@@ -61,6 +61,8 @@ struct attune_program {
 
 /* Fails, naming a rank or tensor, unless every rank is bound and every tensor within limits. */
 enum attune_status program_check_bound(const struct attune_program *, struct attune_error *);
+/* "B=1 H=8 …", as the cache spells it. */
+const char *program_shape(const struct attune_program *, struct arena *);
 /* Brings the public views of ranks and tensors up to date after extents changed. */
 void program_refresh(struct attune_program *);
 /* Derives everything of a bound program, in `arena`, from a copy of its cascade. */

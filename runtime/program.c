@@ -102,7 +102,11 @@ static enum attune_status parse(void *data, struct arena *scratch, struct attune
 	collect_diagnostics(p);
 	if (!p->cascade)
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);
-	p->digest = cascade_digest(p->cascade);
+	/* The cache knows a kernel by its digest without extents, those of static ranks too. */
+	struct cascade *open = cascade_clone(scratch, p->cascade);
+	for (uint32_t i = 0; i < open->rank.n; i++)
+		open->rank.v[i].extent = NOT_BOUND;
+	p->digest = arena_strdup(&p->arena, cascade_digest(open));
 	p->rank = arena_new_array(&p->arena, p->cascade->rank.n, struct attune_rank);
 	p->bound_by = arena_new_array(&p->arena, p->cascade->rank.n, const char *);
 	collect_tensors(p);
@@ -162,6 +166,16 @@ const struct attune_tensor *attune_program_tensors(const struct attune_program *
 {
 	*count = p->ntensors;
 	return p->tensor;
+}
+
+const char *program_shape(const struct attune_program *p, struct arena *a)
+{
+	struct text t;
+	text_init(&t, a);
+	const struct cascade *c = p->cascade;
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		text_printf(&t, "%s%s=%lld", i ? " " : "", c->rank.v[i].name, (long long)c->rank.v[i].extent);
+	return t.s;
 }
 
 static const char *rank_list(struct arena *a, const struct cascade *c)

@@ -80,6 +80,7 @@ run 1 cache show nothing; ok 'nothing of that name'
 run 0 cache ls --json && perl -MJSON::PP -0ne 'exit !(decode_json($_)->[0]{kernel} eq "causal")' out; ok 'as JSON'
 run 0 cache check && says out sound; ok 'the cache is sound'
 run 0 run causal.att $inputs --threads 1 --compare && says out 'exact schedule'; ok 'the winner is used'
+run 0 run causal.att $inputs --threads 1 && says out 'exact schedule'; ok 'also when the first answer will do'
 run 0 bench causal.att $shape --threads 1 --rounds 3 && says out tuned && says out naive; ok 'bench'
 run 0 tune causal.att $shape --budget 20s --evaluations 6 --threads 1 --json && perl -MJSON::PP -0ne '
 	exit !(decode_json($_)->{reused} > 0)' out
