@@ -116,3 +116,5 @@ INLINE void v_swap(vreal *a, vreal *b, int size)
 		*b = __builtin_shufflevector(x, y, 1, 9, 3, 11, 5, 13, 7, 15);
 	}
 }
+
+#define V_TRANSPOSE_ROWS(a) V_SWAP_ROWS(a, 4) V_SWAP_ROWS(a, 2) V_SWAP_ROWS(a, 1)

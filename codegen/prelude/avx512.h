@@ -126,3 +126,5 @@ INLINE void v_swap(vreal *a, vreal *b, int size)
 		*b = __builtin_shufflevector(x, y, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 	}
 }
+
+#define V_TRANSPOSE_ROWS(a) V_SWAP_ROWS(a, 8) V_SWAP_ROWS(a, 4) V_SWAP_ROWS(a, 2) V_SWAP_ROWS(a, 1)
