@@ -50,7 +50,8 @@ static enum attune_status add_contender(struct bench_job *job, const char *name,
 static enum attune_status compile_all(struct bench_job *job, struct arena *arena, struct attune_error *error)
 {
 	struct variant known;
-	enum attune_status status = program_variant(job->program, arena, NULL, false, &known, error);
+	enum attune_status status =
+	        program_variant(job->program, arena, NULL, false, FOR_CODE, &known, error);
 	object_free(&known.choice.object);
 	if (!status && known.choice.rung == CACHE_EXACT)
 		status = add_contender(job, "tuned", (struct attune_compile_options){0}, error);

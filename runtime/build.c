@@ -136,7 +136,8 @@ static enum attune_status run_build(void *data, struct arena *a, struct attune_e
 	struct attune_program *p = job->program;
 	struct variant v;
 	struct tune_place place;
-	enum attune_status status = program_variant(p, a, job->options->schedule, false, &v, error);
+	enum attune_status status = program_variant(p, a, job->options->schedule, false, FOR_CODE, &v, error);
+	object_free(&v.choice.object); /* the calling functions are compiled with the kernel */
 	if (status || (status = context_place(p->context, a, &place, error)))
 		return status;
 	if (place.target != &target_clang)

@@ -84,7 +84,8 @@ enum attune_status kernel_choose(struct attune_kernel *k, const struct attune_pr
                                  struct arena *arena, struct attune_error *error)
 {
 	struct tune_place place;
-	enum attune_status status = program_variant(p, arena, options->schedule, options->naive, v, error);
+	enum attune_status status =
+	        program_variant(p, arena, options->schedule, options->naive, FOR_CODE, v, error);
 	if (status || (status = context_place(p->context, arena, &place, error)))
 		return status;
 	enum isa isa = v->choice.schedule.isa;

@@ -26,9 +26,10 @@ static enum attune_status emit(void *data, struct arena *arena, struct attune_er
 		return runtime_give(&t, job->out, error);
 	}
 	struct variant v;
-	enum attune_status status = program_variant(p, arena, job->schedule, false, &v, error);
+	enum attune_status status = program_variant(p, arena, job->schedule, false, FOR_TEXT, &v, error);
 	if (status)
 		return status;
+	object_free(&v.choice.object); /* stored code is not what is asked for */
 	switch (job->stage) {
 	case ATTUNE_STAGE_SCHEDULE: text_add(&t, v.choice.text); break;
 	case ATTUNE_STAGE_TILE: tile_print(v.choice.program, &t); break;

@@ -78,8 +78,9 @@ struct variant {
 	struct cache_key key;
 };
 /* `schedule`: text, or NULL for the best that is known; `naive` as in attune_compile_options. */
-enum attune_status program_variant(const struct attune_program *, struct arena *, const char *schedule,
-                                   bool naive, struct variant *, struct attune_error *);
+enum purpose { FOR_TEXT, FOR_CODE };
+enum attune_status program_variant(const struct attune_program *, struct arena *, const char *schedule, bool naive,
+                                   enum purpose, struct variant *, struct attune_error *);
 
 struct strategy;
 /* NULL names the default. */

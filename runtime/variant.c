@@ -44,13 +44,20 @@ static enum attune_status given(struct arena *arena, const struct problem *probl
 }
 
 enum attune_status program_variant(const struct attune_program *p, struct arena *arena, const char *schedule,
-                                   bool naive, struct variant *v, struct attune_error *error)
+                                   bool naive, enum purpose purpose, struct variant *v,
+                                   struct attune_error *error)
 {
 	*v = (struct variant){0};
 	struct tune_place place;
 	enum attune_status status = program_problem(p, arena, &v->cascade, &v->problem, error);
-	if (status || (status = context_place(p->context, arena, &place, error)))
+	if (status)
 		return status;
+	if (purpose == FOR_CODE && (status = context_place(p->context, arena, &place, error)))
+		return status;
+	/* A text needs no compiler: one for an ISA that none here compiles for is nobody's winner. */
+	if (purpose == FOR_TEXT && context_place(p->context, arena, &place, NULL))
+		place = (struct tune_place){&p->context->machine, &target_tcc, p->context->isa,
+		                            p->context->threads};
 	v->key = tune_key(arena, v->cascade, &place);
 	if (schedule) {
 		v->origin = "given";
