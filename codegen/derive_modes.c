@@ -124,6 +124,7 @@ struct empty {
 	bool new_too; /* new values are those of the empty state too */
 	bool all;     /* … and so are those of other streams */
 	double extent;
+	bool negative; /* what else there is is less than 0 */
 };
 
 static bool identity_of(const struct plan *p, struct expr e, double *value)
@@ -154,7 +155,7 @@ static bool empty_leaf(const struct expr_pool *q, struct expr e, void *context, 
 	}
 	if (n->op != OP_READ && n->op != OP_VALUE && n->op != OP_INDEX)
 		return false;
-	*value = 0.7;
+	*value = s->negative && n->op == OP_READ ? -0.7 : 0.7;
 	if (!s->new_too || identity_of(s->p, e, value) || n->op != OP_READ || !s->all)
 		return true;
 	uint32_t def = derive_definition(s->p->d->c, e);
@@ -178,14 +179,14 @@ bool plan_guard(struct plan *p, struct expr *factor)
 		double identity = reduction_info[c->reduce].identity;
 		bool known = c->reduce == REDUCE_MAX || c->reduce == REDUCE_MIN ||
 		             (c->reduce == REDUCE_SUM && algebra_positive(p->d->c, c->body, true));
-		struct empty state = {p, false, false, 2}, both = {p, true, false, 2};
+		struct empty state = {p, false, false, 2, false}, both = {p, true, false, 2, false};
 		if (c->reduce == REDUCE_SUM && isfinite(algebra_evaluate(q, f, empty_leaf, &state)) &&
 		    isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 			continue;
 		if (known)
 			f = expr3(q, OP_SELECT, expr2(q, OP_EQ, old, expr_number(q, identity)), zero, f);
 	}
-	struct empty state = {p, false, false, 2}, both = {p, true, false, 2};
+	struct empty state = {p, false, false, 2, false}, both = {p, true, false, 2, false};
 	if (!isfinite(algebra_evaluate(q, f, empty_leaf, &state)) ||
 	    !isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 		return false;
@@ -264,14 +265,15 @@ static struct expr apply(struct plan *p, struct expr h, struct expr value)
  */
 static bool may_be_infinite(struct plan *p, struct expr h)
 {
-	struct empty both = {p, true, false, 2};
+	struct empty above = {p, true, false, 2, false}, below = {p, true, false, 2, true};
 	bool other = false;
 	for (uint32_t i = 0; i < group(p)->carry.n; i++) {
 		const struct fact *f = &p->d->fact.v[group(p)->carry.v[i].equation];
 		other |= expr_mentions(pool(p), h, OP_READ, carry_equation(p, i)->tensor) &&
 		         !expr_same(f->presence, p->d->fact.v[p->equation].presence);
 	}
-	return other && !isfinite(algebra_evaluate(pool(p), h, empty_leaf, &both));
+	return other && (!isfinite(algebra_evaluate(pool(p), h, empty_leaf, &above)) ||
+	                 !isfinite(algebra_evaluate(pool(p), h, empty_leaf, &below)));
 }
 
 static struct expr plan_sum(struct plan *, struct expr);
@@ -478,8 +480,8 @@ static bool guard_empty(struct plan *p)
 	if (expr_at(q, p->result)->op == OP_VALUE || expr_at(q, p->result)->op == OP_READ)
 		return true;
 	bool finite = true;
-	for (int k = 0; k < 4; k++) {
-		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0};
+	for (int k = 0; k < 8; k++) {
+		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0, k & 4};
 		finite &= algebra_evaluate(q, p->result, empty_leaf, &state) == identity;
 	}
 	if (finite)

@@ -261,9 +261,25 @@ static uint32_t emitted(struct assembly *r, uint32_t i)
 	return r->d->fact.v[i].emitted - 1;
 }
 
+static bool has_conjunct(const struct expr_pool *p, struct expr all, struct expr one)
+{
+	if (expr_same(all, one))
+		return true;
+	return expr_at(p, all)->op == OP_AND && (has_conjunct(p, expr_operand(p, all, 0), one) ||
+	                                         has_conjunct(p, expr_operand(p, all, 1), one));
+}
+
+/* a implies b, because every conjunct of b is one of a. */
+static bool implies(const struct expr_pool *p, struct expr a, struct expr b)
+{
+	if (expr_at(p, b)->op == OP_AND && !has_conjunct(p, a, b))
+		return implies(p, a, expr_operand(p, b, 0)) && implies(p, a, expr_operand(p, b, 1));
+	return has_conjunct(p, a, b);
+}
+
 static struct expr hull(struct derivation *d, const struct group *g)
 {
-	struct expr all = NO_EXPR;
+	VEC(struct expr) part = {0};
 	for (uint32_t i = 0; i < g->carry.n + g->map.n + g->local.n; i++) {
 		uint32_t q = i < g->carry.n              ? g->carry.v[i].equation
 		             : i < g->carry.n + g->map.n ? g->map.v[i - g->carry.n]
@@ -278,8 +294,21 @@ static struct expr hull(struct derivation *d, const struct group *g)
 			if (e->index[k] != g->index && !index_in(g->row, g->nrow, e->index[k]) &&
 			    expr_mentions(pool(d), p, OP_INDEX, e->index[k]))
 				return NO_EXPR;
-		all = all.id ? expr2(pool(d), OP_OR, all, p) : p;
+		bool covered = false;
+		for (uint32_t k = 0; k < part.n; k++)
+			covered |= implies(pool(d), p, part.v[k]);
+		if (covered)
+			continue;
+		uint32_t kept = 0;
+		for (uint32_t k = 0; k < part.n; k++)
+			if (!implies(pool(d), part.v[k], p))
+				part.v[kept++] = part.v[k];
+		part.n = kept;
+		vec_push(d->arena, &part, p);
 	}
+	struct expr all = NO_EXPR;
+	for (uint32_t k = 0; k < part.n; k++)
+		all = all.id ? expr2(pool(d), OP_OR, all, part.v[k]) : part.v[k];
 	return all;
 }
 

@@ -7,9 +7,10 @@
 #include "codegen/stream.h"
 #include "dsl/oracle.h"
 #include "dsl/parse.h"
+#include "tests/stages.h"
 #include "tests/tap.h"
 
-enum { CASCADES = 250, DEPTH = 3, SCALARS = 4 };
+enum { CASCADES = 250, TILED = 5 /* of them one in so many */, DEPTH = 3, SCALARS = 4 };
 
 struct maker {
 	struct arena *arena;
@@ -185,6 +186,31 @@ static const char *fault(struct maker *k, const char *source, int *modes)
 	return strcmp(t.s, again.s) ? "the text does not read back" : NULL;
 }
 
+/* Through the tile program, with the default schedule and random ones. */
+static const char *tile_fault(struct maker *k, const char *source)
+{
+	struct diags d;
+	struct stages s;
+	diags_init(&d, k->arena, "random.att", source, strlen(source));
+	struct cascade *c = cascade_parse(k->arena, source, strlen(source), NULL, 0, &d);
+	for (uint32_t r = 0; r < c->rank.n; r++)
+		c->rank.v[r].extent = 1 + below(k, 9);
+	bool good = stages_begin(&s, k->arena, c, k->state);
+	for (uint32_t t = 0; t < c->tensor.n; t++)
+		for (int64_t i = 0; c->tensor.v[t].role == ROLE_OUT && i < s.tensor[t].count; i++)
+			if (!isfinite(s.tensor[t].data[i]))
+				return NULL; /* another text may overflow in another place */
+	if (good) {
+		struct schedule schedule = schedule_default(s.problem, ISA_AVX512);
+		good = stages_schedule(&s, &schedule);
+		for (int i = 0; good && i < 2; i++) {
+			schedule = stages_random(&s, i ? ISA_AVX2 : ISA_AVX512);
+			good = stages_schedule(&s, &schedule);
+		}
+	}
+	return good ? NULL : s.fault.s;
+}
+
 int main(int argc, char **argv)
 {
 	int modes[MODES] = {0}, failed = 0;
@@ -196,6 +222,8 @@ int main(int argc, char **argv)
 		struct maker k = {.arena = &a, .state = seed * 0x9e3779b97f4a7c15u};
 		text_init(&k.text, &a);
 		const char *source = make(&k), *bad = fault(&k, source, modes);
+		if (!bad && seed % TILED == 0)
+			bad = tile_fault(&k, source);
 		if (bad) {
 			failed++;
 			printf("# seed %u\n%s\n%s\n", seed, source, bad);
