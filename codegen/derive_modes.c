@@ -125,6 +125,7 @@ struct empty {
 	bool all;     /* … and so are those of other streams */
 	double extent;
 	bool negative; /* what else there is is less than 0 */
+	bool others;   /* carries over another range have accumulated something */
 };
 
 static bool identity_of(const struct plan *p, struct expr e, double *value)
@@ -156,9 +157,12 @@ static bool empty_leaf(const struct expr_pool *q, struct expr e, void *context, 
 	if (n->op != OP_READ && n->op != OP_VALUE && n->op != OP_INDEX)
 		return false;
 	*value = s->negative && n->op == OP_READ ? -0.7 : 0.7;
+	uint32_t def = n->op == OP_READ ? derive_definition(s->p->d->c, e) : NO_EQUATION;
+	const struct fact *fact = s->p->d->fact.v;
+	if (s->others && def != NO_EQUATION && !expr_same(fact[def].presence, fact[s->p->equation].presence))
+		return true;
 	if (!s->new_too || identity_of(s->p, e, value) || n->op != OP_READ || !s->all)
 		return true;
-	uint32_t def = derive_definition(s->p->d->c, e);
 	if (def != NO_EQUATION && s->p->d->c->equation.v[def].reduce)
 		*value = reduction_info[s->p->d->c->equation.v[def].reduce].identity;
 	return true;
@@ -179,14 +183,15 @@ bool plan_guard(struct plan *p, struct expr *factor)
 		double identity = reduction_info[c->reduce].identity;
 		bool known = c->reduce == REDUCE_MAX || c->reduce == REDUCE_MIN ||
 		             (c->reduce == REDUCE_SUM && algebra_positive(p->d->c, c->body, true));
-		struct empty state = {p, false, false, 2, false}, both = {p, true, false, 2, false};
+		struct empty state = {p, false, false, 2, false, false},
+		             both = {p, true, false, 2, false, false};
 		if (c->reduce == REDUCE_SUM && isfinite(algebra_evaluate(q, f, empty_leaf, &state)) &&
 		    isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 			continue;
 		if (known)
 			f = expr3(q, OP_SELECT, expr2(q, OP_EQ, old, expr_number(q, identity)), zero, f);
 	}
-	struct empty state = {p, false, false, 2, false}, both = {p, true, false, 2, false};
+	struct empty state = {p, false, false, 2, false, false}, both = {p, true, false, 2, false, false};
 	if (!isfinite(algebra_evaluate(q, f, empty_leaf, &state)) ||
 	    !isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 		return false;
@@ -265,7 +270,7 @@ static struct expr apply(struct plan *p, struct expr h, struct expr value)
  */
 static bool may_be_infinite(struct plan *p, struct expr h)
 {
-	struct empty above = {p, true, false, 2, false}, below = {p, true, false, 2, true};
+	struct empty above = {p, true, false, 2, false, false}, below = {p, true, false, 2, true, false};
 	bool other = false;
 	for (uint32_t i = 0; i < group(p)->carry.n; i++) {
 		const struct fact *f = &p->d->fact.v[group(p)->carry.v[i].equation];
@@ -480,8 +485,8 @@ static bool guard_empty(struct plan *p)
 	if (expr_at(q, p->result)->op == OP_VALUE || expr_at(q, p->result)->op == OP_READ)
 		return true;
 	bool finite = true;
-	for (int k = 0; k < 8; k++) {
-		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0, k & 4};
+	for (int k = 0; k < 16; k++) {
+		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0, k & 4, k & 8};
 		finite &= algebra_evaluate(q, p->result, empty_leaf, &state) == identity;
 	}
 	if (finite)
