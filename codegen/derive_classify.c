@@ -45,7 +45,7 @@ bool derive_is_small(const struct derivation *d, struct expr e)
 			depth[i] = depth[low] + 1 > depth[i] ? depth[low] + 1 : depth[i];
 		}
 	}
-	return n == 0 || (size[n - 1] <= INLINE_SIZE && depth[n - 1] <= INLINE_DEPTH);
+	return n == 0 || (size[n - 1] <= (double)INLINE_SIZE && depth[n - 1] <= INLINE_DEPTH);
 }
 
 /* Writes out the maps that e reads, or keeps them in memory when that would be too long a text. */

@@ -85,7 +85,7 @@ static double share(struct cascade *c, struct expr predicate, const uint32_t *al
 		double present = evaluate(&s, node, nodes);
 		kept += isnan(present) || present != 0;
 	}
-	return kept / POINTS;
+	return kept / (double)POINTS;
 }
 
 /* Where somebody reads the result of equation q: a predicate over its own index variables. NO_EXPR:

@@ -30,7 +30,7 @@ double wall_seconds(void)
 /* A step is CHAINS independent accumulators: two units of latency 4 need 8, and 14 leave registers for the
  * operands also where there are 16. Operands are nonzero, so that power and clock are those of real work, and
  * small, so that sums stay finite. */
-enum { CHAINS = 14 };
+#define CHAINS 14
 #define EACH_CHAIN(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
 #define CLOBBER                                                                                              \
 	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",    \
@@ -109,13 +109,14 @@ static int ascending(const void *a, const void *b)
 /* Not the very best stretch: in a virtual machine the time a neighbour took is at times subtracted twice. */
 static double peak(enum isa isa, int stretches)
 {
-	enum { STEPS = 20000, MOST = 1024 }; /* about 40 µs */
+	const double steps = 20000; /* about 40 µs */
+	enum { MOST = 1024 };
 	double rate[MOST];
 	for (int i = 0; i < stretches; i++) {
 		double start = thread_seconds();
-		fma_loop[isa].steps(STEPS);
+		fma_loop[isa].steps((long)steps);
 		double took = thread_seconds() - start;
-		rate[i] = took > 0 ? STEPS * fma_loop[isa].flops / took : 0;
+		rate[i] = took > 0 ? steps * fma_loop[isa].flops / took : 0;
 	}
 	qsort(rate, (size_t)stretches, sizeof *rate, ascending);
 	return rate[stretches * 9 / 10];
@@ -165,7 +166,7 @@ static double bandwidth(int64_t l3)
 	munmap(p, n * STRETCH);
 	for (size_t i = 0; i < n; i++)
 		total += least[i];
-	return total > 0 ? (double)n * STRETCH / total : 0;
+	return total > 0 ? (double)(n * STRETCH) / total : 0;
 }
 
 void machine_measure(struct machine *m)
