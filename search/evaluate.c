@@ -7,9 +7,9 @@
 enum { REPETITIONS = 3 };
 static const double compile_limit = 20; /* seconds */
 static const double first_limit = 120;  /* of a run, before one is known */
-static const double least_limit = 0.25;
-static const double patience = 4;     /* times the best a run may take */
-static const double far_behind = 1.5; /* times the control's time */
+static const double least_limit = 1;    /* a stalled machine is no fault of the candidate */
+static const double patience = 4;       /* times the best a run may take */
+static const double far_behind = 1.5;   /* times the control's time */
 static const double hopeless = 2; /* times the control's first run; but the measuring of what is quick … */
 static const double least_hopeless = 0.005; /* … in seconds, costs nothing */
 
