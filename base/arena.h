@@ -17,12 +17,12 @@
 struct arena_block;
 
 struct arena {
-	struct arena_block *block;  /* newest first */
-	char *at, *end;             /* free part of the newest block */
-	size_t total;               /* bytes asked from the system */
-	size_t limit;               /* 0: none; else running past it counts as out of memory */
-	uint64_t count;             /* allocations so far */
-	uint64_t fail_at;           /* 0: never; n: the n-th allocation fails (tests) */
+	struct arena_block *block; /* newest first */
+	char *at, *end;            /* free part of the newest block */
+	size_t total;              /* bytes asked from the system */
+	size_t limit;              /* 0: none; else running past it counts as out of memory */
+	uint64_t count;            /* allocations so far */
+	uint64_t fail_at;          /* 0: never; n: the n-th allocation fails (tests) */
 	jmp_buf *out_of_memory;
 };
 
@@ -46,17 +46,16 @@ char *arena_vprintf(struct arena *, const char *format, va_list) __attribute__((
 #define ARENA_TRY(arena, env) ((arena)->out_of_memory = (env), setjmp(*(env)) == 0)
 
 /* A growable array in an arena: struct { type *v; uint32_t n, cap; }. Pushing may move it. */
-#define VEC(type)            \
-	struct {             \
-		type *v;     \
-		uint32_t n;  \
-		uint32_t cap; \
+#define VEC(type)                                                                                            \
+	struct {                                                                                             \
+		type *v;                                                                                     \
+		uint32_t n;                                                                                  \
+		uint32_t cap;                                                                                \
 	}
-#define vec_push(arena, vec, ...)                                                              \
-	(*((vec)->n == (vec)->cap                                                              \
-	                   ? ((vec)->v = vec_grow((arena), (vec)->v, &(vec)->cap, sizeof *(vec)->v)) \
-	                   : (vec)->v,                                                         \
-	           &(vec)->v[(vec)->n++]) = (__VA_ARGS__))
+#define vec_push(arena, vec, ...)                                                                            \
+	(*((vec)->n == (vec)->cap ? ((vec)->v = vec_grow((arena), (vec)->v, &(vec)->cap, sizeof *(vec)->v))  \
+	                          : (vec)->v,                                                                \
+	   &(vec)->v[(vec)->n++]) = (__VA_ARGS__))
 void *vec_grow(struct arena *, void *old, uint32_t *cap, size_t size);
 
 #endif

@@ -95,5 +95,6 @@ void diags_print(const struct diags *d, struct text *t)
 	for (uint32_t i = 0; i < d->list.n; i++)
 		diag_print(d, &d->list.v[i], t);
 	if (d->errors > DIAG_LIMIT)
-		text_printf(t, "%s: %u errors in all; the first %d are shown\n", d->file, d->errors, DIAG_LIMIT);
+		text_printf(t, "%s: %u errors in all; the first %d are shown\n", d->file, d->errors,
+		            DIAG_LIMIT);
 }

@@ -38,10 +38,8 @@ struct diags {
 
 void diags_init(struct diags *, struct arena *, const char *file, const char *source, size_t size);
 /* Appends an error and returns false, so that a caller can `return diag_error(…)`. */
-bool diag_error(struct diags *, struct span, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-void diag_warning(struct diags *, struct span, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+bool diag_error(struct diags *, struct span, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void diag_warning(struct diags *, struct span, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Gives the newest diagnostic its help line. */
 void diag_help(struct diags *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* file:line:column: error: message, the line, a caret, help. */

@@ -30,8 +30,9 @@ struct storage {
 	bool used; /* by the class being built */
 };
 
-/* An integer tensor's values over the rows of a task or the tile of a step, told by their least and largest: for
- * the bounds they are a range like an index's, so an index of the builder's own cascade stands for them. */
+/* An integer tensor's values over the rows of a task or the tile of a step, told by their least and largest:
+ * for the bounds they are a range like an index's, so an index of the builder's own cascade stands for them.
+ */
 struct summary {
 	struct expr read; /* of the cascade */
 	uint32_t index;
@@ -53,21 +54,21 @@ struct builder {
 	const struct stream *stream;
 	const struct stream_plan *plan;
 	const struct stream_schedule *sizes;
-	uint32_t number; /* of the stream */
-	int64_t block;   /* rows of the inner loop; 0: there is none */
+	uint32_t number;           /* of the stream */
+	int64_t block;             /* rows of the inner loop; 0: there is none */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
 	uint32_t *count;           /* of a mean: how many elements so far */
 	struct expr *packed;       /* a contraction: READ of its packed operand, or NO_EXPR */
 	VEC(struct loaded) before, step, inside; /* what is loaded at each level */
 	VEC(struct summary) summary;
 	struct tile_block *task_code, *step_code, *body;
-	bool in_body;      /* translating for the walk's body, not for before or after it */
-	bool partial;      /* … of tiles where the predicates must be evaluated */
-	struct expr presence;               /* of the carry whose body is being translated */
-	VEC(struct operand) operand;        /* cascade expressions kept as values, zero outside a presence */
-	VEC(struct operand) factor;         /* correction factors kept as values */
-	VEC(struct operand) assign;         /* what the body's end assigns: expressions of the program */
-	VEC(struct storage) storage;        /* values of the body, shared by both classes of tiles */
+	bool in_body;                /* translating for the walk's body, not for before or after it */
+	bool partial;                /* … of tiles where the predicates must be evaluated */
+	struct expr presence;        /* of the carry whose body is being translated */
+	VEC(struct operand) operand; /* cascade expressions kept as values, zero outside a presence */
+	VEC(struct operand) factor;  /* correction factors kept as values */
+	VEC(struct operand) assign;  /* what the body's end assigns: expressions of the program */
+	VEC(struct storage) storage; /* values of the body, shared by both classes of tiles */
 	struct expr *memo; /* translation of each cascade expression so far, reset when code moves on */
 	uint32_t memos;
 };
@@ -83,7 +84,8 @@ uint32_t build_load(struct builder *, struct expr, uint32_t lane);
 struct expr build_presence(struct builder *, uint32_t equation);
 /* VALUE(v) */
 struct expr build_value(struct builder *, uint32_t v);
-uint32_t build_new_value(struct builder *, const char *stem, enum dtype, const uint32_t *index, int n, int64_t rows);
+uint32_t build_new_value(struct builder *, const char *stem, enum dtype, const uint32_t *index, int n,
+                         int64_t rows);
 void build_map(struct builder *, struct tile_block *, uint32_t value, struct expr);
 void build_forget(struct builder *);
 bool build_mentions(const struct builder *, struct expr, uint32_t index); /* false for NO_INDEX */
@@ -107,8 +109,8 @@ struct range build_walk_range(struct builder *);
 struct range build_tile_range(struct builder *);
 /* Everything that must hold for a tile to run without its predicates; over the cascade's pool. */
 struct expr build_full_condition(struct builder *);
-/* Where a tile may hold something present, over the program's pool; NO_EXPR when the walk's bounds already leave
- * out what is empty, as they do for conjunctions of affine comparisons. */
+/* Where a tile may hold something present, over the program's pool; NO_EXPR when the walk's bounds already
+ * leave out what is empty, as they do for conjunctions of affine comparisons. */
 struct expr build_occupied_condition(struct builder *);
 bool build_is_summary(const struct builder *, uint32_t index);
 struct expr build_summary(struct builder *, uint32_t index, bool high);

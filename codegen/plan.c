@@ -61,10 +61,9 @@ bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation
 		if (is_local(all, s, t))
 			continue;
 		for (uint32_t k = 0; k < s->local.n + s->carry.n + s->after.n; k++) {
-			uint32_t q = k < s->local.n ? s->local.v[k]
-			             : k < s->local.n + s->carry.n
-			                     ? s->carry.v[k - s->local.n].equation
-			                     : s->after.v[k - s->local.n - s->carry.n];
+			uint32_t q = k < s->local.n                ? s->local.v[k]
+			             : k < s->local.n + s->carry.n ? s->carry.v[k - s->local.n].equation
+			                                           : s->after.v[k - s->local.n - s->carry.n];
 			const struct equation *e = &c->equation.v[q];
 			if (expr_mentions(&c->pool, e->body, OP_READ, t) ||
 			    (e->where.id && expr_mentions(&c->pool, e->where, OP_READ, t)))
@@ -146,26 +145,30 @@ static bool direct(struct cascade *c, struct expr b, uint32_t lanes, uint32_t re
 	return true;
 }
 
-static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation, uint32_t rows,
-                        uint32_t lanes, struct plan_contract *out)
+static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation,
+                        uint32_t rows, uint32_t lanes, struct plan_contract *out)
 {
 	struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[equation];
 	if (q->reduce != REDUCE_SUM || q->nreduced != 1 || rows == NO_INDEX || lanes == NO_INDEX ||
 	    !equation_has_index(q, rows) || !equation_has_index(q, lanes))
 		return false;
-	struct split s = {.c = c, .rows = rows, .lanes = lanes, .a = expr_number(&c->pool, 1), .b = expr_number(&c->pool, 1)};
+	struct split s = {.c = c,
+	                  .rows = rows,
+	                  .lanes = lanes,
+	                  .a = expr_number(&c->pool, 1),
+	                  .b = expr_number(&c->pool, 1)};
 	split_product(&s, q->body, false);
 	uint32_t reduced = q->reduced[0];
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
 		return false;
-	/* What is absent becomes a zero of operand a, so it must be told without the lanes; a local's sum over
-	 * fewer coordinates is left to a plain reduction. */
+	/* What is absent becomes a zero of operand a, so it must be told without the lanes; a local's sum
+	 * over fewer coordinates is left to a plain reduction. */
 	struct expr presence = cascade_presence(c, equation);
 	if (presence.id && (mentions(c, presence, lanes) || reduced != stream->index))
 		return false;
 	*out = (struct plan_contract){
-		.equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
+	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
 	if (!reads_local(all, stream, s.b)) {
 		out->direct = direct(c, s.b, lanes, reduced);
 		int outer = 0;
@@ -187,7 +190,8 @@ static int shared_reads(const struct cascade *c, const struct stream *s, uint32_
 			continue;
 		for (uint32_t i = 0; i < s->local.n + s->carry.n; i++) {
 			const struct equation *q =
-				&c->equation.v[i < s->local.n ? s->local.v[i] : s->carry.v[i - s->local.n].equation];
+			        &c->equation.v[i < s->local.n ? s->local.v[i]
+			                                      : s->carry.v[i - s->local.n].equation];
 			const struct expr_node *n = &p->node.v[id];
 			if (expr_mentions(p, q->body, OP_READ, n->symbol)) {
 				count++;
@@ -307,14 +311,16 @@ struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 	for (uint32_t i = 0; i < all->stream.n; i++) {
 		const struct stream *s = &all->stream.v[i];
 		struct stream_plan *p = &plans[i];
-		*p = (struct stream_plan){.stream = s, .walked = NO_INDEX, .rows = NO_INDEX, .wide = NO_INDEX};
+		*p = (struct stream_plan){
+		        .stream = s, .walked = NO_INDEX, .rows = NO_INDEX, .wide = NO_INDEX};
 		if (s->index == NO_INDEX) {
 			plan_map(all, s, p);
 			continue;
 		}
 		plan_reduction(all, i, p);
 		for (uint32_t k = 0; k < s->local.n && p->ncontracts < MAX_CONTRACTS; k++)
-			if (contraction(all, s, s->local.v[k], p->rows, p->walked, &p->contract[p->ncontracts]))
+			if (contraction(all, s, s->local.v[k], p->rows, p->walked,
+			                &p->contract[p->ncontracts]))
 				p->ncontracts++;
 		for (uint32_t k = 0; k < s->carry.n && p->ncontracts < MAX_CONTRACTS; k++)
 			if (contraction(all, s, s->carry.v[k].equation, p->rows, p->wide,

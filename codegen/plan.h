@@ -13,23 +13,24 @@
 enum { MAX_CONTRACTS = 8 };
 
 struct plan_contract {
-	uint32_t equation;              /* of the streams' cascade */
-	uint32_t rows, lanes, reduced;  /* index variables; rows is the stream's tiled row index */
-	struct expr a, b;               /* the two factors, over the cascade's pool; Σ over reduced of a · b */
-	bool direct;   /* b is one READ that ends in [reduced, lanes]: usable where it stands */
-	bool packable; /* b depends on the rows' coordinates only through whole coordinates of its reads */
+	uint32_t equation;             /* of the streams' cascade */
+	uint32_t rows, lanes, reduced; /* index variables; rows is the stream's tiled row index */
+	struct expr a, b; /* the two factors, over the cascade's pool; Σ over reduced of a · b */
+	bool direct;      /* b is one READ that ends in [reduced, lanes]: usable where it stands */
+	bool packable;    /* b depends on the rows' coordinates only through whole coordinates of its reads */
 };
 
 struct stream_plan {
 	const struct stream *stream;
-	uint32_t walked;     /* the streamed index; for a pure map the last index of what it computes; or NO_INDEX */
-	uint32_t rows;       /* the tiled row index, or NO_INDEX */
-	uint32_t wide;       /* index of carries beyond the row, in the lanes of their contractions; or NO_INDEX */
+	uint32_t walked; /* the streamed index; for a pure map the last index of what it computes; or NO_INDEX
+	                  */
+	uint32_t rows;   /* the tiled row index, or NO_INDEX */
+	uint32_t wide; /* index of carries beyond the row, in the lanes of their contractions; or NO_INDEX */
 	int ntasks;
 	uint32_t task[2 * MAX_RANKS]; /* all task coordinates in order, `rows` included */
 	int ncontracts;
 	struct plan_contract contract[MAX_CONTRACTS];
-	bool whole;          /* every coordinate must be visited: the stream stores a local */
+	bool whole; /* every coordinate must be visited: the stream stores a local */
 };
 
 /* One plan a stream, in `arena`. */

@@ -54,7 +54,8 @@ bool registers_fit(enum isa isa, int rows, int lanes)
 	return rows * lanes + lanes + 1 <= isa_info[isa].registers;
 }
 
-bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s, int lanes)
+bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
+                     int lanes)
 {
 	if (!k->direct)
 		return false;
@@ -67,7 +68,8 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 static struct contract_schedule default_block(const struct streams *all, const struct plan_contract *k,
                                               const struct schedule *s, int within)
 {
-	int64_t vectors = round_up(at_least_one(index_extent(all, k->lanes)), isa_info[s->isa].lanes) / isa_info[s->isa].lanes;
+	int64_t vectors = round_up(at_least_one(index_extent(all, k->lanes)), isa_info[s->isa].lanes) /
+	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(index_extent(all, k->rows));
 	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = s->isa == ISA_AVX512 ? 4 : 2;
 	struct contract_schedule b = {0};
@@ -107,7 +109,8 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 {
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = &plan_of(problem, s)[i];
-	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS, .ncontracts = p->ncontracts};
+	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS,
+	                            .ncontracts = p->ncontracts};
 	int64_t row_bytes = 0; /* of one walked coordinate's operands */
 	for (int k = 0; k < p->ncontracts; k++) {
 		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0);
@@ -133,7 +136,8 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 
 static struct schedule default_form(const struct problem *p, enum isa isa, bool fused)
 {
-	struct schedule s = {.isa = isa, .fused = fused, .exp_degree = 5, .compute = compute_type(p->fused->cascade)};
+	struct schedule s = {
+	        .isa = isa, .fused = fused, .exp_degree = 5, .compute = compute_type(p->fused->cascade)};
 	if (s.compute == DTYPE_F64)
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
@@ -152,34 +156,38 @@ struct schedule schedule_naive(const struct problem *p, enum isa isa)
 	return default_form(p, isa, false);
 }
 
-static const char *illegal_contract(struct arena *arena, const struct problem *problem, const struct schedule *s,
-                                    int i, int k)
+static const char *illegal_contract(struct arena *arena, const struct problem *problem,
+                                    const struct schedule *s, int i, int k)
 {
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = &plan_of(problem, s)[i];
 	const struct stream_schedule *d = &s->stream[i];
 	const struct contract_schedule *b = &d->contract[k];
-	const char *name = all->cascade->tensor.v[all->cascade->equation.v[p->contract[k].equation].tensor].name;
+	const char *name =
+	        all->cascade->tensor.v[all->cascade->equation.v[p->contract[k].equation].tensor].name;
 	if (b->rows < 1 || b->lanes < 1)
-		return arena_printf(arena, "contract %s: a register block has at least one row and one vector", name);
+		return arena_printf(
+		        arena, "contract %s: a register block has at least one row and one vector", name);
 	if (!registers_fit(s->isa, b->rows, b->lanes))
-		return arena_printf(arena, "contract %s: rows %d × %d vectors needs %d registers, %s has %d", name,
-		                    b->rows, b->lanes, b->rows * b->lanes + b->lanes + 1, isa_info[s->isa].name,
-		                    isa_info[s->isa].registers);
+		return arena_printf(arena, "contract %s: rows %d × %d vectors needs %d registers, %s has %d",
+		                    name, b->rows, b->lanes, b->rows * b->lanes + b->lanes + 1,
+		                    isa_info[s->isa].name, isa_info[s->isa].registers);
 	if (block_rows(d) % b->rows)
-		return arena_printf(arena, "contract %s: rows %d do not divide the block of %d rows", name, b->rows,
-		                    block_rows(d));
+		return arena_printf(arena, "contract %s: rows %d do not divide the block of %d rows", name,
+		                    b->rows, block_rows(d));
 	if (b->pack && !p->contract[k].packable)
-		return arena_printf(arena, "contract %s: its second operand depends on the task's coordinates and "
-		                           "cannot be packed beforehand", name);
-	if (p->contract[k].lanes == p->walked &&
-	    d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
+		return arena_printf(arena,
+		                    "contract %s: its second operand depends on the task's coordinates and "
+		                    "cannot be packed beforehand",
+		                    name);
+	if (p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);
 	return NULL;
 }
 
-static const char *illegal_stream(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
+static const char *illegal_stream(struct arena *arena, const struct problem *problem,
+                                  const struct schedule *s, int i)
 {
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = &plan_of(problem, s)[i];
@@ -193,13 +201,17 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %d", i,
 		                    (long long)d->row_tile, block_rows(d));
 	if (d->stream_tile % isa_info[s->isa].lanes)
-		return arena_printf(arena, "stream %d: a tile of %lld is no multiple of the %d lanes of a vector", i,
+		return arena_printf(arena,
+		                    "stream %d: a tile of %lld is no multiple of the %d lanes of a vector", i,
 		                    (long long)d->stream_tile, isa_info[s->isa].lanes);
 	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
-		return arena_printf(arena, "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
+		return arena_printf(
+		        arena,
+		        "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
 	int64_t bytes = d->row_tile * d->stream_tile * 4;
 	if (bytes > WORK_LIMIT_TILES || d->row_tile * index_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
-		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i, WORK_LIMIT_TILES >> 20);
+		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i,
+		                    WORK_LIMIT_TILES >> 20);
 	for (int k = 0; k < d->ncontracts; k++) {
 		const char *why = illegal_contract(arena, problem, s, i, k);
 		if (why)

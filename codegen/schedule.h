@@ -28,14 +28,14 @@ struct stream_schedule {
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
 	enum sparsity sparsity;
-	int ncontracts;      /* in the order the stream has them */
+	int ncontracts; /* in the order the stream has them */
 	struct contract_schedule contract[MAX_CONTRACTS];
 };
 
 enum { MAX_STREAMS = 32 };
 struct schedule {
 	enum isa isa;
-	bool fused; /* false: the naive form, every equation a stream of its own */
+	bool fused;     /* false: the naive form, every equation a stream of its own */
 	int exp_degree; /* of the polynomial for exp, 3 to 6 */
 	enum dtype compute;
 	int nstreams;
@@ -57,13 +57,15 @@ struct schedule schedule_default(const struct problem *, enum isa);
 /* The unfused form, every equation materialised: what a cascade costs without the algebra. */
 struct schedule schedule_naive(const struct problem *, enum isa);
 void schedule_print(const struct problem *, const struct schedule *, struct text *);
-bool schedule_parse(const struct problem *, const char *source, size_t size, struct schedule *, struct diags *);
+bool schedule_parse(const struct problem *, const char *source, size_t size, struct schedule *,
+                    struct diags *);
 /* NULL when legal, else why not, in `arena`. */
 const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
 
 /* May a contraction's operand b be read where it stands: no conversion, and vectors of this register block
  * that end where the rank ends? */
-bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *, int lanes);
+bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
+                     int lanes);
 /* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
  * predicate that separated fast from spilled blocks. */
 bool registers_fit(enum isa, int rows, int lanes);

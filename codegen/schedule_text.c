@@ -16,8 +16,8 @@ static const char *contract_name(const struct streams *all, const struct plan_co
 	return all->cascade->tensor.v[all->cascade->equation.v[k->equation].tensor].name;
 }
 
-static void print_stream(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
-                         struct text *t)
+static void print_stream(const struct streams *all, const struct stream_plan *p,
+                         const struct stream_schedule *d, struct text *t)
 {
 	text_printf(t, "stream %s for", index_name(all, p->walked));
 	for (int i = 0; i < p->ntasks; i++)
@@ -31,9 +31,9 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		            d->down ? "down" : "up");
 	text_printf(t, "  sparsity %s\n", d->sparsity == SPARSITY_BOUNDS ? "bounds" : "mask");
 	for (int k = 0; k < p->ncontracts; k++)
-		text_printf(t, "  contract %s rows %s:%d lanes %s:%d%s\n", contract_name(all, &p->contract[k]),
-		            index_name(all, p->contract[k].rows), d->contract[k].rows,
-		            index_name(all, p->contract[k].lanes), d->contract[k].lanes,
+		text_printf(t, "  contract %s rows %s:%d lanes %s:%d%s\n",
+		            contract_name(all, &p->contract[k]), index_name(all, p->contract[k].rows),
+		            d->contract[k].rows, index_name(all, p->contract[k].lanes), d->contract[k].lanes,
 		            d->contract[k].pack ? " pack" : "");
 }
 
@@ -42,8 +42,8 @@ void schedule_print(const struct problem *p, const struct schedule *s, struct te
 	text_printf(t, "isa %s\ncompute %s\nexp poly%d\nfuse %s\n", isa_info[s->isa].name,
 	            dtype_info[s->compute].spelling, s->exp_degree, s->fused ? "all" : "none");
 	for (int i = 0; i < s->nstreams; i++)
-		print_stream(s->fused ? p->fused : p->unfused, s->fused ? &p->fused_plan[i] : &p->unfused_plan[i],
-		             &s->stream[i], t);
+		print_stream(s->fused ? p->fused : p->unfused,
+		             s->fused ? &p->fused_plan[i] : &p->unfused_plan[i], &s->stream[i], t);
 }
 
 /* Words of the current line, with their places in the source. */
@@ -120,7 +120,8 @@ static bool read_size(struct reader *r, int i, const char *name, int64_t most, i
 			}
 		}
 	}
-	return diag_error(r->diags, place(r, i), "expected '%s:' and a number from 1 to %lld here", name, (long long)most);
+	return diag_error(r->diags, place(r, i), "expected '%s:' and a number from 1 to %lld here", name,
+	                  (long long)most);
 }
 
 static bool read_globals(struct reader *r, struct schedule *s)
@@ -131,11 +132,13 @@ static bool read_globals(struct reader *r, struct schedule *s)
 				s->isa = (enum isa)i;
 				return true;
 			}
-		return diag_error(r->diags, place(r, 1), "unknown instruction set; known: scalar avx2 avx512");
+		return diag_error(r->diags, place(r, 1),
+		                  "unknown instruction set; known: scalar avx2 avx512");
 	}
 	if (is(r, 0, "compute")) {
 		s->compute = is(r, 1, "f64") ? DTYPE_F64 : DTYPE_F32;
-		return is(r, 1, "f64") || is(r, 1, "f32") || diag_error(r->diags, place(r, 1), "compute is f32 or f64");
+		return is(r, 1, "f64") || is(r, 1, "f32") ||
+		       diag_error(r->diags, place(r, 1), "compute is f32 or f64");
 	}
 	if (is(r, 0, "exp")) {
 		for (int d = 3; d <= 6; d++) {
@@ -150,7 +153,8 @@ static bool read_globals(struct reader *r, struct schedule *s)
 	}
 	if (is(r, 0, "fuse")) {
 		s->fused = is(r, 1, "all");
-		return is(r, 1, "all") || is(r, 1, "none") || diag_error(r->diags, place(r, 1), "fuse is all or none");
+		return is(r, 1, "all") || is(r, 1, "none") ||
+		       diag_error(r->diags, place(r, 1), "fuse is all or none");
 	}
 	return diag_error(r->diags, place(r, 0), "expected isa, compute, exp, fuse or stream here");
 }
@@ -178,15 +182,19 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 			if (!is(r, 1, contract_name(all, &p->contract[k])))
 				continue;
 			int64_t rows, lanes;
-			if (!expect(r, 2, "rows") || !read_size(r, 3, index_name(all, p->contract[k].rows), 64, &rows) ||
-			    !expect(r, 4, "lanes") || !read_size(r, 5, index_name(all, p->contract[k].lanes), 64, &lanes))
+			if (!expect(r, 2, "rows") ||
+			    !read_size(r, 3, index_name(all, p->contract[k].rows), 64, &rows) ||
+			    !expect(r, 4, "lanes") ||
+			    !read_size(r, 5, index_name(all, p->contract[k].lanes), 64, &lanes))
 				return false;
-			d->contract[k] = (struct contract_schedule){(uint8_t)rows, (uint8_t)lanes, r->words > 6};
+			d->contract[k] =
+			        (struct contract_schedule){(uint8_t)rows, (uint8_t)lanes, r->words > 6};
 			return r->words <= 6 || expect(r, 6, "pack");
 		}
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
-	return diag_error(r->diags, place(r, 0), "expected rows, tile, sparsity, contract or the next stream here");
+	return diag_error(r->diags, place(r, 0),
+	                  "expected rows, tile, sparsity, contract or the next stream here");
 }
 
 bool schedule_parse(const struct problem *problem, const char *source, size_t size, struct schedule *s,
@@ -207,25 +215,27 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 				*s = form;
 			}
 			if (++stream >= s->nstreams) {
-				diag_error(diags, place(&r, 0), "this cascade has %d streams only", s->nstreams);
+				diag_error(diags, place(&r, 0), "this cascade has %d streams only",
+				           s->nstreams);
 				break;
 			}
 			const struct streams *all = s->fused ? problem->fused : problem->unfused;
 			const struct stream_plan *p =
-				s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream];
+			        s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream];
 			if (!is(&r, 1, index_name(all, p->walked)))
-				diag_error(diags, place(&r, 1), "stream %d of this cascade walks '%s'", stream + 1,
-				           index_name(all, p->walked));
+				diag_error(diags, place(&r, 1), "stream %d of this cascade walks '%s'",
+				           stream + 1, index_name(all, p->walked));
 		} else if (stream < 0) {
 			read_globals(&r, s);
 		} else {
 			read_stream_line(&r, s->fused ? problem->fused : problem->unfused,
-			                 s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream],
+			                 s->fused ? &problem->fused_plan[stream]
+			                          : &problem->unfused_plan[stream],
 			                 &s->stream[stream]);
 		}
 	}
 	if (stream >= 0 && stream + 1 < s->nstreams)
-		diag_error(diags, (struct span){0}, "the cascade has %d streams, the schedule ends after %d", s->nstreams,
-		           stream + 1);
+		diag_error(diags, (struct span){0}, "the cascade has %d streams, the schedule ends after %d",
+		           s->nstreams, stream + 1);
 	return diags->errors == errors;
 }

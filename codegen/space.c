@@ -7,8 +7,8 @@ static const int64_t stream_tiles[] = {64, 128, 192, 256, 384, 512, 768, 1024, 2
 static const int64_t row_blocks[] = {1, 2, 4, 8, 16, 32};
 /* Register blocks as 16 · rows + lanes; those that do not fit an ISA's registers are left out. */
 static const int64_t blocks[] = {
-	16 * 6 + 4, 16 * 5 + 4, 16 * 4 + 4, 16 * 8 + 3, 16 * 12 + 2, 16 * 10 + 2, 16 * 8 + 2, 16 * 6 + 2,
-	16 * 4 + 6, 16 * 3 + 4, 16 * 4 + 2, 16 * 2 + 4, 16 * 1 + 8, 16 * 1 + 4, 16 * 2 + 1, 16 * 1 + 1,
+        16 * 6 + 4, 16 * 5 + 4, 16 * 4 + 4, 16 * 8 + 3, 16 * 12 + 2, 16 * 10 + 2, 16 * 8 + 2, 16 * 6 + 2,
+        16 * 4 + 6, 16 * 3 + 4, 16 * 4 + 2, 16 * 2 + 4, 16 * 1 + 8,  16 * 1 + 4,  16 * 2 + 1, 16 * 1 + 1,
 };
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
@@ -60,7 +60,8 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 {
 	const struct plan_contract *c = &plans(s)[stream].contract[k];
 	const int width = isa_info[s->isa].lanes;
-	struct dimension *d = add(s, FIELD_BLOCK, stream, k, arena_printf(arena, "block %s", tensor_name(s, c)));
+	struct dimension *d =
+	        add(s, FIELD_BLOCK, stream, k, arena_printf(arena, "block %s", tensor_name(s, c)));
 	for (int i = 0; i < COUNT(blocks); i++) {
 		int rows = (int)(blocks[i] / 16), lanes = (int)(blocks[i] % 16);
 		bool wasteful = (lanes - 1) * width >= extent(s, c->lanes) || rows - 1 >= extent(s, c->rows);

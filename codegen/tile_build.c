@@ -73,7 +73,9 @@ uint32_t build_new_value(struct builder *b, const char *stem, enum dtype dtype, 
 		                : index[i] == b->plan->walked ? b->sizes->stream_tile
 		                                              : build_extent(b, index[i]);
 		bool row = index[i] == b->plan->rows;
-		v.capacity[i] = i == n - 1 && !(row && n == 1) ? build_padded(b, index[i], whole) : whole < 1 ? 1 : whole;
+		v.capacity[i] = i == n - 1 && !(row && n == 1) ? build_padded(b, index[i], whole)
+		                : whole < 1                    ? 1
+		                                               : whole;
 	}
 	vec_push(b->arena, &b->p->value, v);
 	return b->p->value.n - 1;
@@ -174,8 +176,13 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 	if (lane != NO_INDEX && !build_mentions(b, e, lane))
 		lane = NO_INDEX;
 	for (int level = 0; level < 3; level++)
-		for (uint32_t i = 0; i < (level == 0 ? b->before.n : level == 1 ? b->step.n : b->inside.n); i++) {
-			const struct loaded *l = level == 0 ? &b->before.v[i] : level == 1 ? &b->step.v[i] : &b->inside.v[i];
+		for (uint32_t i = 0; i < (level == 0   ? b->before.n
+		                          : level == 1 ? b->step.n
+		                                       : b->inside.n);
+		     i++) {
+			const struct loaded *l = level == 0   ? &b->before.v[i]
+			                         : level == 1 ? &b->step.v[i]
+			                                      : &b->inside.v[i];
 			if (expr_same(l->expression, e) && (l->lane == lane || lane == NO_INDEX))
 				return l->value;
 		}
@@ -185,16 +192,16 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 		if (i == b->plan->rows && rows && i != lane)
 			index[n++] = i;
 	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (i != b->plan->rows && i != b->plan->walked && i != lane && !build_is_task(b->plan, i) && build_mentions(b, e, i) &&
-		    n < MAX_RANKS)
+		if (i != b->plan->rows && i != b->plan->walked && i != lane && !build_is_task(b->plan, i) &&
+		    build_mentions(b, e, i) && n < MAX_RANKS)
 			index[n++] = i;
 	if (walks && b->plan->walked != lane)
 		index[n++] = b->plan->walked;
 	if (lane != NO_INDEX)
 		index[n++] = lane;
 	enum kind kind = (enum kind)expr_at(&b->c->pool, e)->kind;
-	uint32_t v = build_new_value(b, build_load_stem(b, e), kind == KIND_REAL ? b->p->compute : DTYPE_I32, index, n,
-	                             walks && b->block ? b->block : b->sizes->row_tile);
+	uint32_t v = build_new_value(b, build_load_stem(b, e), kind == KIND_REAL ? b->p->compute : DTYPE_I32,
+	                             index, n, walks && b->block ? b->block : b->sizes->row_tile);
 	struct tile_statement s = {.kind = TILE_LOAD, .value = v, .expression = build_load_expression(b, e)};
 	struct loaded l = {e, lane, v};
 	if (!walks) {
@@ -231,12 +238,15 @@ static void store(struct builder *b, struct tile_block *code, const struct equat
 	struct expr x[MAX_RANKS], once = expr_number(b->p->pool, 1);
 	for (int i = 0; i < q->nindex; i++)
 		x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, q->index[i]);
-	struct tile_statement s = {
-		.kind = TILE_STORE, .expression = e,
-		.target = expr_read(b->p->pool, (enum kind)expr_at(b->p->pool, e)->kind, b->tensor[q->tensor], q->nindex, x)};
+	struct tile_statement s = {.kind = TILE_STORE,
+	                           .expression = e,
+	                           .target = expr_read(b->p->pool, (enum kind)expr_at(b->p->pool, e)->kind,
+	                                               b->tensor[q->tensor], q->nindex, x)};
 	bool guarded = false;
 	for (int i = 0; i <= b->plan->ntasks; i++) {
-		uint32_t index = i < b->plan->ntasks ? b->plan->task[i] : b->in_body ? b->plan->walked : NO_INDEX;
+		uint32_t index = i < b->plan->ntasks ? b->plan->task[i]
+		                 : b->in_body        ? b->plan->walked
+		                                     : NO_INDEX;
 		if (index == NO_INDEX || equation_has_index(q, index))
 			continue;
 		struct expr first = expr2(b->p->pool, OP_EQ, expr_leaf(b->p->pool, OP_LOW, KIND_INT, index),
@@ -265,7 +275,8 @@ static void build_pointwise(struct builder *b, struct tile_block *code, uint32_t
 		for (int i = 0; i < q->nindex; i++)
 			if (!build_is_task(b->plan, q->index[i]))
 				index[n++] = q->index[i];
-		uint32_t v = build_new_value(b, b->c->tensor.v[q->tensor].name, b->p->compute, index, n, b->sizes->row_tile);
+		uint32_t v = build_new_value(b, b->c->tensor.v[q->tensor].name, b->p->compute, index, n,
+		                             b->sizes->row_tile);
 		build_map(b, code, v, e);
 		b->running[q->tensor] = b->fresh[q->tensor] = v;
 		e = build_value(b, v);
@@ -294,7 +305,8 @@ static void build_after(struct builder *b, struct tile_block *code)
 		uint32_t equation = b->stream->carry.v[i].equation;
 		const struct equation *q = &b->c->equation.v[equation];
 		if (stream_stores(b->all, b->number, equation))
-			store(b, code, q, build_translate(b, cascade_read(b->c, q->tensor, q->index, q->nindex)));
+			store(b, code, q,
+			      build_translate(b, cascade_read(b->c, q->tensor, q->index, q->nindex)));
 	}
 	for (uint32_t i = 0; i < b->stream->after.n; i++)
 		build_pointwise(b, code, b->stream->after.v[i], read_by_later_after(b, i));
@@ -324,7 +336,8 @@ static struct expr clip(struct builder *b, struct expr e, bool high)
 	if (!e.id)
 		return expr_number(p, high ? (double)extent : 0);
 	e = build_translate(b, e);
-	return high ? expr2(p, OP_MIN, expr_number(p, (double)extent), e) : expr2(p, OP_MAX, expr_number(p, 0), e);
+	return high ? expr2(p, OP_MIN, expr_number(p, (double)extent), e)
+	            : expr2(p, OP_MAX, expr_number(p, 0), e);
 }
 
 static struct tile_block body_of_class(struct builder *b, bool partial, const struct range *r)
@@ -336,7 +349,8 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	b->inside.n = 0;
 	build_forget(b);
 	if (partial && b->sizes->sparsity == SPARSITY_BOUNDS && (r->low.id || r->high.id)) {
-		struct tile_statement narrow = {.kind = TILE_NARROW, .index = b->plan->walked, .step = panel_of(b)};
+		struct tile_statement narrow = {
+		        .kind = TILE_NARROW, .index = b->plan->walked, .step = panel_of(b)};
 		narrow.low = r->low.id ? clip(b, r->low, false) : expr_number(p, 0);
 		narrow.high = clip(b, r->high, true);
 		vec_push(b->arena, &code.statement, narrow);
@@ -345,11 +359,13 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	for (uint32_t i = 0; i < b->stream->local.n; i++)
 		if (stream_stores(b->all, b->number, b->stream->local.v[i])) {
 			const struct equation *q = &b->c->equation.v[b->stream->local.v[i]];
-			struct expr e = build_translate(b, cascade_read(b->c, q->tensor, q->index, q->nindex));
+			struct expr e =
+			        build_translate(b, cascade_read(b->c, q->tensor, q->index, q->nindex));
 			double absent = 0;
 			if (q->otherwise.id)
 				expr_is_number(&b->c->pool, q->otherwise, &absent);
-			store(b, &code, q, build_masked(b, build_presence(b, b->stream->local.v[i]), e, absent));
+			store(b, &code, q,
+			      build_masked(b, build_presence(b, b->stream->local.v[i]), e, absent));
 		}
 	b->body = NULL;
 	return code;
@@ -392,8 +408,12 @@ static struct tile_statement build_walk(struct builder *b)
 		vec_push(b->arena, &inner.statement, when);
 	}
 	b->in_body = false;
-	struct tile_statement walk = {.kind = TILE_FOR, .index = b->plan->walked, .step = b->sizes->stream_tile,
-	                              .down = b->sizes->down, .low = clip(b, r.low, false), .high = clip(b, r.high, true)};
+	struct tile_statement walk = {.kind = TILE_FOR,
+	                              .index = b->plan->walked,
+	                              .step = b->sizes->stream_tile,
+	                              .down = b->sizes->down,
+	                              .low = clip(b, r.low, false),
+	                              .high = clip(b, r.high, true)};
 	if (r.low.id) { /* tiles start on a panel */
 		struct expr panel = expr_number(p, (double)panel_of(b));
 		walk.low = expr2(p, OP_MUL, expr2(p, OP_IDIV, walk.low, panel), panel);
@@ -401,10 +421,13 @@ static struct tile_statement build_walk(struct builder *b)
 	append(b, &walk.body, &step_code);
 	if (b->block) {
 		uint32_t rows = b->plan->rows;
-		struct tile_statement blocks = {.kind = TILE_FOR, .index = rows, .step = b->block,
-		                                .low = expr_leaf(p, OP_LOW, KIND_INT, rows),
-		                                .high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, rows), expr_number(p, 1)),
-		                                .body = inner};
+		struct tile_statement blocks = {
+		        .kind = TILE_FOR,
+		        .index = rows,
+		        .step = b->block,
+		        .low = expr_leaf(p, OP_LOW, KIND_INT, rows),
+		        .high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, rows), expr_number(p, 1)),
+		        .body = inner};
 		vec_push(b->arena, &walk.body.statement, blocks);
 	} else {
 		append(b, &walk.body, &inner);
@@ -430,9 +453,12 @@ static void build_pure(struct builder *b, struct tile_block *code)
 		append(b, code, &body);
 		return;
 	}
-	struct tile_statement walk = {.kind = TILE_FOR, .index = b->plan->walked, .step = b->sizes->stream_tile,
-	                              .low = expr_number(b->p->pool, 0),
-	                              .high = expr_number(b->p->pool, (double)build_extent(b, b->plan->walked))};
+	struct tile_statement walk = {
+	        .kind = TILE_FOR,
+	        .index = b->plan->walked,
+	        .step = b->sizes->stream_tile,
+	        .low = expr_number(b->p->pool, 0),
+	        .high = expr_number(b->p->pool, (double)build_extent(b, b->plan->walked))};
 	append(b, &walk.body, &step_code);
 	append(b, &walk.body, &body);
 	vec_push(b->arena, &code->statement, walk);
@@ -458,10 +484,13 @@ static void initialise_carries(struct builder *b, struct tile_block *code)
 		b->running[q->tensor] = v;
 		build_map(b, code, v, expr_number(b->p->pool, reduction_info[q->reduce].identity));
 		if (q->reduce == REDUCE_MEAN || q->reduce == REDUCE_ARGMAX) {
-			v = build_new_value(b, arena_printf(b->arena, "%s_%s", name, q->reduce == REDUCE_MEAN ? "count" : "best"),
+			v = build_new_value(b,
+			                    arena_printf(b->arena, "%s_%s", name,
+			                                 q->reduce == REDUCE_MEAN ? "count" : "best"),
 			                    b->p->compute, index, n, b->sizes->row_tile);
 			b->count[q->tensor] = v;
-			build_map(b, code, v, expr_number(b->p->pool, q->reduce == REDUCE_MEAN ? 0 : -INFINITY));
+			build_map(b, code, v,
+			          expr_number(b->p->pool, q->reduce == REDUCE_MEAN ? 0 : -INFINITY));
 		}
 	}
 }
@@ -494,7 +523,8 @@ static void build_stream(struct builder *b, uint32_t number)
 		uint32_t index = b->plan->task[i];
 		bool tiled = index == b->plan->rows;
 		vec_push(b->arena, &phase.task,
-		         (struct tile_task){.index = index, .step = tiled ? b->sizes->row_tile : 1,
+		         (struct tile_task){.index = index,
+		                            .step = tiled ? b->sizes->row_tile : 1,
 		                            .down = tiled && b->sizes->heavy_first});
 	}
 	struct tile_block loads = {0}, code = {0};
@@ -515,7 +545,8 @@ static void build_stream(struct builder *b, uint32_t number)
 static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)
 {
 	const struct tensor *from = &b->c->tensor.v[t];
-	struct tile_tensor to = {.name = from->name, .place = place, .role = from->role, .nranks = from->nranks};
+	struct tile_tensor to = {
+	        .name = from->name, .place = place, .role = from->role, .nranks = from->nranks};
 	to.dtype = place == PLACE_ARGUMENT || dtype_info[from->dtype].integer ? from->dtype : b->p->compute;
 	for (int i = 0; i < from->nranks; i++)
 		cascade_extent(b->c, from->extent[i], &to.extent[i]);
@@ -527,7 +558,8 @@ static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)
 	b->tensor[t] = b->p->tensor.n - 1;
 }
 
-struct tile_program *tile_build(struct arena *arena, const struct problem *problem, const struct schedule *schedule)
+struct tile_program *tile_build(struct arena *arena, const struct problem *problem,
+                                const struct schedule *schedule)
 {
 	struct builder b = {.arena = arena, .problem = problem, .schedule = schedule};
 	b.all = schedule->fused ? problem->fused : problem->unfused;
@@ -556,10 +588,9 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 	for (uint32_t i = 0; i < b.all->stream.n; i++) {
 		const struct stream *s = &b.all->stream.v[i];
 		for (uint32_t k = 0; k < s->local.n + s->carry.n + s->after.n; k++) {
-			uint32_t q = k < s->local.n ? s->local.v[k]
-			             : k < s->local.n + s->carry.n
-			                     ? s->carry.v[k - s->local.n].equation
-			                     : s->after.v[k - s->local.n - s->carry.n];
+			uint32_t q = k < s->local.n                ? s->local.v[k]
+			             : k < s->local.n + s->carry.n ? s->carry.v[k - s->local.n].equation
+			                                           : s->after.v[k - s->local.n - s->carry.n];
 			uint32_t tensor = b.c->equation.v[q].tensor;
 			if (b.tensor[tensor] == NO_VALUE && stream_stores(b.all, i, q))
 				declare_tensor(&b, tensor, PLACE_WORK);

@@ -9,7 +9,9 @@
 static struct expr tensor_value(struct builder *b, uint32_t tensor, uint32_t value)
 {
 	struct expr v = build_value(b, value);
-	return b->c->tensor.v[tensor].dtype == DTYPE_BOOL ? expr2(b->p->pool, OP_NE, v, expr_number(b->p->pool, 0)) : v;
+	return b->c->tensor.v[tensor].dtype == DTYPE_BOOL
+	               ? expr2(b->p->pool, OP_NE, v, expr_number(b->p->pool, 0))
+	               : v;
 }
 
 static uint32_t local_equation(const struct builder *b, uint32_t tensor)
@@ -48,7 +50,8 @@ static int readers(const struct builder *b, uint32_t tensor)
 }
 
 /* Ranks of a value that depends on these indices inside the body: rows, then others, the lane last. */
-static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, uint32_t lane, uint32_t *index)
+static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, uint32_t lane,
+                      uint32_t *index)
 {
 	int n = 0;
 	bool has_lane = false;
@@ -76,7 +79,8 @@ static int64_t rows_here(const struct builder *b)
 }
 
 /* Both classes of tiles use the same storage: the k-th value of a shape in one is the k-th in the other. */
-static uint32_t body_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index, int n)
+static uint32_t body_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index,
+                           int n)
 {
 	for (uint32_t i = 0; i < b->storage.n; i++) {
 		const struct tile_value *v = &b->p->value.v[b->storage.v[i].value];
@@ -93,7 +97,8 @@ static uint32_t body_value(struct builder *b, const char *stem, enum dtype dtype
 	return v;
 }
 
-static uint32_t mapped(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane, struct expr e)
+static uint32_t mapped(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane,
+                       struct expr e)
 {
 	uint32_t index[MAX_RANKS];
 	n = body_ranks(b, from, n, lane, index);
@@ -139,7 +144,8 @@ static struct expr operand_a(struct builder *b, int k, struct expr presence)
 	if (!(b->partial && presence.id) && pure_input(b, c->a) && !build_mentions(b, c->a, b->plan->walked))
 		return build_value(b, build_load(b, c->a, c->reduced));
 	for (uint32_t i = 0; i < b->operand.n; i++)
-		if (expr_same(b->operand.v[i].expression, c->a) && expr_same(b->operand.v[i].presence, presence))
+		if (expr_same(b->operand.v[i].expression, c->a) &&
+		    expr_same(b->operand.v[i].presence, presence))
 			return build_value(b, b->operand.v[i].value);
 	uint32_t from[] = {c->rows, c->reduced};
 	const char *stem = b->c->tensor.v[b->c->equation.v[c->equation].tensor].name;
@@ -147,7 +153,8 @@ static struct expr operand_a(struct builder *b, int k, struct expr presence)
 	struct expr a = c->a;
 	const struct expr_node *n = expr_at(&b->c->pool, a);
 	uint32_t local = n->op == OP_READ ? local_equation(b, n->symbol) : NO_EQUATION;
-	if (local != NO_EQUATION && b->c->equation.v[local].reduce == REDUCE_NONE && b->fresh[n->symbol] == NO_VALUE) {
+	if (local != NO_EQUATION && b->c->equation.v[local].reduce == REDUCE_NONE &&
+	    b->fresh[n->symbol] == NO_VALUE) {
 		stem = b->c->tensor.v[n->symbol].name; /* made where it is needed, already masked */
 		a = b->c->equation.v[local].body;
 	}
@@ -158,11 +165,15 @@ static struct expr operand_a(struct builder *b, int k, struct expr presence)
 	return build_value(b, v);
 }
 
-static struct tile_statement contract_statement(struct builder *b, int k, uint32_t value, struct expr presence)
+static struct tile_statement contract_statement(struct builder *b, int k, uint32_t value,
+                                                struct expr presence)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
-	struct tile_statement s = {.kind = TILE_CONTRACT, .value = value, .index = c->reduced,
-	                           .rows = c->rows, .lanes = c->lanes,
+	struct tile_statement s = {.kind = TILE_CONTRACT,
+	                           .value = value,
+	                           .index = c->reduced,
+	                           .rows = c->rows,
+	                           .lanes = c->lanes,
 	                           .block_rows = b->sizes->contract[k].rows,
 	                           .block_lanes = b->sizes->contract[k].lanes};
 	s.a = operand_a(b, k, presence);
@@ -171,8 +182,8 @@ static struct tile_statement contract_statement(struct builder *b, int k, uint32
 }
 
 /* value = reduce over the indices one after another, innermost first; the result lacks all of them. */
-static uint32_t reduced_value(struct builder *b, const struct equation *q, const char *stem, enum reduction reduce,
-                              struct expr e)
+static uint32_t reduced_value(struct builder *b, const struct equation *q, const char *stem,
+                              enum reduction reduce, struct expr e)
 {
 	uint32_t have[2 * MAX_RANKS], index[MAX_RANKS];
 	int n = 0;
@@ -190,7 +201,10 @@ static uint32_t reduced_value(struct builder *b, const struct equation *q, const
 		int ranks = body_ranks(b, have, m, lane, index);
 		v = body_value(b, stem, b->p->compute, index, ranks);
 		vec_push(b->arena, &b->body->statement,
-		         (struct tile_statement){.kind = TILE_REDUCE, .value = v, .index = q->reduced[r], .reduce = reduce,
+		         (struct tile_statement){.kind = TILE_REDUCE,
+		                                 .value = v,
+		                                 .index = q->reduced[r],
+		                                 .reduce = reduce,
 		                                 .expression = e});
 		e = build_value(b, v);
 	}
@@ -238,8 +252,9 @@ static struct expr translate_read(struct builder *b, struct expr e, uint32_t ten
 	uint32_t lane = build_mentions(b, e, b->plan->wide) ? b->plan->wide : b->plan->walked;
 	uint32_t v = build_load(b, e, lane);
 	struct expr value = build_value(b, v);
-	return expr_at(&b->c->pool, e)->kind == KIND_BOOL ? expr2(b->p->pool, OP_NE, value, expr_number(b->p->pool, 0))
-	                                                  : value;
+	return expr_at(&b->c->pool, e)->kind == KIND_BOOL
+	               ? expr2(b->p->pool, OP_NE, value, expr_number(b->p->pool, 0))
+	               : value;
 }
 
 static struct expr translate(struct builder *b, struct expr e)
@@ -257,18 +272,22 @@ static struct expr translate(struct builder *b, struct expr e)
 	}
 	case OP_READ:
 		for (uint32_t i = 0; i < b->operand.n; i++)
-			if (expr_same(b->operand.v[i].expression, e) && expr_same(b->operand.v[i].presence, b->presence))
+			if (expr_same(b->operand.v[i].expression, e) &&
+			    expr_same(b->operand.v[i].presence, b->presence))
 				return build_value(b, b->operand.v[i].value);
 		return translate_read(b, e, n.symbol);
 	case OP_ELSE: {
 		struct expr x = expr_operand(&b->c->pool, e, 0), presence = cascade_presence_of(b->c, x);
-		struct expr value = build_translate(b, x), other = build_translate(b, expr_operand(&b->c->pool, e, 1));
-		return presence.id ? expr3(b->p->pool, OP_SELECT, build_translate(b, presence), value, other) : value;
+		struct expr value = build_translate(b, x),
+		            other = build_translate(b, expr_operand(&b->c->pool, e, 1));
+		return presence.id ? expr3(b->p->pool, OP_SELECT, build_translate(b, presence), value, other)
+		                   : value;
 	}
 	default: break;
 	}
 	for (uint32_t i = 0; i < b->operand.n; i++)
-		if (expr_same(b->operand.v[i].expression, e) && expr_same(b->operand.v[i].presence, b->presence))
+		if (expr_same(b->operand.v[i].expression, e) &&
+		    expr_same(b->operand.v[i].presence, b->presence))
 			return build_value(b, b->operand.v[i].value);
 	struct expr x[MAX_RANKS];
 	for (int i = 0; i < n.count; i++)
@@ -297,7 +316,8 @@ static bool old_is_needed(const struct builder *b, uint32_t carry)
 	for (uint32_t i = 0; i < b->stream->carry.n; i++)
 		for (int k = 0; k < b->stream->carry.v[i].terms; k++) {
 			const struct correction_term *t = &b->stream->carry.v[i].term[k];
-			if ((t->carry == carry && i != carry) || expr_mentions(&b->c->pool, t->factor, OP_READ, tensor))
+			if ((t->carry == carry && i != carry) ||
+			    expr_mentions(&b->c->pool, t->factor, OP_READ, tensor))
 				return true;
 		}
 	return false;
@@ -312,7 +332,8 @@ static struct expr factor_value(struct builder *b, struct expr factor)
 	for (uint32_t i = 0; i < b->factor.n; i++)
 		if (expr_same(b->factor.v[i].expression, factor))
 			return build_value(b, b->factor.v[i].value);
-	uint32_t v = mapped(b, "c", &b->plan->rows, b->plan->rows != NO_INDEX, NO_INDEX, build_translate(b, factor));
+	uint32_t v = mapped(b, "c", &b->plan->rows, b->plan->rows != NO_INDEX, NO_INDEX,
+	                    build_translate(b, factor));
 	vec_push(b->arena, &b->factor, (struct operand){factor, NO_EXPR, v});
 	return build_value(b, v);
 }
@@ -360,16 +381,20 @@ static struct expr count_here(struct builder *b, const struct equation *q, struc
 	struct expr_pool *p = b->p->pool;
 	uint32_t walked = b->plan->walked;
 	if (!b->partial || !presence.id)
-		return expr2(p, OP_ADD, expr2(p, OP_SUB, expr_leaf(p, OP_HIGH, KIND_INT, walked),
-		                              expr_leaf(p, OP_LOW, KIND_INT, walked)), expr_number(p, 1));
+		return expr2(p, OP_ADD,
+		             expr2(p, OP_SUB, expr_leaf(p, OP_HIGH, KIND_INT, walked),
+		                   expr_leaf(p, OP_LOW, KIND_INT, walked)),
+		             expr_number(p, 1));
 	struct expr one = build_masked(b, presence, expr_number(p, 1), 0);
 	return build_value(b, reduced_value(b, q, "n", REDUCE_SUM, one));
 }
 
-static struct expr updated_mean(struct builder *b, const struct equation *q, struct expr presence, struct expr sum)
+static struct expr updated_mean(struct builder *b, const struct equation *q, struct expr presence,
+                                struct expr sum)
 {
 	struct expr_pool *p = b->p->pool;
-	struct expr mean = build_value(b, b->running[q->tensor]), before = build_value(b, b->count[q->tensor]);
+	struct expr mean = build_value(b, b->running[q->tensor]),
+	            before = build_value(b, b->count[q->tensor]);
 	uint32_t n = mapped(b, "n", q->index, q->nindex, b->plan->wide,
 	                    expr2(p, OP_ADD, before, count_here(b, q, presence)));
 	struct expr all = build_value(b, n), zero = expr_number(p, 0);
@@ -379,20 +404,25 @@ static struct expr updated_mean(struct builder *b, const struct equation *q, str
 }
 
 /* Over the tile: the largest, then the least coordinate that has it; joined with what was best so far. */
-static struct expr updated_argmax(struct builder *b, const struct equation *q, struct expr presence, struct expr x)
+static struct expr updated_argmax(struct builder *b, const struct equation *q, struct expr presence,
+                                  struct expr x)
 {
 	struct expr_pool *p = b->p->pool;
-	struct expr here = build_value(b, reduced_value(b, q, "best", REDUCE_MAX, build_masked(b, presence, x, -INFINITY)));
+	struct expr here = build_value(
+	        b, reduced_value(b, q, "best", REDUCE_MAX, build_masked(b, presence, x, -INFINITY)));
 	struct expr index = expr_leaf(p, OP_INDEX, KIND_INT, b->plan->walked);
 	struct expr at = expr3(p, OP_SELECT, expr2(p, OP_EQ, x, here), index, expr_number(p, INFINITY));
-	struct expr where = build_value(b, reduced_value(b, q, "at", REDUCE_MIN, build_masked(b, presence, at, INFINITY)));
+	struct expr where = build_value(
+	        b, reduced_value(b, q, "at", REDUCE_MIN, build_masked(b, presence, at, INFINITY)));
 	struct expr best = build_value(b, b->count[q->tensor]), old = build_value(b, b->running[q->tensor]);
-	struct expr first = expr2(p, OP_LT, old, expr_number(p, 0)), some = expr2(p, OP_LT, where, expr_number(p, INFINITY));
+	struct expr first = expr2(p, OP_LT, old, expr_number(p, 0)),
+	            some = expr2(p, OP_LT, where, expr_number(p, INFINITY));
 	/* Tiles may come last first: a tie goes to the lesser coordinate, not to the earlier tile. */
 	struct expr before = expr2(p, OP_OR, first, expr2(p, OP_LT, where, old));
 	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, expr2(p, OP_LE, best, here), before));
 	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, here), tie);
-	vec_push(b->arena, &b->assign, (struct operand){expr2(p, OP_MAX, best, here), NO_EXPR, b->count[q->tensor]});
+	vec_push(b->arena, &b->assign,
+	         (struct operand){expr2(p, OP_MAX, best, here), NO_EXPR, b->count[q->tensor]});
 	return expr3(p, OP_SELECT, better, where, old);
 }
 
@@ -411,16 +441,17 @@ static void reduce_carry(struct builder *b, uint32_t number, struct expr presenc
 	if (q->reduce == REDUCE_ARGMAX) {
 		update = updated_argmax(b, q, presence, x);
 	} else {
-		enum reduction r = q->reduce == REDUCE_MEAN ? REDUCE_SUM
+		enum reduction r = q->reduce == REDUCE_MEAN  ? REDUCE_SUM
 		                   : q->reduce == REDUCE_ANY ? REDUCE_MAX
 		                   : q->reduce == REDUCE_ALL ? REDUCE_MIN
 		                                             : q->reduce;
 		struct expr masked = build_masked(b, presence, x, reduction_info[q->reduce].identity);
 		for (uint32_t i = 0; i < b->operand.n; i++) /* already zero where absent */
-			if (expr_same(b->operand.v[i].presence, presence) && expr_same(build_value(b, b->operand.v[i].value), x) &&
-			    r == REDUCE_SUM)
+			if (expr_same(b->operand.v[i].presence, presence) &&
+			    expr_same(build_value(b, b->operand.v[i].value), x) && r == REDUCE_SUM)
 				masked = x;
-		struct expr here = build_value(b, reduced_value(b, q, arena_printf(b->arena, "%s_t", name), r, masked));
+		struct expr here =
+		        build_value(b, reduced_value(b, q, arena_printf(b->arena, "%s_t", name), r, masked));
 		update = q->reduce == REDUCE_MEAN ? updated_mean(b, q, presence, here)
 		                                  : expr2(p, join, corrected(b, carry, q->tensor), here);
 	}
@@ -429,7 +460,8 @@ static void reduce_carry(struct builder *b, uint32_t number, struct expr presenc
 		b->fresh[q->tensor] = b->running[q->tensor];
 		return;
 	}
-	uint32_t v = mapped(b, arena_printf(b->arena, "%s_new", name), q->index, q->nindex, b->plan->wide, update);
+	uint32_t v =
+	        mapped(b, arena_printf(b->arena, "%s_new", name), q->index, q->nindex, b->plan->wide, update);
 	b->fresh[q->tensor] = v;
 	vec_push(b->arena, &b->assign, (struct operand){build_value(b, v), NO_EXPR, b->running[q->tensor]});
 }
@@ -445,7 +477,8 @@ static void share_operands(struct builder *b, struct expr body, struct expr pres
 			continue;
 		bool inside = expr_same(body, c->a);
 		if (!inside && expr_at(&b->c->pool, c->a)->op == OP_READ)
-			inside = expr_mentions(&b->c->pool, body, OP_READ, expr_at(&b->c->pool, c->a)->symbol);
+			inside =
+			        expr_mentions(&b->c->pool, body, OP_READ, expr_at(&b->c->pool, c->a)->symbol);
 		if (inside)
 			operand_a(b, k, presence);
 	}

@@ -1,5 +1,5 @@
-/* Packing: a contraction's second operand copied into panels, once, by a phase of its own whose tasks walk the
- * operand's coordinates and not those of the tasks that read it. */
+/* Packing: a contraction's second operand copied into panels, once, by a phase of its own whose tasks walk
+ * the operand's coordinates and not those of the tasks that read it. */
 #include "codegen/build.h"
 
 struct pack {
@@ -90,14 +90,18 @@ static struct expr pack_operand(struct builder *b, int contract)
 
 	int64_t step = c->lanes == walked ? width : 128;
 	vec_push(b->arena, &phase.task, (struct tile_task){.index = walked, .step = step});
-	struct tile_value v = {.name = build_name(b, build_load_stem(b, c->b), true), .dtype = b->p->compute, .nranks = 2,
-	                       .index = {walked, other}, .capacity = {step, build_padded(b, other, build_extent(b, other))}};
+	struct tile_value v = {.name = build_name(b, build_load_stem(b, c->b), true),
+	                       .dtype = b->p->compute,
+	                       .nranks = 2,
+	                       .index = {walked, other},
+	                       .capacity = {step, build_padded(b, other, build_extent(b, other))}};
 	vec_push(b->arena, &b->p->value, v);
 	uint32_t value = b->p->value.n - 1;
 	vec_push(b->arena, &phase.body.statement,
 	         (struct tile_statement){.kind = TILE_LOAD, .value = value, .expression = e});
 	vec_push(b->arena, &phase.body.statement,
-	         (struct tile_statement){.kind = TILE_STORE, .expression = build_value(b, value),
+	         (struct tile_statement){.kind = TILE_STORE,
+	                                 .expression = build_value(b, value),
 	                                 .target = expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, here)});
 	vec_push(b->arena, &b->p->phase, phase);
 	return expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, coordinate);

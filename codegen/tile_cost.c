@@ -1,6 +1,6 @@
 /* tile_cost.c: what a run of a tile program does, counted by walking it without data. Bytes are those that
- * loads, stores and contractions ask of tensors; caches are not modelled. What depends on data (bounds read
- * from tensors) is counted at its worst. */
+ * loads, stores and contractions ask of tensors; caches are not modelled. Bounds that
+ * depend on data count as the whole range; of an `if` that does, the second branch counts. */
 #include <math.h>
 
 #include "codegen/tile_walk.h"

@@ -1,8 +1,10 @@
 #include "runtime/pool.h"
 
 #include <pthreadpool.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct pool {
 	pthreadpool_t threads; /* NULL for one thread */
@@ -76,4 +78,40 @@ void pool_run(struct pool *p, at_phase *phase, const struct at_args *args, long 
 	if (job.chunk < 1)
 		job.chunk = 1;
 	pthreadpool_parallelize_1d(p->threads, work, &job, (size_t)workers, 0);
+}
+
+struct spread {
+	cpu_set_t usable;
+	int n;
+	atomic_int here;
+};
+
+/* The k-th processor of a set. */
+static size_t processor(const cpu_set_t *set, size_t k)
+{
+	size_t cpu = 0;
+	while (!CPU_ISSET(cpu, set) || k--)
+		cpu++;
+	return cpu;
+}
+
+static void bind_worker(void *context, size_t worker)
+{
+	struct spread *s = context;
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET(processor(&s->usable, worker), &one);
+	sched_setaffinity(0, sizeof one, &one);
+	/* None leaves before all have come, or one thread would take two turns; a second is for ever. */
+	atomic_fetch_add(&s->here, 1);
+	for (time_t end = time(NULL) + 2; atomic_load(&s->here) < s->n && time(NULL) < end;)
+		sched_yield();
+}
+
+void pool_spread(struct pool *p)
+{
+	struct spread s = {.n = pool_threads(p)};
+	if (p && p->threads && !sched_getaffinity(0, sizeof s.usable, &s.usable) &&
+	    CPU_COUNT(&s.usable) >= s.n)
+		pthreadpool_parallelize_1d(p->threads, bind_worker, &s, (size_t)s.n, 0);
 }

@@ -10,7 +10,9 @@
 /* A forked child has none of its parent's threads: it makes a pool of its own. */
 static void *start_threads(int threads)
 {
-	return pool_new(threads);
+	struct pool *p = pool_new(threads);
+	pool_spread(p);
+	return p;
 }
 
 static void run_threads(void *pool, at_phase *phase, const struct at_args *args, long tasks,

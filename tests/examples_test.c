@@ -78,7 +78,9 @@ static void arguments_init(struct arguments *a, struct attune_program *program)
 	for (int i = 0; i < a->count; i++) {
 		const struct attune_tensor *t = &a->type[i];
 		int64_t n = elements(t);
-		a->tensor[i] = (DLTensor){.device = {kDLCPU, 0}, .ndim = t->ndim, .dtype = t->dtype,
+		a->tensor[i] = (DLTensor){.device = {kDLCPU, 0},
+		                          .ndim = t->ndim,
+		                          .dtype = t->dtype,
 		                          .shape = (int64_t *)(uintptr_t)t->shape,
 		                          .data = poisoned(n, (size_t)t->dtype.bits / 8)};
 		a->exact[i] = a->tensor[i];
@@ -120,7 +122,9 @@ static double worst_error(const struct arguments *a)
 		for (int64_t k = 0; k < elements(&a->type[i]); k++) {
 			if (isfinite(y[k]))
 				most = fmax(most, fabs(y[k]));
-			double d = isfinite(y[k]) ? fabs((double)x[k] - y[k]) : (double)x[k] == y[k] ? 0 : INFINITY;
+			double d = isfinite(y[k])         ? fabs((double)x[k] - y[k])
+			           : (double)x[k] == y[k] ? 0
+			                                  : INFINITY;
 			difference = d <= difference ? difference : isnan(d) ? INFINITY : d;
 		}
 		worst = fmax(worst, difference / most);
@@ -134,23 +138,26 @@ static void run_example(struct attune_context *context, const char *where, const
 	struct attune_kernel *kernel = NULL;
 	struct attune_error error = {0};
 	char *text = slurp(path);
-	bool good = !attune_program_new(context, &(struct attune_source){.text = text, .name = path}, &program, &error);
+	bool good = !attune_program_new(context, &(struct attune_source){.text = text, .name = path},
+	                                &program, &error);
 	int ranks = 0;
 	const struct attune_rank *rank = good ? attune_program_ranks(program, &ranks) : NULL;
 	for (int i = 0; i < ranks && good; i++)
 		if (rank[i].extent < 0)
-			good = !attune_program_bind(program,
-			                            &(struct attune_binding){rank[i].name, extent_of(rank[i].name, s)}, 1,
-			                            &error);
+			good = !attune_program_bind(
+			        program, &(struct attune_binding){rank[i].name, extent_of(rank[i].name, s)},
+			        1, &error);
 	struct arguments a = {0};
 	if (good) {
 		arguments_init(&a, program);
 		good = !attune_oracle(program, a.expected, a.count, &error) &&
-		       !attune_compile(program, &(struct attune_compile_options){.wait = true}, &kernel, &error) &&
+		       !attune_compile(program, &(struct attune_compile_options){.wait = true}, &kernel,
+		                       &error) &&
 		       !attune_call(kernel, a.actual, a.count, NULL, &error);
 	}
 	double e = good ? worst_error(&a) : INFINITY;
-	ok(good && e < 2e-5, "%s %s N=%d M=%d D=%d: error %.2g %s", where, path, s.n, s.m, s.d, e, error.message);
+	ok(good && e < 2e-5, "%s %s N=%d M=%d D=%d: error %.2g %s", where, path, s.n, s.m, s.d, e,
+	   error.message);
 	arguments_free(&a);
 	attune_kernel_free(kernel);
 	attune_program_free(program);
@@ -163,9 +170,10 @@ static void run_place(int i, bool all)
 	struct attune_error error = {0};
 	char where[32];
 	snprintf(where, sizeof where, "%s %s", place[i].target, place[i].isa);
-	if (attune_context_new(&(struct attune_options){.cache = "", .threads = 2, .isa = place[i].isa,
-	                                                .target = place[i].target},
-	                       &context, &error)) {
+	if (attune_context_new(
+	            &(struct attune_options){
+	                    .cache = "", .threads = 2, .isa = place[i].isa, .target = place[i].target},
+	            &context, &error)) {
 		tap_skip(error.message);
 		return;
 	}

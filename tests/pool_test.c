@@ -1,10 +1,13 @@
 /* Every task runs exactly once, and no scratch is shared by two workers at a time. */
 #include "runtime/pool.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/tap.h"
 
@@ -92,6 +95,43 @@ static double least_call(struct pool *p, long tasks, long count[2])
 	return best;
 }
 
+/* Notes the processor it runs on, after a millisecond, so that every thread gets some. */
+static void where(const struct at_args *args, long begin, long end, void *scratch)
+{
+	(void)scratch;
+	for (long i = begin; i < end; i++) {
+		for (clock_t start = clock(); clock() - start < CLOCKS_PER_SEC / 1000;)
+			;
+		atomic_store(&((atomic_int *)args->work)[i], sched_getcpu());
+	}
+}
+
+static void test_spread(void)
+{
+	cpu_set_t usable;
+	if (sched_getaffinity(0, sizeof usable, &usable) || CPU_COUNT(&usable) < 2) {
+		tap_skip("one processor");
+		return;
+	}
+	fflush(stdout);
+	pid_t child = fork();
+	if (!child) {
+		static atomic_int at[40];
+		static char scratch[2][64];
+		struct pool *p = pool_new(2);
+		pool_spread(p);
+		pool_run(p, where, &(struct at_args){.work = at}, 40, (void *[]){scratch[0], scratch[1]});
+		int other = 0;
+		for (int i = 0; i < 40; i++)
+			other += at[i] != at[0];
+		_exit(other ? 0 : 1);
+	}
+	int status = 1;
+	ok(child > 0 && waitpid(child, &status, 0) == child && !status,
+	   "in a process just forked, two threads are at once on two processors");
+	pool_spread(NULL);
+}
+
 int main(void)
 {
 	for (int threads = 1; threads <= THREADS; threads++)
@@ -116,5 +156,6 @@ int main(void)
 	       least_call(p, 8, total) * 1e6);
 	ok(total[0] + total[1] == 2L * 50 * 100 * 8, "ten thousand calls lose nothing");
 	pool_free(p);
+	test_spread();
 	return tap_done();
 }

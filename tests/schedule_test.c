@@ -8,7 +8,8 @@
 #include "dsl/parse.h"
 #include "tests/tap.h"
 
-static const struct machine machine = {.isa = ISA_AVX512, .cores = 2, .l1 = 48 << 10, .l2 = 1 << 20, .l3 = 32 << 20};
+static const struct machine machine = {
+        .isa = ISA_AVX512, .cores = 2, .l1 = 48 << 10, .l2 = 1 << 20, .l3 = 32 << 20};
 
 static char *slurp(struct arena *a, const char *path, size_t *size)
 {
@@ -67,7 +68,8 @@ static void test_example(const char *path, enum isa isa)
 	}
 	struct schedule s = schedule_default(p, isa), naive = schedule_naive(p, isa);
 	const char *why = schedule_illegal(&a, p, &s);
-	ok(!why, "%s: the default is legal on %s%s%s", path, isa_info[isa].name, why ? ": " : "", why ? why : "");
+	ok(!why, "%s: the default is legal on %s%s%s", path, isa_info[isa].name, why ? ": " : "",
+	   why ? why : "");
 	why = schedule_illegal(&a, p, &naive);
 	ok(!why, "%s: the naive form is legal%s%s", path, why ? ": " : "", why ? why : "");
 	ok(round_trips(&a, p, &s) && round_trips(&a, p, &naive), "%s: text round trip", path);
@@ -89,7 +91,8 @@ static void test_example(const char *path, enum isa isa)
 	for (int i = 0; i < 60; i++) {
 		struct point at = {{0}};
 		for (int k = 0; k < space.dimensions; k++)
-			at.choice[k] = (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16) % (uint8_t)space.dimension[k].choices;
+			at.choice[k] = (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16) %
+			               (uint8_t)space.dimension[k].choices;
 		struct schedule one = space_schedule(&space, &at);
 		why = schedule_illegal(&a, p, &one);
 		if (why) {
@@ -104,8 +107,8 @@ static void test_example(const char *path, enum isa isa)
 			printf("# %s\n", reason.s);
 	}
 	ok(legal > 0 && !unexplained && !broken && !lost,
-	   "%s: %d random points legal and sound, %d refused with a reason (%d broken, %d lost in text)", path, legal,
-	   refused, broken, lost);
+	   "%s: %d random points legal and sound, %d refused with a reason (%d broken, %d lost in text)",
+	   path, legal, refused, broken, lost);
 	arena_free(&a);
 }
 
@@ -145,13 +148,13 @@ static void test_reasons(void)
 	refused(p, bad, "scalar form only");
 
 	static const char *const broken[][2] = {
-		{"isa avx9000\n", "unknown instruction set"},
-		{"fuse some\n", "fuse is all or none"},
-		{"stream q for b\n", "walks"},
-		{"stream m for b h n\n  rows n:0\n", "a number from 1"},
-		{"stream m for b h n\n  contract Z rows n:6 lanes m:4\n", "no such contraction"},
-		{"stream m for b h n\n  tiles m:64\n", "expected rows, tile"},
-		{"stream m for b h n\nstream m for b h n\nstream m for b h n\n", "streams only"},
+	        {"isa avx9000\n", "unknown instruction set"},
+	        {"fuse some\n", "fuse is all or none"},
+	        {"stream q for b\n", "walks"},
+	        {"stream m for b h n\n  rows n:0\n", "a number from 1"},
+	        {"stream m for b h n\n  contract Z rows n:6 lanes m:4\n", "no such contraction"},
+	        {"stream m for b h n\n  tiles m:64\n", "expected rows, tile"},
+	        {"stream m for b h n\nstream m for b h n\nstream m for b h n\n", "streams only"},
 	};
 	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
 		diags_init(&d, &a, "schedule", broken[i][0], strlen(broken[i][0]));
