@@ -216,6 +216,13 @@ static void resume(struct search *s)
 
 /* ---- the whole ---- */
 
+/* Evaluates a candidate that failed once more, under other rules. */
+static void evaluate_again(struct search *s, struct candidate *c)
+{
+	c->cost = 0;
+	search_evaluate(s, c);
+}
+
 /* The control is measured, not looked up: all else is compared to it here and now. */
 static bool measure_control(struct search *s, struct text *reason, struct text *note)
 {
@@ -236,7 +243,18 @@ static bool measure_control(struct search *s, struct text *reason, struct text *
 		            c->trial.reason);
 		for (int i = 0; i < s->subject->workloads; i++)
 			s->subject->workload[i]->expected[SET_LARGE] = NULL;
-		search_evaluate(s, c);
+		evaluate_again(s, c);
+	}
+	if (c->trial.status == TRIAL_WRONG && s->subject->careful) {
+		/* Is it the schedule, or does the program itself multiply every rounding? */
+		if (!s->subject->careful(s->subject->owner, reason))
+			return false;
+		text_printf(note,
+		            "%sthis program makes much of rounding (%s): outputs may err twice as much as "
+		            "those of "
+		            "a careful f32 implementation do",
+		            note->len ? "; " : "", c->trial.reason);
+		evaluate_again(s, c);
 	}
 	s->progress.evaluated++;
 	search_store(s, &c, 1);

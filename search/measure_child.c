@@ -167,7 +167,7 @@ static bool outputs_right(const struct instance *x, int set, struct verdict *v)
 			continue;
 		double error = workload_error(g, x->data[i], w->expected[set][i], &at);
 		v->error = fmax(v->error, error);
-		if (!(error <= workload_bound(g->dtype, set))) {
+		if (!(error <= workload_allows(w, i, set))) {
 			verdict_fail(v, TRIAL_WRONG,
 			             "%s[element %lld] is %g, not %g, on %s inputs at %s (error %.3g)",
 			             g->name, (long long)at, dtype_load(g->dtype, x->data[i], at),

@@ -147,13 +147,13 @@ static const double oracle_work = 5e8; /* multiply-adds: a few seconds */
 
 /* The reference kernel of a workload: naive where its intermediates fit in memory, else the default's form.
  */
-static bool reference_source(struct cascade_subject *s, struct arena *a, int workload,
-                             struct kernel_source *source)
+static bool form_source(struct cascade_subject *s, struct arena *a, enum dtype compute, int workload,
+                        struct kernel_source *source)
 {
 	const struct problem *p = s->bound[workload].problem;
 	struct schedule forms[] = {schedule_naive(p, ISA_SCALAR), schedule_default(p, ISA_SCALAR)};
 	for (int i = 0; i < 2; i++) {
-		forms[i].compute = DTYPE_F64;
+		forms[i].compute = compute;
 		forms[i].isa = ISA_SCALAR;
 		if (schedule_illegal(a, p, &forms[i]))
 			continue;
@@ -165,8 +165,8 @@ static bool reference_source(struct cascade_subject *s, struct arena *a, int wor
 }
 
 /* Outputs of the reference kernel, which stores them in their own types. */
-static bool reference_run(struct cascade_subject *s, struct arena *a, int workload, int set, double **out,
-                          struct text *reason)
+static bool form_run(struct cascade_subject *s, struct arena *a, enum dtype compute, int workload, int set,
+                     double **out, struct text *reason)
 {
 	struct kernel_source source;
 	struct object object;
@@ -174,8 +174,8 @@ static bool reference_run(struct cascade_subject *s, struct arena *a, int worklo
 	char why[200];
 	const struct place_limits limits = {s->place, s->threads, 3, 600, 0};
 	const struct workload *w = s->subject.workload[workload];
-	if (!reference_source(s, a, workload, &source)) {
-		text_printf(reason, "no float64 reference at %s", w->shape);
+	if (!form_source(s, a, compute, workload, &source)) {
+		text_printf(reason, "no scalar %s form at %s", dtype_info[compute].spelling, w->shape);
 		return false;
 	}
 	bool good = measure_compile(s->place, source.text, 3, 120, &object, &timeout, why);
@@ -185,7 +185,8 @@ static bool reference_run(struct cascade_subject *s, struct arena *a, int worklo
 		object_free(&object);
 	}
 	if (!good)
-		text_printf(reason, "the float64 reference at %s: %s", w->shape, why);
+		text_printf(reason, "the scalar %s form at %s: %s", dtype_info[compute].spelling, w->shape,
+		            why);
 	return good;
 }
 
@@ -205,7 +206,7 @@ static bool reference_agrees(struct cascade_subject *s, struct arena *a, int wor
 {
 	const struct workload *w = s->subject.workload[workload];
 	double **got = outputs(a, w);
-	if (!reference_run(s, a, workload, SET_NORMAL, got, reason))
+	if (!form_run(s, a, DTYPE_F64, workload, SET_NORMAL, got, reason))
 		return false;
 	for (int i = 0; i < w->arguments; i++) {
 		struct argument x = w->argument[i];
@@ -233,9 +234,31 @@ static bool expect(struct cascade_subject *s, int workload, int set, struct text
 	if (small || w->multiply_adds <= oracle_work)
 		return workload_oracle(s->arena, w, s->bound[workload].cascade, set, ORACLE_MEMORY, reason);
 	double **out = outputs(s->arena, w);
-	if (!reference_run(s, s->arena, workload, set, out, reason))
+	if (!form_run(s, s->arena, DTYPE_F64, workload, set, out, reason))
 		return false;
 	w->expected[set] = out;
+	return true;
+}
+
+/* The errors of the naive scalar form in f32 at the real shape: what rounding alone does to this program. The
+ * small shapes stay strict, so that a fault of all forms cannot hide behind it. */
+static bool careful(void *owner, struct text *reason)
+{
+	struct cascade_subject *s = owner;
+	int real_one = s->subject.workloads - 1;
+	struct workload *w = s->subject.workload[real_one];
+	double **got = outputs(s->arena, w);
+	if (!form_run(s, s->arena, DTYPE_F32, real_one, SET_NORMAL, got, reason))
+		return false;
+	double *error = arena_new_array(s->arena, (size_t)w->arguments, double);
+	for (int i = 0; i < w->arguments; i++) {
+		struct argument x = w->argument[i];
+		int64_t at;
+		x.dtype = DTYPE_F64;
+		if (x.role == ROLE_OUT && !dtype_info[w->argument[i].dtype].integer)
+			error[i] = workload_error(&x, got[i], w->expected[SET_NORMAL][i], &at);
+	}
+	w->careful = error;
 	return true;
 }
 
@@ -317,6 +340,7 @@ struct subject *subject_new(struct arena *a, const struct cascade *c, const stru
 	s->subject.render = render;
 	s->subject.estimate = estimate;
 	s->subject.close = close_subject;
+	s->subject.careful = careful;
 	s->subject.owner = s;
 	return &s->subject;
 }

@@ -26,6 +26,8 @@ struct subject {
 	               struct kernel_source *);
 	/* Seconds by the machine model, for choosing what to measure early; NULL: there is no model. */
 	double (*estimate)(void *owner, struct arena *, const struct schedule *);
+	/* Fills in `careful` of the real workload; NULL: it stays unknown. */
+	bool (*careful)(void *owner, struct text *reason);
 	void (*close)(void *owner); /* gives back what is not in the arena; may be NULL */
 	void *owner;
 };

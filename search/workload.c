@@ -217,3 +217,10 @@ double workload_bound(enum dtype t, int set)
 	default: return 0;
 	}
 }
+
+double workload_allows(const struct workload *w, int i, int set)
+{
+	const double most = 1e-2; /* a program that makes more of rounding than this has no right answer */
+	double bound = workload_bound(w->argument[i].dtype, set);
+	return w->careful && set == SET_NORMAL ? fmax(bound, fmin(2 * w->careful[i], most)) : bound;
+}

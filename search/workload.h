@@ -31,6 +31,8 @@ struct workload {
 	double multiply_adds;          /* of all equations; what computing it naively costs */
 	void **input[INPUT_SETS];      /* one an argument, as stored; NULL for outputs and unused sets */
 	double **expected[INPUT_SETS]; /* one an argument; NULL for inputs, and until they are known */
+	double *careful;               /* one an argument: the error of a careful f32 implementation on normal
+	                                  inputs; NULL: not asked for */
 };
 
 /* Of a bound cascade, in `arena`; no set has inputs yet. */
@@ -54,5 +56,8 @@ bool workload_oracle(struct arena *, struct workload *, const struct cascade *, 
 double workload_error(const struct argument *, const void *got, const double *want, int64_t *at);
 /* The error that is still right for an output of this type. */
 double workload_bound(enum dtype, int set);
+/* The same for argument i of a workload: twice what a careful f32 implementation makes, where that is known
+ * and more. */
+double workload_allows(const struct workload *, int i, int set);
 
 #endif
