@@ -156,8 +156,8 @@ static void run_example(struct attune_context *context, const char *where, const
 		       !attune_call(kernel, a.actual, a.count, NULL, &error);
 	}
 	double e = good ? worst_error(&a) : INFINITY;
-	ok(good && e < 2e-5, "%s %s N=%d M=%d D=%d: error %.2g %s", where, path, s.n, s.m, s.d, e,
-	   error.message);
+	ok(good && e < 1e-4, /* a random slope makes scores of hundreds: 2e-5 is rounding */
+	   "%s %s N=%d M=%d D=%d: error %.2g %s", where, path, s.n, s.m, s.d, e, error.message);
 	arguments_free(&a);
 	attune_kernel_free(kernel);
 	attune_program_free(program);
