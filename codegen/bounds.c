@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "base/whole.h"
 #include "codegen/interval.h"
 
 enum form { FORM_TRUE, FORM_FALSE, FORM_ALL, FORM_ANY, FORM_LINEAR, FORM_OPAQUE };
@@ -52,16 +53,6 @@ static const struct formula *formula_opaque(const struct box *b, struct expr hol
 	f->holds = holds;
 	f->fails = fails;
 	return f;
-}
-
-static int64_t gcd(int64_t a, int64_t b)
-{
-	while (b) {
-		int64_t r = a % b;
-		a = b;
-		b = r;
-	}
-	return a < 0 ? -a : a;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)

@@ -6,17 +6,8 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/whole.h"
 #include "codegen/schedule.h"
-
-static int64_t gcd(int64_t a, int64_t b)
-{
-	while (b) {
-		int64_t t = a % b;
-		a = b;
-		b = t;
-	}
-	return a < 0 ? -a : a;
-}
 
 /* A number that divides the value of an int expression; 0 when it is 0. */
 static int64_t align_of(const struct emitter *e, struct expr x)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/whole.h"
 #include "dsl/dtype.h"
 
 static const char *const reserved[] = {
@@ -32,11 +33,6 @@ const char *plan_name(struct emitter *e, const char *stem)
 		name = arena_printf(e->arena, "%s_%d", stem, i);
 	vec_push(e->arena, &e->taken, name);
 	return name;
-}
-
-static int64_t round_up(int64_t n, int64_t unit)
-{
-	return (n + unit - 1) / unit * unit;
 }
 
 struct current *plan_range(struct emitter *e, struct current r)

@@ -50,6 +50,19 @@ static bool reads_local(const struct streams *all, const struct stream *s, struc
 	return false;
 }
 
+uint32_t stream_equations(const struct stream *s)
+{
+	return s->local.n + s->carry.n + s->after.n;
+}
+
+uint32_t stream_equation(const struct stream *s, uint32_t k)
+{
+	if (k < s->local.n)
+		return s->local.v[k];
+	k -= s->local.n;
+	return k < s->carry.n ? s->carry.v[k].equation : s->after.v[k - s->carry.n];
+}
+
 bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation)
 {
 	const struct cascade *c = all->cascade;
@@ -60,10 +73,8 @@ bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation
 		const struct stream *s = &all->stream.v[i];
 		if (is_local(all, s, t))
 			continue;
-		for (uint32_t k = 0; k < s->local.n + s->carry.n + s->after.n; k++) {
-			uint32_t q = k < s->local.n                ? s->local.v[k]
-			             : k < s->local.n + s->carry.n ? s->carry.v[k - s->local.n].equation
-			                                           : s->after.v[k - s->local.n - s->carry.n];
+		for (uint32_t k = 0; k < stream_equations(s); k++) {
+			uint32_t q = stream_equation(s, k);
 			const struct equation *e = &c->equation.v[q];
 			if (expr_mentions(&c->pool, e->body, OP_READ, t) ||
 			    (e->where.id && expr_mentions(&c->pool, e->where, OP_READ, t)))

@@ -36,6 +36,10 @@ struct stream_plan {
 /* One plan a stream, in `arena`. */
 struct stream_plan *plan_streams(struct arena *, const struct streams *);
 
+/* All equations of a stream, counted through: locals, carries, what comes after. */
+uint32_t stream_equations(const struct stream *);
+uint32_t stream_equation(const struct stream *, uint32_t k);
+
 /* Does stream i keep this equation's tensor in memory: an output, or read by a later stream that does not
  * compute it again? */
 bool stream_stores(const struct streams *, uint32_t stream, uint32_t equation);

@@ -1,6 +1,8 @@
 /* The problem a schedule is for, the schedule a machine gets untuned, and what is legal. */
 #include "codegen/schedule.h"
 
+#include "base/whole.h"
+
 enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
 
 struct problem *problem_new(struct arena *arena, const struct cascade *c, const struct machine *machine,
@@ -37,11 +39,6 @@ static int64_t index_extent(const struct streams *all, uint32_t index)
 	if (index != NO_INDEX)
 		cascade_extent(all->cascade, all->cascade->index.v[index].extent, &n);
 	return n;
-}
-
-static int64_t round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
 }
 
 static int64_t at_least_one(int64_t n)
@@ -95,14 +92,15 @@ static int block_rows(const struct stream_schedule *s)
 	return s->ncontracts ? s->contract[0].rows : 1;
 }
 
-/* The panel a tile of the walked index is a multiple of: the widest register block with it in the lanes. */
-static int64_t panel_width(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
+int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
 {
-	int64_t width = isa_info[isa].lanes;
+	int64_t all = isa_info[isa].lanes;
 	for (int i = 0; i < s->ncontracts; i++)
-		if (p->contract[i].lanes == p->walked && s->contract[i].lanes * isa_info[isa].lanes > width)
-			width = s->contract[i].lanes * isa_info[isa].lanes;
-	return width;
+		if (p->contract[i].lanes == p->walked && s->contract[i].lanes) {
+			int64_t width = s->contract[i].lanes * isa_info[isa].lanes;
+			all = all / gcd(all, width) * width;
+		}
+	return all;
 }
 
 static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
@@ -117,7 +115,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 		const struct plan_contract *c = &p->contract[k];
 		row_bytes += 4 * index_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
 	}
-	int64_t panel = panel_width(p, &d, s->isa), walked = at_least_one(index_extent(all, p->walked));
+	int64_t panel = schedule_panel(p, &d, s->isa), walked = at_least_one(index_extent(all, p->walked));
 	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
 	d.stream_tile = 512;
 	while (d.stream_tile > 128 && d.stream_tile * row_bytes > l2 / 2)

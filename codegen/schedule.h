@@ -66,6 +66,9 @@ const char *schedule_illegal(struct arena *, const struct problem *, const struc
  * that end where the rank ends? */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
                      int lanes);
+/* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins.
+ */
+int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
 /* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
  * predicate that separated fast from spilled blocks. */
 bool registers_fit(enum isa, int rows, int lanes);

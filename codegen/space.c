@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/whole.h"
+
 static const int64_t stream_tiles[] = {64, 128, 192, 256, 384, 512, 768, 1024, 2048};
 static const int64_t row_blocks[] = {1, 2, 4, 8, 16, 32};
 /* Register blocks as 16 · rows + lanes; those that do not fit an ISA's registers are left out. */
@@ -113,11 +115,6 @@ void space_init(struct arena *arena, struct space *s, const struct problem *prob
 		add_stream(arena, s, i);
 }
 
-static int64_t round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 /* A later contraction's rows must divide the block of the first: the largest that does and fits. */
 static uint8_t rows_within(enum isa isa, int rows, int block, int lanes)
 {
@@ -157,15 +154,11 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 	for (int i = 0; i < out.nstreams; i++) {
 		struct stream_schedule *t = &out.stream[i];
 		const struct stream_plan *p = &plans(s)[i];
-		int64_t panel = isa_info[s->isa].lanes;
-		for (int k = 0; k < t->ncontracts; k++) {
+		for (int k = 1; k < t->ncontracts; k++) {
 			struct contract_schedule *b = &t->contract[k];
-			if (k)
-				b->rows = rows_within(s->isa, b->rows, t->contract[0].rows, b->lanes);
-			int64_t width = b->lanes * isa_info[s->isa].lanes;
-			if (p->contract[k].lanes == p->walked && panel % width)
-				panel = width > panel && width % panel == 0 ? width : panel * width;
+			b->rows = rows_within(s->isa, b->rows, t->contract[0].rows, b->lanes);
 		}
+		int64_t panel = schedule_panel(p, t, s->isa);
 		if (tile_of[i]) {
 			int64_t most = round_up(extent(s, p->walked), panel);
 			int64_t tile = tile_of[i] < panel ? panel : tile_of[i] / panel * panel;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/whole.h"
 #include "codegen/bounds.h"
 #include "codegen/build.h"
 
@@ -13,11 +14,6 @@ int64_t build_extent(const struct builder *b, uint32_t index)
 	int64_t n = 0;
 	cascade_extent(b->c, b->c->index.v[index].extent, &n);
 	return n;
-}
-
-static int64_t round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
 }
 
 static int lanes_of_isa(const struct builder *b)
@@ -312,21 +308,9 @@ static void build_after(struct builder *b, struct tile_block *code)
 		build_pointwise(b, code, b->stream->after.v[i], read_by_later_after(b, i));
 }
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-	return b ? gcd(b, a % b) : a;
-}
-
-/* Where every panel of every contraction along the walk begins: a multiple of all their widths. */
 static int64_t panel_of(const struct builder *b)
 {
-	int64_t all = lanes_of_isa(b);
-	for (int i = 0; i < b->plan->ncontracts; i++)
-		if (b->plan->contract[i].lanes == b->plan->walked) {
-			int64_t width = b->sizes->contract[i].lanes * lanes_of_isa(b);
-			all = all / gcd(all, width) * width;
-		}
-	return all;
+	return schedule_panel(b->plan, b->sizes, b->schedule->isa);
 }
 
 static struct expr clip(struct builder *b, struct expr e, bool high)
@@ -587,10 +571,8 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 			declare_tensor(&b, i, PLACE_ARGUMENT);
 	for (uint32_t i = 0; i < b.all->stream.n; i++) {
 		const struct stream *s = &b.all->stream.v[i];
-		for (uint32_t k = 0; k < s->local.n + s->carry.n + s->after.n; k++) {
-			uint32_t q = k < s->local.n                ? s->local.v[k]
-			             : k < s->local.n + s->carry.n ? s->carry.v[k - s->local.n].equation
-			                                           : s->after.v[k - s->local.n - s->carry.n];
+		for (uint32_t k = 0; k < stream_equations(s); k++) {
+			uint32_t q = stream_equation(s, k);
 			uint32_t tensor = b.c->equation.v[q].tensor;
 			if (b.tensor[tensor] == NO_VALUE && stream_stores(b.all, i, q))
 				declare_tensor(&b, tensor, PLACE_WORK);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/whole.h"
 #include "codegen/tile.h"
 
 struct state {
@@ -44,16 +45,6 @@ __attribute__((format(printf, 3, 4))) static bool fail(struct check *c, const st
 static const char *index_name(const struct check *c, uint32_t i)
 {
 	return c->p->index.v[i].name;
-}
-
-static int64_t gcd(int64_t a, int64_t b)
-{
-	while (b) {
-		int64_t r = a % b;
-		a = b;
-		b = r;
-	}
-	return a < 0 ? -a : a;
 }
 
 /* A number that divides the expression's value; 0 when the value is 0. */
