@@ -200,7 +200,7 @@ int main(int argc, char **argv)
 	isa = machine.isa;
 	while ((option = getopt(argc, argv, "i:n:1")) != -1) {
 		if (option == 'i') {
-			for (isa = ISA_SCALAR; isa < ISAS && strcmp(isa_info[isa].name, optarg);)
+			for (isa = ISA_SCALAR; isa < HOST_ISAS && strcmp(isa_info[isa].name, optarg);)
 				isa++;
 		} else if (option == 'n') {
 			rounds = atoi(optarg);

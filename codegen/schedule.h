@@ -17,8 +17,10 @@
 enum sparsity { SPARSITY_BOUNDS, SPARSITY_MASK };
 
 struct contract_schedule {
-	uint8_t rows, lanes; /* register block: rows by vectors */
-	bool pack;           /* operand b is packed into panels by a phase of its own */
+	uint8_t rows, lanes; /* register block: rows by vectors. On a device: the rows of a warp, a multiple of
+	                        16 and the same in every contraction of a stream, and all lanes of the tile */
+	bool pack;           /* operand b is packed into panels by a phase of its own; never on a device */
+	enum operand operand; /* as what it multiplies; on a host OPERAND_COMPUTE */
 };
 
 struct stream_schedule {
@@ -28,6 +30,9 @@ struct stream_schedule {
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
 	enum sparsity sparsity;
+	int64_t split; /* parts of the streamed index that are tasks of their own, joined by a phase after; 0
+	                  or 1: none */
+	uint8_t stages; /* of the ring that holds streamed tiles; on a host 0. See tile.h, FOR */
 	int ncontracts; /* in the order the stream has them */
 	struct contract_schedule contract[MAX_CONTRACTS];
 };
@@ -84,6 +89,9 @@ enum field {
 	FIELD_SPARSITY,
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
+	FIELD_SPLIT,
+	FIELD_STAGES,
+	FIELD_OPERAND,
 };
 struct dimension {
 	const char *name; /* "tile m", "block S" */
@@ -109,8 +117,14 @@ struct point space_nearest(const struct space *, const struct schedule *);
 /* Cascade × schedule. The schedule must be legal. Lives in `arena`. */
 struct tile_program *tile_build(struct arena *, const struct problem *, const struct schedule *);
 
+/* Tile program to text for the machine it was scheduled for: emit_c or emit_cuda. */
+struct kernel_source emit_kernel(struct arena *, const struct tile_program *, enum isa, int exp_degree);
 /* Tile program to C. */
 struct kernel_source emit_c(struct arena *, const struct tile_program *, enum isa, int exp_degree);
+
+/* Tile program to a kernel a phase in the common part of C17 and CUDA C++, over the primitives of
+ * codegen/primitives.h; codegen/kernel.h has the ABI. */
+struct kernel_source emit_cuda(struct arena *, const struct tile_program *);
 
 /* SHA-256 over the sources of everything that turns a cascade into C: part of every cache key. */
 const char *codegen_digest(void);

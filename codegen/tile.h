@@ -28,8 +28,10 @@
  * a multiple of the panel.
  *
  * Types. Values are F32 (F64 where the schedule computes in F64) or I32 for integers and truth (0 or 1); loads
- * convert from, and stores to, the tensor's type. A VALUE of an I32 value is an int. A tensor that a
- * contraction reads has the type of computation.
+ * convert from, and stores to, the tensor's type. A VALUE of an I32 value is an int. A contraction says as
+ * what its operands are multiplied: each element of a and b is rounded to that type, products and sums are of
+ * the type of computation (of OPERAND_I8: exact integers, and the value is I32). A tensor that a contraction
+ * reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it has the type of computation.
  *
  * Names of indices, tensors and values are distinct.
  *
@@ -55,6 +57,10 @@ enum tile_kind {
 	TILE_STORE,    /* tensor[coordinates] = expression (as MAP), over the current ranges */
 };
 
+/* As what a contraction multiplies. The sums are f32 but for COMPUTE (the program's type) and I8 (i32). */
+enum operand { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
+extern const char *const operand_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
+
 struct tile_block {
 	VEC(struct tile_statement) statement;
 };
@@ -65,6 +71,8 @@ struct tile_statement {
 	uint32_t index;  /* FOR, NARROW; REDUCE, CONTRACT: the reduced index */
 	int64_t step;    /* FOR, NARROW */
 	bool down;       /* FOR: last step first */
+	uint8_t stages;  /* FOR: 2 and more: tensors that contractions of the body read are fetched so many
+	                    steps, less one, ahead. 0 or 1: where they are read. Means nothing to the result */
 	struct expr low, high;  /* FOR, NARROW */
 	struct expr expression; /* LOAD, MAP, REDUCE, STORE; IF: the condition; CONTRACT: NO_EXPR */
 	enum reduction reduce;  /* REDUCE */
@@ -75,7 +83,8 @@ struct tile_statement {
 	                     coordinates are the plain variables index and lanes (either order when packed);
 	                     its other coordinates are over single indices */
 	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */
-	uint8_t block_rows, block_lanes; /* register block: rows by vectors */
+	uint8_t block_rows, block_lanes; /* register block: rows by vectors; on a device: what a warp holds */
+	enum operand operand;
 	bool accumulate;         /* keep what value holds, times scale */
 	struct expr scale;       /* with accumulate: expression (as MAP) over rows; NO_EXPR: 1 */
 	struct tile_block body, other; /* FOR, IF */

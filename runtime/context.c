@@ -9,9 +9,9 @@
 static enum isa isa_find(const char *name)
 {
 	enum isa i = 0;
-	while (i < ISAS && strcmp(isa_info[i].name, name))
+	while (i < HOST_ISAS && strcmp(isa_info[i].name, name))
 		i++;
-	return i;
+	return i < HOST_ISAS ? i : ISAS;
 }
 
 /* .cache/attune/tune.db in the home directory of the user database; NULL when the user has none. */

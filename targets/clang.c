@@ -193,7 +193,7 @@ static const char *version(struct arena *a, const struct target_options *o)
 
 static bool supports(enum isa isa)
 {
-	return isa < ISAS;
+	return isa < HOST_ISAS;
 }
 
 static bool compile(const char *source, const struct target_options *o, struct object *object,

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "codegen/kernel.h"
 #include "codegen/machine.h"
+#include "targets/resources.h"
 
 /* An object: what the cache keeps. For a target without relocatable objects it is the text itself. */
 struct object {
@@ -20,7 +21,26 @@ struct module; /* loaded code, private to its target */
 
 struct target_options {
 	enum isa isa;
-	int optimise; /* 1 while searching, 3 for what is kept */
+	int optimise;   /* 1 while searching, 3 for what is kept */
+	int capability; /* of a device: 80, 86, 89, 90, 100; 0: of the device at hand, 80 where there is none */
+};
+
+/* Where a target's code runs beside this process, with memory of its own. Functions that can fail say why, and the
+ * mend. A stream is the driver's (CUstream); NULL: the default one. */
+struct target_device {
+	/* The device: processors, shared memory, capability, peaks as far as they are known. */
+	bool (*machine)(struct machine *, struct text *why);
+	void *(*allocate)(size_t bytes, struct text *why); /* at least 256-byte aligned */
+	void (*release)(void *);
+	bool (*copy_in)(void *device, const void *host, size_t bytes, void *stream, struct text *why);
+	bool (*copy_out)(void *host, const void *device, size_t bytes, void *stream, struct text *why);
+	/* Begins phase `phase`; args: struct at_device_args. What a kernel did wrong shows here or in `wait`. */
+	bool (*launch)(struct module *, const struct kernel_source *, int phase, const void *args, size_t args_size,
+	               void *stream, struct text *why);
+	bool (*wait)(void *stream, struct text *why);
+	/* One record a phase, in `arena`; NULL: this target has no such thing to tell. */
+	struct resources *(*resources)(struct arena *, const struct object *, const struct kernel_source *,
+	                               const struct target_options *);
 };
 
 struct target {
@@ -40,6 +60,7 @@ struct target {
 	void (*unload)(struct module *);
 	/* Is all that `missing` loads loaded already? NULL: there is nothing to load. */
 	bool (*opened)(void);
+	const struct target_device *device; /* NULL: code of this process, and `symbol` gives its phases */
 };
 
 extern const struct target target_clang, target_tcc;

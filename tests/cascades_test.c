@@ -292,7 +292,7 @@ static bool attempt_here(struct genes *g, uint64_t seed, char *fault)
 	for (int i = 0; good && i < SCHEDULES; i++) {
 		struct schedule schedule = i == 0   ? schedule_default(s.problem, ISA_AVX512)
 		                           : i == 1 ? schedule_naive(s.problem, ISA_SCALAR)
-		                                    : stages_random(&s, (enum isa)(i % ISAS));
+		                                    : stages_random(&s, (enum isa)(i % HOST_ISAS));
 		struct text plan;
 		text_init(&plan, &a);
 		schedule_print(s.problem, &schedule, &plan);

@@ -243,7 +243,7 @@ int main(void)
 	arena_init(&a);
 	for (size_t i = 0; i < sizeof program / sizeof *program; i++) {
 		everywhere(program[i].name, program[i].text, program[i].bound);
-		for (enum isa isa = ISA_SCALAR; isa < ISAS; isa++)
+		for (enum isa isa = ISA_SCALAR; isa < HOST_ISAS; isa++)
 			ahead_of_time(program[i].name, program[i].text, isa);
 	}
 	static const struct shape shape[] = {

@@ -170,7 +170,7 @@ int main(void)
 	glob_t g;
 	if (!glob("examples/*.att", 0, NULL, &g)) {
 		for (size_t i = 0; i < g.gl_pathc; i++)
-			for (int isa = 0; isa < ISAS; isa++)
+			for (int isa = 0; isa < HOST_ISAS; isa++)
 				test_example(g.gl_pathv[i], (enum isa)isa);
 		globfree(&g);
 	}

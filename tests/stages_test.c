@@ -69,7 +69,7 @@ static void try_large(const char *path)
 		diags_init(&d, &a, path, "", 0);
 		bool good = s.cascade && (s.problem = problem_new(&a, s.cascade, &stages_machine, &d));
 		for (int i = 0; good && i < large.points; i++) {
-			struct schedule schedule = i ? stages_random(&s, (enum isa)(i % ISAS))
+			struct schedule schedule = i ? stages_random(&s, (enum isa)(i % HOST_ISAS))
 			                             : schedule_default(s.problem, ISA_AVX512);
 			struct tile_program *p = tile_build(&a, s.problem, &schedule);
 			good = tile_check(p, &s.fault) && stages_text(&s, p);
@@ -105,7 +105,7 @@ static void try_shape(const char *path, const struct shape *shape)
 	bool good = stages_begin(&s, &a, c, 1);
 	struct schedule schedule;
 	for (int i = 0; good && i < shape->points + 2; i++) {
-		enum isa isa = (enum isa)(i % ISAS);
+		enum isa isa = (enum isa)(i % HOST_ISAS);
 		schedule = i == 0   ? schedule_default(s.problem, ISA_AVX512)
 		           : i == 1 ? schedule_naive(s.problem, ISA_AVX512)
 		                    : stages_random(&s, isa);

@@ -1,0 +1,137 @@
+/* cuda.h: what the parts of the CUDA emitter share; no other part of the program includes it.
+ *
+ * A phase becomes a kernel, a task a block. The rows of a phase are the coordinates of its tiled task index: warp w
+ * has rows [w · 16 · groups, (w + 1) · 16 · groups) of the task's, where 16 · groups is what its contractions say
+ * (block_rows; 16 where there is none). Rows beyond the end are computed and never stored.
+ *
+ * A value of the tile program lives
+ *
+ *   in registers, as a fragment, when its ranks are among (rows, one other index, its lanes):
+ *     matrix    x[i][j][c]  row 16 i + 8 (c / 2) + g of the warp's, lane 8 j + 2 t + c % 2     (g = lane / 4, t = lane % 4)
+ *     rows      x[i][h]     row 16 i + 8 h + g; the same in the four threads that share the row
+ *     lanes     x[j][e]     lane 8 j + 2 t + e; the same in all warps and all g
+ *     scalar    x           the same in all threads
+ *   in shared memory, as a tile, when somebody reads it otherwise: it is an operand of a contraction that was not
+ *   computed as a fragment of that very shape, or it has more ranks, or a reduction runs over one of its own.
+ *   Or in both: computed as a fragment and copied.
+ *
+ * What no fragment can do is done over shared memory by all threads in turns, with barriers around: slower, and
+ * always possible. So every checked tile program has its kernel, or a named limit (shared memory, argument bytes).
+ *
+ * Barriers. Whoever touches a shared tile calls shared_read or shared_write first, which puts a barrier where the
+ * last touch was of the other kind; loops and branches are told by cuda.c.
+ *
+ *   cuda.c           phases, tasks, FOR, IF, barriers; the translation unit
+ *   cuda_place.c     where values live; what a warp has
+ *   cuda_loops.c     MAP, REDUCE, LOAD, STORE over fragments, and over shared memory
+ *   cuda_tile.c      addresses in shared tiles; copying tensors and fragments into them
+ *   cuda_contract.c  contractions: tensor cores; plain cores for OPERAND_COMPUTE
+ *   cuda_ring.c      tiles of tensors that contractions read, fetched ahead of the loop that needs them
+ *
+ * Expressions are emit_expr.c's, over struct emitter, with the leaves of a fragment.
+ */
+#ifndef ATTUNE_CODEGEN_CUDA_H
+#define ATTUNE_CODEGEN_CUDA_H
+
+#include "codegen/emit.h"
+
+/* A matrix in shared memory: rows of `columns` elements, each row a whole number of 16-byte chunks. Chunk k of row r
+ * lies at offset + stage · stage_bytes + r · pitch + 16 · (swizzle ? k ^ (r & 7) : k). Swizzled where a row is a
+ * multiple of 128 bytes; else pitch / 16 is odd, which is free of conflicts too. */
+struct shared_tile {
+	int64_t offset;
+	int rows, columns; /* whole groups: rows of 8 or 16, columns of a k step of the operand; zero beyond the range */
+	enum operand element; /* COMPUTE and TF32 are 4 bytes, BF16 and F16 2, I8 1 */
+	bool integer;         /* i32 where element is COMPUTE */
+	int pitch;
+	bool swizzle;
+	int stages;        /* of a ring; else 1 */
+	int64_t stage_bytes;
+};
+
+enum fragment { FRAGMENT_NONE, FRAGMENT_SCALAR, FRAGMENT_ROWS, FRAGMENT_LANES, FRAGMENT_MATRIX };
+
+struct cuda_value {
+	enum fragment fragment; /* in registers; NONE: not there */
+	uint32_t lanes;         /* index in its lanes; NO_INDEX */
+	int lane_groups;        /* of 8 */
+	bool shared;
+	struct shared_tile tile; /* ranks but the last are the rows, outermost first */
+};
+
+/* A tensor that contractions of a loop's body read: fetched tile by tile into a ring. */
+struct ring {
+	const struct tile_statement *loop; /* NULL: fetched where it is read */
+	struct expr read;                  /* READ, over the program's pool; equal ones share a ring */
+	uint32_t rows, columns;            /* its last two coordinates' indices */
+	struct shared_tile tile;
+	const char *stage;                 /* C name of the stage that holds the current tile */
+};
+
+struct cuda {
+	struct emitter e; /* ranges, names, expressions */
+	const struct tile_phase *phase;
+	uint32_t row_index; /* NO_INDEX: none */
+	int warps, groups;  /* groups of 16 rows a warp */
+	struct cuda_value *value; /* one a value of the program */
+	VEC(struct ring) ring;
+	int64_t shared_bytes;
+	struct kernel_argument *argument; /* what the text assumes; see kernel.h */
+};
+
+/* ---- cuda_place.c ---- */
+
+/* Rows, warps, where each value lives and at what offset. False, with a reason that names the limit. */
+bool cuda_place(struct cuda *, struct text *reason);
+/* Room in shared memory, aligned to 128 (1024 where swizzled). */
+int64_t cuda_shared(struct cuda *, int64_t bytes, int align);
+
+/* ---- cuda.c ---- */
+
+/* Barriers where they are needed before this code touches the tile at `offset`. */
+void shared_read(struct cuda *, struct c_block *, const struct shared_tile *);
+void shared_write(struct cuda *, struct c_block *, const struct shared_tile *);
+
+/* ---- cuda_tile.c ---- */
+
+struct shared_tile tile_shape(int rows, int columns, enum operand, int stages);
+/* C text of the shared address of an element, or of a 16-byte chunk; row, column and chunk are C text. */
+const char *tile_element(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *column);
+const char *tile_chunk(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *chunk);
+/* C text of one element as a real (or int) from, and a statement that puts a real into, the tile: rounded to its type. */
+const char *tile_get(struct cuda *, const struct shared_tile *, const char *address);
+const char *tile_put(struct cuda *, const struct shared_tile *, const char *address, const char *x);
+/* Code that begins to copy the current ranges of `rows` and `columns` of a READ into the tile by all threads of the
+ * block: cp_async where type and alignment allow, else element by element, converted. Zeroes beyond extents. Does not
+ * commit or wait; returns whether it used cp_async. */
+bool tile_fetch(struct cuda *, struct c_block *, const struct shared_tile *, const char *stage, struct expr read,
+                uint32_t rows, uint32_t columns, const char *first_row, const char *first_column);
+
+/* ---- cuda_ring.c ---- */
+
+/* The rings of the READs in contractions of a loop's body (or, with loop NULL, of statements outside of any loop that
+ * walks them), placed before code is made. */
+void ring_place(struct cuda *);
+/* Before the loop: what is fetched ahead. In its body, first thing: waits for this step's tiles, barrier, asks for
+ * those of the step stages - 1 later. `step`: C name of the number of this step from 0, `steps` of how many; the
+ * coordinate of step s is first + s · by. After it: everything waited for. */
+void ring_before(struct cuda *, struct c_block *, const struct tile_statement *loop, const char *steps, const char *first,
+                 const char *by);
+void ring_step(struct cuda *, struct c_block *, const struct tile_statement *loop, const char *step, const char *steps,
+               const char *first, const char *by);
+void ring_after(struct cuda *, struct c_block *, const struct tile_statement *loop);
+/* The ring of a contraction's operand b, its tile fetched: outside of loops this fetches it now. */
+const struct ring *ring_of(struct cuda *, struct c_block *, const struct tile_statement *contract);
+
+/* ---- cuda_contract.c ---- */
+
+/* Can operand a be taken from the registers it was computed in? */
+bool contract_from_fragment(const struct cuda *, const struct tile_statement *);
+void cuda_contract(struct cuda *, struct c_block *, const struct tile_statement *);
+
+/* ---- cuda_loops.c ---- */
+
+/* One statement that is neither structure nor contraction; neighbours may be taken along: returns how many. */
+uint32_t cuda_statements(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
+
+#endif
