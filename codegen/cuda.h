@@ -41,7 +41,7 @@
 struct shared_tile {
 	int64_t offset;
 	int rows, columns; /* whole groups: rows of 8 or 16, columns of a k step of the operand; zero beyond the range */
-	enum operand element; /* COMPUTE and TF32 are 4 bytes, BF16 and F16 2, I8 1 */
+	enum operand_type element; /* COMPUTE and TF32 are 4 bytes, BF16 and F16 2, I8 1 */
 	bool integer;         /* i32 where element is COMPUTE */
 	int pitch;
 	bool swizzle;
@@ -94,7 +94,7 @@ void shared_write(struct cuda *, struct c_block *, const struct shared_tile *);
 
 /* ---- cuda_tile.c ---- */
 
-struct shared_tile tile_shape(int rows, int columns, enum operand, int stages);
+struct shared_tile tile_shape(int rows, int columns, enum operand_type, int stages);
 /* C text of the shared address of an element, or of a 16-byte chunk; row, column and chunk are C text. */
 const char *tile_element(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *column);
 const char *tile_chunk(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *chunk);

@@ -20,7 +20,7 @@ struct contract_schedule {
 	uint8_t rows, lanes; /* register block: rows by vectors. On a device: the rows of a warp, a multiple of
 	                        16 and the same in every contraction of a stream, and all lanes of the tile */
 	bool pack;           /* operand b is packed into panels by a phase of its own; never on a device */
-	enum operand operand; /* as what it multiplies; on a host OPERAND_COMPUTE */
+	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE */
 };
 
 struct stream_schedule {
@@ -89,9 +89,6 @@ enum field {
 	FIELD_SPARSITY,
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
-	FIELD_SPLIT,
-	FIELD_STAGES,
-	FIELD_OPERAND,
 };
 struct dimension {
 	const char *name; /* "tile m", "block S" */

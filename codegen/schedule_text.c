@@ -188,7 +188,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 			    !read_size(r, 5, index_name(all, p->contract[k].lanes), 64, &lanes))
 				return false;
 			d->contract[k] =
-			        (struct contract_schedule){(uint8_t)rows, (uint8_t)lanes, r->words > 6};
+			        (struct contract_schedule){.rows = (uint8_t)rows, .lanes = (uint8_t)lanes, .pack = r->words > 6};
 			return r->words <= 6 || expect(r, 6, "pack");
 		}
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");

@@ -58,8 +58,8 @@ enum tile_kind {
 };
 
 /* As what a contraction multiplies. The sums are f32 but for COMPUTE (the program's type) and I8 (i32). */
-enum operand { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
-extern const char *const operand_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
+enum operand_type { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
+extern const char *const operand_type_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
 
 struct tile_block {
 	VEC(struct tile_statement) statement;
@@ -84,7 +84,7 @@ struct tile_statement {
 	                     its other coordinates are over single indices */
 	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */
 	uint8_t block_rows, block_lanes; /* register block: rows by vectors; on a device: what a warp holds */
-	enum operand operand;
+	enum operand_type operand;
 	bool accumulate;         /* keep what value holds, times scale */
 	struct expr scale;       /* with accumulate: expression (as MAP) over rows; NO_EXPR: 1 */
 	struct tile_block body, other; /* FOR, IF */
