@@ -25,6 +25,8 @@
 #ifndef ATTUNE_CODEGEN_KERNEL_H
 #define ATTUNE_CODEGEN_KERNEL_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 
 /* The argument block as generated code declares it. */

@@ -6,8 +6,7 @@
 
 /* Processors of the host, then devices. ISA_SM80 is CUDA with the tensor cores of compute capability 8.0 and
  * what came after it: a schedule's family, not the architecture that a compiler is told. */
-enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_SM80, ISAS };
-enum { HOST_ISAS = ISA_SM80 };
+enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_SM80, ISAS, HOST_ISAS = ISA_SM80 };
 struct isa_info {
 	const char *name;      /* "avx512" */
 	int lanes;             /* f32 lanes of a vector; of a device: columns of a tensor core's result */

@@ -264,5 +264,14 @@ static bool opened(void)
 	return open;
 }
 
-const struct target target_clang = {"clang", missing, version, supports, compile,
-                                    load,    symbol,  unload,  opened};
+const struct target target_clang = {
+        .name = "clang",
+        .missing = missing,
+        .version = version,
+        .supports = supports,
+        .compile = compile,
+        .load = load,
+        .symbol = symbol,
+        .unload = unload,
+        .opened = opened,
+};

@@ -183,4 +183,13 @@ static void unload(struct module *m)
 	free(m);
 }
 
-const struct target target_tcc = {"tcc", missing, version, supports, compile, load, symbol, unload, NULL};
+const struct target target_tcc = {
+        .name = "tcc",
+        .missing = missing,
+        .version = version,
+        .supports = supports,
+        .compile = compile,
+        .load = load,
+        .symbol = symbol,
+        .unload = unload,
+};
