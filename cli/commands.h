@@ -1,6 +1,6 @@
 /* commands.h: one row a command. COMMAND(ENUM, name, synopsis, summary, about) */
 /* clang-format off */
-COMMAND(CHECK, check, "FILE...",
+COMMAND(CHECK, check, "FILE... [--as NAMES=TYPE ...]",
 	"parse and analyse; every error of a file in one run",
 	"Says nothing when all files are sound. FILE may be '-' for standard input.")
 COMMAND(EXPLAIN, explain, "FILE [-r RANK=N ...] [-p PARAM=X ...]",

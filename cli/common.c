@@ -74,12 +74,17 @@ int read_program(struct attune_context *context, const char *path, const struct 
 	char *text = read_whole(path, &size);
 	if (!text)
 		return ATTUNE_SYSTEM;
+	struct attune_type types[MAX_WORDS];
+	for (int i = 0; i < o->as.n; i++)
+		types[i] = (struct attune_type){o->as.v[i].name, o->as.v[i].text};
 	struct attune_source source = {
 	        .text = text,
 	        .size = size,
 	        .name = strcmp(path, "-") ? path : "standard input",
 	        .params = o->param.v,
 	        .nparams = o->param.n,
+	        .types = types,
+	        .ntypes = o->as.n,
 	};
 	struct attune_error error;
 	int status = (int)attune_program_new(context, &source, program, &error);

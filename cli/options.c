@@ -18,7 +18,7 @@ static const struct {
 #undef COMMAND
 };
 
-enum kind { FLAG, TEXT, WORDS, PAIRS, BINDINGS, COUNT, SEED, SECONDS };
+enum kind { FLAG, TEXT, WORDS, PAIRS, BINDINGS, TYPES, COUNT, SEED, SECONDS };
 struct option_row {
 	char letter;
 	const char *name, *argument;
@@ -193,6 +193,25 @@ static bool take_bindings(struct bindings *b, const struct option_row *s, char *
 	return true;
 }
 
+/* NAME,NAME=TYPE, and more after another comma. */
+static bool take_types(struct pairs *p, const struct option_row *s, char *text)
+{
+	char *rest = NULL;
+	int first = p->n; /* of the names whose type is still to come */
+	for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
+		struct pair pair = {part, NULL};
+		if (strchr(part, '=') && !split(s, part, &pair))
+			return false;
+		if (p->n == MAX_WORDS)
+			return too_many(s);
+		p->v[p->n++] = pair;
+		for (; pair.text && first < p->n; first++)
+			p->v[first].text = pair.text;
+	}
+	return first == p->n || usage("--%s %s: a type is missing; write %s=TYPE", s->name, p->v[first].name,
+	                              p->v[first].name);
+}
+
 static bool take_whole(const struct option_row *s, const char *text, uint64_t least, uint64_t most,
                        uint64_t *value)
 {
@@ -243,6 +262,7 @@ static bool take(struct options *o, const struct option_row *s, char *text)
 		return split(s, text, &p->v[p->n++]);
 	}
 	case BINDINGS: return take_bindings(at, s, text);
+	case TYPES: return take_types(at, s, text);
 	case COUNT:
 		if (!take_whole(s, text, 1, 1000000, &n))
 			return false;
@@ -301,7 +321,7 @@ static const struct option_row *find(enum command c, char *text, char **value)
 
 static bool is_list(const struct option_row *s)
 {
-	return s && (s->kind == WORDS || s->kind == PAIRS || s->kind == BINDINGS);
+	return s && (s->kind == WORDS || s->kind == PAIRS || s->kind == BINDINGS || s->kind == TYPES);
 }
 
 /* $XDG_CACHE_HOME, or .cache in $HOME; NULL where neither is set: the library then asks the user database. */

@@ -33,7 +33,7 @@ struct options {
 	enum command command;
 	struct words word; /* what is no option: files, or a command's own words */
 	struct bindings rank, param;
-	struct pairs input, type;
+	struct pairs input, type, as;
 	struct words output; /* -o: TENSOR=FILE or a folder */
 	char cache_file[4096]; /* where cache points when the environment says where */
 	const char *schedule, *stage, *target, *isa, *strategy, *record, *name, *cache;

@@ -5,6 +5,7 @@
 #define COMPILES  (FOR(EMIT) | FOR(RUN) | FOR(TUNE) | FOR(BENCH) | FOR(BUILD))
 SWITCH('r', "rank",     "RANK=N",      BINDINGS, rank,        PROGRAMS, "the extent of a rank; repeatable, and more may follow: -r N=64 M=128")
 SWITCH('p', "param",    "PARAM=X",     BINDINGS, param,       PROGRAMS | FOR(CHECK), "override a param's default; repeatable")
+SWITCH(0,   "as",       "NAMES=TYPE",  TYPES,    as,          PROGRAMS | FOR(CHECK), "declare inputs and outputs of another type: --as Q,K,V,O=bf16; repeatable")
 SWITCH('i', "input",    "TENSOR=FILE", PAIRS,    input,       FOR(RUN), "read an input from a .npy file; repeatable")
 SWITCH('o', "output",   "OUT",         WORDS,    output,      FOR(RUN) | FOR(BUILD), "run: TENSOR=FILE, write an output to a .npy file, repeatable; build: the folder")
 SWITCH('t', "type",     "TENSOR=TYPE", PAIRS,    type,        FOR(RUN), "what an input file holds, or an output file is to hold; repeatable")

@@ -96,6 +96,9 @@ struct ast_file {
 	VEC(const char *) lost;
 };
 
+/* What to say to somebody who took `name` for a type. */
+const char *dtype_help(struct arena *, const char *name);
+
 /* Reads as much as is well formed; diagnostics say what is not. */
 struct ast_file *ast_parse(struct lexer *);
 

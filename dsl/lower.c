@@ -79,10 +79,21 @@ static void bind_rank(struct lower *w, const struct ast_name *n)
 
 static const struct param *given(const struct lower *w, const char *name)
 {
-	for (int i = 0; i < w->nparams; i++)
-		if (!strcmp(w->param[i].name, name))
-			return &w->param[i];
+	for (int i = 0; i < w->given->nparams; i++)
+		if (!strcmp(w->given->param[i].name, name))
+			return &w->given->param[i];
 	return NULL;
+}
+
+static enum dtype given_type(const struct lower *w, const char *name, enum dtype declared)
+{
+	for (int i = w->given->ntypes - 1; i >= 0; i--) {
+		const struct retype *t = &w->given->type[i];
+		enum dtype type = strcmp(t->name, name) ? DTYPES : dtype_find(t->type, strlen(t->type));
+		if (type != DTYPES)
+			return type;
+	}
+	return declared;
 }
 
 static const struct ast *first_read(const struct ast *a)
@@ -154,7 +165,10 @@ static void declare_index(struct lower *w, const struct statement *s)
 static void declare_tensor(struct lower *w, const struct statement *s)
 {
 	const struct ast_name *n = &s->name.v[0];
-	struct tensor t = {.name = n->name, .dtype = s->dtype, .role = s->role, .span = n->span};
+	struct tensor t = {.name = n->name,
+	                   .dtype = given_type(w, n->name, s->dtype),
+	                   .role = s->role,
+	                   .span = n->span};
 	struct tensor_fact f = {.has_index = true, .defined = s->role == ROLE_IN};
 	uint64_t seen = 0;
 	if (s->extent.n > MAX_RANKS) {
@@ -245,6 +259,18 @@ static void read_prelude(struct lower *w)
 			add_template(w, &f->statement.v[i], true);
 }
 
+/* Is one of the names given from outside not among those declared, that is a mistake with no place in the text. */
+static void check_known(struct lower *w, const char *what, const char *name, const char *const *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(all[i], name))
+			return;
+	diag_error(w->diags, (struct span){0}, "the program has no %s '%s'", what, name);
+	const char *near = lexer_nearest(name, all, n);
+	if (near)
+		diag_help(w->diags, "did you mean '%s'?", near);
+}
+
 static void check_given_params(struct lower *w)
 {
 	VEC(const char *) all = {0};
@@ -252,16 +278,23 @@ static void check_given_params(struct lower *w)
 	EACH (w, STATEMENT_PARAM, s)
 		for (uint32_t i = 0; i < s->name.n; i++)
 			vec_push(w->arena, &all, s->name.v[i].name);
-	for (int i = 0; i < w->nparams; i++) {
-		bool known = false;
-		for (uint32_t k = 0; k < all.n; k++)
-			known |= !strcmp(all.v[k], w->param[i].name);
-		if (known)
-			continue;
-		diag_error(w->diags, (struct span){0}, "the program has no param '%s'", w->param[i].name);
-		const char *near = lexer_nearest(w->param[i].name, all.v, all.n);
-		if (near)
-			diag_help(w->diags, "did you mean '%s'?", near);
+	for (int i = 0; i < w->given->nparams; i++)
+		check_known(w, "param", w->given->param[i].name, all.v, all.n);
+}
+
+static void check_given_types(struct lower *w)
+{
+	VEC(const char *) all = {0};
+	const struct statement *s;
+	EACH (w, STATEMENT_TENSOR, s)
+		vec_push(w->arena, &all, s->name.v[0].name);
+	for (int i = 0; i < w->given->ntypes; i++) {
+		const struct retype *t = &w->given->type[i];
+		check_known(w, "input or output", t->name, all.v, all.n);
+		if (dtype_find(t->type, strlen(t->type)) == DTYPES) {
+			diag_error(w->diags, (struct span){0}, "there is no type '%s' for '%s'", t->type, t->name);
+			diag_help(w->diags, "%s", dtype_help(w->arena, t->type));
+		}
 	}
 }
 
@@ -283,6 +316,7 @@ static void declare(struct lower *w)
 		for (uint32_t i = 0; i < s->name.n; i++)
 			declare_param(w, &s->name.v[i]);
 	check_given_params(w);
+	check_given_types(w);
 	EACH (w, STATEMENT_RANK, s)
 		for (uint32_t i = 0; i < s->name.n; i++)
 			bind_rank(w, &s->name.v[i]);
@@ -366,9 +400,15 @@ static void drop_repeated(struct diags *d, uint32_t first)
 struct cascade *cascade_parse(struct arena *arena, const char *source, size_t size, const struct param *param,
                               int nparams, struct diags *diags)
 {
+	struct overrides o = {.param = param, .nparams = nparams};
+	return cascade_parse_with(arena, source, size, &o, diags);
+}
+
+struct cascade *cascade_parse_with(struct arena *arena, const char *source, size_t size,
+                                   const struct overrides *given, struct diags *diags)
+{
 	struct lexer l;
-	struct lower w = {
-	        .arena = arena, .diags = diags, .source = source, .param = param, .nparams = nparams};
+	struct lower w = {.arena = arena, .diags = diags, .source = source, .given = given};
 	struct cascade *c = NULL;
 	uint32_t errors = diags->errors, first = diags->list.n;
 	w.c = cascade_new(arena, "kernel");

@@ -80,8 +80,7 @@ struct lower {
 	const char *source;
 	struct cascade *c;
 	const struct ast_file *file;
-	const struct param *param;
-	int nparams;
+	const struct overrides *given;
 	VEC(struct name) name;
 	uint32_t *slot, slots; /* of names: position plus one, open addressing */
 	VEC(struct template) template;

@@ -56,23 +56,30 @@ static bool parse_extents(struct lexer *l, struct statement *s)
 	return true;
 }
 
-static bool parse_type(struct lexer *l, enum dtype *type)
+const char *dtype_help(struct arena *a, const char *name)
 {
-	const struct token *t = lexer_peek(l);
-	const char *name = lexer_expect_name(l, "a type"), *spelling[DTYPES];
+	const char *spelling[DTYPES];
 	struct text all;
-	if (!name)
-		return false;
-	if ((*type = dtype_find(name, strlen(name))) != DTYPES)
-		return true;
-	text_init(&all, l->arena);
+	text_init(&all, a);
+	text_add(&all, "the types are");
 	for (int i = 0; i < DTYPES; i++) {
 		spelling[i] = dtype_info[i].spelling;
 		text_printf(&all, " %s", spelling[i]);
 	}
 	const char *near = lexer_nearest(name, spelling, DTYPES);
+	return near ? arena_printf(a, "did you mean '%s'?", near) : all.s;
+}
+
+static bool parse_type(struct lexer *l, enum dtype *type)
+{
+	const struct token *t = lexer_peek(l);
+	const char *name = lexer_expect_name(l, "a type");
+	if (!name)
+		return false;
+	if ((*type = dtype_find(name, strlen(name))) != DTYPES)
+		return true;
 	diag_error(l->diags, t->span, "there is no type '%s'", name);
-	diag_help(l->diags, near ? "did you mean '%s'?" : "the types are%s", near ? near : all.s);
+	diag_help(l->diags, "%s", dtype_help(l->arena, name));
 	*type = DTYPE_F32; /* and so the rest of the statement counts */
 	return true;
 }

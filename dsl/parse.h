@@ -10,12 +10,28 @@ struct param {
 	double value;
 };
 
+/* A `--as NAME=TYPE` from outside: an argument is declared of another type than the text says. */
+struct retype {
+	const char *name, *type; /* "bf16" */
+};
+
+/* What is said of a text from outside. */
+struct overrides {
+	const struct param *param;
+	int nparams;
+	const struct retype *type; /* of two for one name the last counts */
+	int ntypes;
+};
+
 enum { SOURCE_LIMIT = 1 << 20, NESTING_LIMIT = 200 };
 
 /* Parses, expands templates, checks, canonicalises. All errors of the text are reported in one run.
  * NULL when there was any. The cascade lives in the arena; `source` need not outlive the call. */
 struct cascade *cascade_parse(struct arena *, const char *source, size_t size, const struct param *,
                               int nparams, struct diags *);
+/* … with types too. */
+struct cascade *cascade_parse_with(struct arena *, const char *source, size_t size, const struct overrides *,
+                                   struct diags *);
 
 /* For stages that write expressions in the same syntax: how names are resolved there. `name` is given a bare
  * name, `read` a name with coordinates; low(i) and high(i) take a name that resolves to an INDEX. Each

@@ -91,12 +91,19 @@ struct attune_binding {
 	double value;
 };
 
+/* An argument's type, by name and by the language's spelling, "bf16". */
+struct attune_type {
+	const char *name, *type;
+};
+
 struct attune_source {
 	const char *text;
 	size_t size;                         /* 0: text ends in a NUL */
 	const char *name;                    /* of the file, for diagnostics; NULL: "program" */
 	const struct attune_binding *params; /* override the defaults of the text */
 	int nparams;
+	const struct attune_type *types; /* declare arguments of other types than the text does */
+	int ntypes;
 };
 
 /* Parses and analyses. On ATTUNE_PROGRAM too *program is set, to an object that has diagnostics and nothing

@@ -98,7 +98,12 @@ static enum attune_status parse(void *data, struct arena *scratch, struct attune
 	struct param *param = arena_new_array(scratch, (size_t)s->nparams, struct param);
 	for (int i = 0; i < s->nparams; i++)
 		param[i] = (struct param){arena_strdup(&p->arena, s->params[i].name), s->params[i].value};
-	p->cascade = cascade_parse(&p->arena, source, size, param, s->nparams, &p->diags);
+	struct retype *type = arena_new_array(scratch, (size_t)s->ntypes, struct retype);
+	for (int i = 0; i < s->ntypes; i++)
+		type[i] = (struct retype){arena_strdup(&p->arena, s->types[i].name),
+		                          arena_strdup(&p->arena, s->types[i].type)};
+	struct overrides given = {param, s->nparams, type, s->ntypes};
+	p->cascade = cascade_parse_with(&p->arena, source, size, &given, &p->diags);
 	collect_diagnostics(p);
 	if (!p->cascade)
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);

@@ -172,6 +172,32 @@ static void test_mistakes(void)
 
 /* ---- calls ---- */
 
+/* The text's types are defaults. */
+static void test_types(void)
+{
+	struct attune_context *c = context_with("", 1);
+	struct attune_program *p = NULL, *plain = NULL;
+	struct attune_error error = {0};
+	struct attune_type type[] = {{"Q", "bf16"}, {"O", "f16"}, {"P", "bf16"}};
+	struct attune_source source = {.text = attention, .types = type, .ntypes = 2};
+	int n = 0;
+	ok(attune_program_new(c, &source, &p, &error) == ATTUNE_OK &&
+	           attune_program_new(c, &(struct attune_source){.text = attention}, &plain, NULL) == ATTUNE_OK,
+	   "a program with types of its caller's %s", error.message);
+	const struct attune_tensor *t = attune_program_tensors(p, &n);
+	ok(n == TENSORS && t[Q].dtype.code == kDLBfloat && !strcmp(t[K].type, "f32") && !strcmp(t[O].type, "f16"),
+	   "declares its arguments so");
+	ok(strcmp(attune_program_digest(p), attune_program_digest(plain)) != 0, "and is another kernel");
+	attune_program_free(p);
+	source.ntypes = 3;
+	p = NULL;
+	ok(attune_program_new(c, &source, &p, &error) == ATTUNE_PROGRAM && strstr(error.message, "'P'"),
+	   "a local is no argument: %s", error.message);
+	attune_program_free(p);
+	attune_program_free(plain);
+	attune_context_free(c);
+}
+
 static void test_call(struct shape s, const char *what)
 {
 	struct attune_context *c = context_with("", 2);
@@ -504,6 +530,7 @@ int main(void)
 		return 1;
 	snprintf(cache, sizeof cache, "%s/tune.db", folder);
 	test_mistakes();
+	test_types();
 	test_call((struct shape){2, 33, 47, 20, 12}, "ragged");
 	test_call((struct shape){1, 1, 1, 1, 1}, "extents of 1");
 	test_call((struct shape){2, 0, 5, 8, 8}, "no queries");

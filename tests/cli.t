@@ -58,6 +58,14 @@ run 1 check --json broken.att && perl -MJSON::PP -0ne '
 ok 'diagnostics as JSON'
 "$attune" check - <sum.att >out 2>err; ok 'a program from standard input'
 run 1 check -p nothing=1 sum.att; ok 'a param the program does not have'
+run 0 check --as X,Y=bf16 sum.att && run 0 check --as X=bf16,Y=f16 sum.att; ok 'inputs and outputs of other types'
+run 1 check --as x=bf16 sum.att && says err "no input or output 'x'" && says err "did you mean 'X'"
+ok 'a mistyped name in --as gets a suggestion'
+run 1 check --as X=bf61 sum.att && says err "no type 'bf61' for 'X'" && says err "did you mean 'bf16'"
+ok 'so does a mistyped type'
+run 2 check --as X,Y sum.att && says err 'X=TYPE'; ok '--as without a type'
+run 0 emit sum.att --stage cascade --as X=bf16 && says out 'X[N, M] : bf16' && says out 'Y[N] : f32'
+ok '--as is what the cascade declares'
 
 run 0 emit sum.att --stage cascade && cp out again.att && run 0 emit again.att --stage cascade &&
 	cmp -s out again.att

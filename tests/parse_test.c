@@ -152,6 +152,33 @@ static void params(void)
 	arena_free(&a);
 }
 
+/* Arguments of another type than the text declares. */
+static void types(void)
+{
+	static const char source[] = "rank N, M\nin X[N, M], Y[N] : f32\nin J[N] : i32\nout O[N] : f32\n"
+	                             "O[n] = X[n,m] * Y[n] + X[n,J[n]]\n";
+	struct arena a;
+	struct diags d;
+	arena_init(&a);
+	struct retype t[] = {{"X", "bf16"}, {"O", "f64"}, {"X", "f16"}, {"Xs", "f16"}, {"Y", "bf61"}};
+	struct overrides o = {.type = t, .ntypes = 3};
+	diags_init(&d, &a, "t", source, strlen(source));
+	struct cascade *c = cascade_parse_with(&a, source, strlen(source), &o, &d);
+	const char *text = c ? print(&a, c) : "";
+	ok(strstr(text, "X[N, M] : f16") && strstr(text, "Y[N] : f32") && strstr(text, "O[N] : f64"),
+	   "types from outside, the last one counts");
+	o.ntypes = 5;
+	ok(!cascade_parse_with(&a, source, strlen(source), &o, &d) && d.errors == 2 && !d.list.v[0].line &&
+	           strstr(d.list.v[0].message, "no input or output 'Xs'") && strstr(d.list.v[0].help, "'X'") &&
+	           strstr(d.list.v[1].message, "no type 'bf61' for 'Y'") && strstr(d.list.v[1].help, "'bf16'"),
+	   "a tensor and a type that are not there");
+	o = (struct overrides){.type = &(struct retype){"J", "f32"}, .ntypes = 1};
+	diags_init(&d, &a, "t", source, strlen(source));
+	ok(!cascade_parse_with(&a, source, strlen(source), &o, &d) && d.list.v[0].line == 5,
+	   "a coordinate of a type that is none");
+	arena_free(&a);
+}
+
 /* What does not change the kernel does not change its digest; what does, does. */
 static void digests(void)
 {
@@ -343,6 +370,7 @@ int main(int argc, char **argv)
 	ok(cases > 0 && errors >= 40, "%d cases, %d broken programs", cases, errors);
 	ok(try_folder("examples", false) > 0, "there are examples");
 	params();
+	types();
 	digests();
 	limits();
 	growth();
