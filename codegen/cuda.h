@@ -13,7 +13,12 @@
  *     scalar    x           the same in all threads
  *   in shared memory, as a tile, when somebody reads it otherwise: it is an operand of a contraction that was not
  *   computed as a fragment of that very shape, or it has more ranks, or a reduction runs over one of its own.
- *   Or in both: computed as a fragment and copied.
+ *   Or in both: computed as a fragment and copied. A tile's elements are of the type of the contractions that read it
+ *   when nobody else does and they agree, else of the type of computation.
+ *
+ * Fragments are arrays of the kernel, named as the value is: float or int x[groups][lane_groups][4], x[groups][2],
+ * x[lane_groups][2], x. Other names that every kernel has: `shared`, unsigned, where shared memory begins; ints `thread`,
+ * `warp`, `lane`, `g`, `t`, and `warp_row`, the warp's first row, counted from the task's. Coordinates are ints.
  *
  * What no fragment can do is done over shared memory by all threads in turns, with barriers around: slower, and
  * always possible. So every checked tile program has its kernel, or a named limit (shared memory, argument bytes).
@@ -85,12 +90,20 @@ struct cuda {
 bool cuda_place(struct cuda *, struct text *reason);
 /* Room in shared memory, aligned to 128 (1024 where swizzled). */
 int64_t cuda_shared(struct cuda *, int64_t bytes, int align);
+/* Has the current range of an index `count` coordinates for sure: by its steps, or by a condition around that says
+ * high(i) == low(i) + count - 1? */
+bool cuda_whole(const struct cuda *, uint32_t index, int64_t count);
 
 /* ---- cuda.c ---- */
 
 /* Barriers where they are needed before this code touches the tile at `offset`. */
 void shared_read(struct cuda *, struct c_block *, const struct shared_tile *);
 void shared_write(struct cuda *, struct c_block *, const struct shared_tile *);
+/* at_barrier(), after which no shared_ call needs one for what was done before. `waited`: a cp_wait stands before it
+ * that covers every copy asked for outside of rings. */
+void shared_barrier(struct cuda *, struct c_block *, bool waited);
+/* The tile is being filled by cp_async, committed: who reads it waits first. */
+void shared_pending(struct cuda *, const struct shared_tile *);
 
 /* ---- cuda_tile.c ---- */
 
@@ -125,13 +138,20 @@ const struct ring *ring_of(struct cuda *, struct c_block *, const struct tile_st
 
 /* ---- cuda_contract.c ---- */
 
+/* Is there a way to make this contraction's result as a fragment, FRAGMENT_MATRIX over row_index and s->lanes? Asked
+ * before anything is placed. What it declines, plain_contract does. */
+bool contract_fits(const struct cuda *, const struct tile_statement *);
 /* Can operand a be taken from the registers it was computed in? */
 bool contract_from_fragment(const struct cuda *, const struct tile_statement *);
+/* The result is a fragment; a is one that contract_from_fragment takes, or a tile; b a tile or a READ. Lanes of a and
+ * rows of b beyond the current range of s->index are left out. */
 void cuda_contract(struct cuda *, struct c_block *, const struct tile_statement *);
 
 /* ---- cuda_loops.c ---- */
 
 /* One statement that is neither structure nor contraction; neighbours may be taken along: returns how many. */
 uint32_t cuda_statements(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
+/* A contraction whose result lives in shared memory, element by element. */
+void plain_contract(struct cuda *, struct c_block *, const struct tile_statement *);
 
 #endif

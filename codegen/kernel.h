@@ -52,7 +52,7 @@ struct kernel_argument {
 enum { MAX_DEVICE_ARGUMENT_BYTES = 4096 };
 
 struct kernel_source {
-	const char *text;     /* the whole translation unit */
+	const char *text;     /* the whole translation unit; NULL: there is none, and `reason` names the limit */
 	const char *digest;   /* SHA-256 of text and everything below */
 	int nphases;
 	struct kernel_phase *phase;
@@ -60,6 +60,7 @@ struct kernel_source {
 	int narguments;
 	struct kernel_argument *argument; /* one an argument tensor */
 	int64_t work_bytes, scratch_bytes;
+	const char *reason;
 };
 
 #endif
