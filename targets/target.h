@@ -25,9 +25,12 @@ struct target_options {
 	int capability; /* of a device: 80, 86, 89, 90, 100; 0: of the device at hand, 80 where there is none */
 };
 
-/* Where a target's code runs beside this process, with memory of its own. Functions that can fail say why, and the
- * mend. A stream is the driver's (CUstream); NULL: the default one. */
+/* Where a target's code runs beside this process, with memory of its own: the first device of the driver's. Functions
+ * that can fail say why, and the mend. A stream is the driver's (CUstream); NULL: the default one. `missing` of such a
+ * target is about its compiler: without a device code can still be compiled and judged, and `machine` says that there is
+ * none to run it. */
 struct target_device {
+	const char *prelude; /* what `compile` puts before a text: with it the text can be read and compiled by hand */
 	/* The device: processors, shared memory, capability, peaks as far as they are known. */
 	bool (*machine)(struct machine *, struct text *why);
 	void *(*allocate)(size_t bytes, struct text *why); /* at least 256-byte aligned */
