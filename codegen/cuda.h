@@ -45,7 +45,8 @@
  * multiple of 128 bytes; else pitch / 16 is odd, which is free of conflicts too. */
 struct shared_tile {
 	int64_t offset;
-	int rows, columns; /* whole groups: rows of 8 or 16, columns of a k step of the operand; zero beyond the range */
+	int rows, columns; /* whole groups: rows of 8 or 16, columns of a k step of the operand; zero beyond the range:
+	                      who writes a tile that a contraction reads writes all of it */
 	enum operand_type element; /* COMPUTE and TF32 are 4 bytes, BF16 and F16 2, I8 1 */
 	bool integer;         /* i32 where element is COMPUTE */
 	int pitch;
@@ -107,7 +108,14 @@ void shared_pending(struct cuda *, const struct shared_tile *);
 
 /* ---- cuda_tile.c ---- */
 
+/* Rounds rows and columns up to what the operand's steps need; one row of COMPUTE stays one. */
 struct shared_tile tile_shape(int rows, int columns, enum operand_type, int stages);
+/* A value's tile but its offset: with all rows that warps have, so that reading a fragment of it stays inside. */
+struct shared_tile tile_of_value(const struct cuda *, uint32_t value, enum operand_type);
+/* C text of the row of a value's tile at the nest's coordinates (the coordinate of the last rank is the column). */
+const char *tile_row(const struct nest *, const struct cuda *, uint32_t value);
+/* Copies a value from its fragment, the elements of the current ranges and zeroes beyond, into its tile. */
+void tile_copy(struct cuda *, struct c_block *, uint32_t value);
 /* C text of the shared address of an element, or of a 16-byte chunk; row, column and chunk are C text. */
 const char *tile_element(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *column);
 const char *tile_chunk(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *chunk);
