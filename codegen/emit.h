@@ -6,7 +6,8 @@
  *
  * Widths of vectors are the only thing known of the instruction set here; the rest is the prelude's.
  *
- *   emit_c.c         phases, tasks, FOR, IF, NARROW; the translation unit
+ *   emit_c.c         phases, FOR, IF; the translation unit
+ *   emit_walk.c      ranges of tasks, FOR and NARROW; names of a phase
  *   emit_plan.c      names, ranges, layouts, scratch
  *   emit_expr.c      expressions to C text, temporaries
  *   emit_address.c   where elements lie
@@ -19,6 +20,7 @@
 #define ATTUNE_CODEGEN_EMIT_H
 
 #include "codegen/ctree.h"
+#include "codegen/kernel.h"
 #include "codegen/machine.h"
 #include "codegen/stream.h"
 #include "codegen/tile.h"
@@ -60,6 +62,8 @@ struct emitter {
 	const struct expr_pool *pool;
 	int lanes; /* of a vector */
 	bool real_double;
+	const char *integer;          /* C type of an int: "long", on a device "int" */
+	const char *const *reserved;  /* further names that nothing may have; NULL: none */
 	struct current **range; /* one an index variable: its current range */
 	const char **index_name;
 	struct value_plan *value;
@@ -88,6 +92,33 @@ bool value_may_spill(const struct emitter *, uint32_t value, int r, int64_t widt
 int value_rank(const struct emitter *, uint32_t value, uint32_t index);
 /* The number of coordinates is a multiple of n. */
 bool range_whole(const struct current *, int64_t n);
+
+/* ---- emit_walk.c ---- */
+
+/* The bounds of a FOR, inside the current range, and its range but for low and high. */
+struct bounds {
+	const char *low, *end;
+	struct current range;
+};
+struct bounds emit_bounds(struct emitter *, struct c_block *, const struct tile_statement *);
+/* text, or where it is no number a constant "index_stem" that holds it. */
+const char *emit_constant(struct emitter *, struct c_block *, uint32_t index, const char *stem, const char *text);
+/* Declares the last coordinate of a step that begins at r->low. */
+void emit_high(struct emitter *, struct c_block *, struct current *r, int64_t step, const char *end);
+const char *emit_range_name(struct emitter *, uint32_t index, const char *end);
+bool emit_whole_number(const char *text, long long *n);
+/* Makes the current range the narrowed one; the block that runs where it is not empty. */
+struct c_block *emit_narrow(struct emitter *, struct c_block *, const struct tile_statement *);
+long emit_tasks(const struct emitter *, const struct tile_phase *);
+/* The ranges of a task's indices from its number `task`. */
+void emit_task(struct emitter *, struct c_block *, const struct tile_phase *);
+void emit_whole_ranges(struct emitter *);
+/* `known`: only the values in memory have their names already. */
+void emit_start_names(struct emitter *, bool known);
+/* The schedule as the text's first comment; a name made an identifier; the digest of a kernel. */
+void emit_schedule(const char *schedule, struct text *);
+const char *emit_identifier(struct arena *, const char *name);
+const char *emit_digest(struct arena *, const struct kernel_source *);
 
 /* ---- emit_expr.c ---- */
 

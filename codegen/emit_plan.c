@@ -20,6 +20,9 @@ static bool taken(const struct emitter *e, const char *name)
 	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
 		if (!strcmp(name, reserved[i]))
 			return true;
+	for (const char *const *s = e->reserved; s && *s; s++)
+		if (!strcmp(name, *s))
+			return true;
 	for (uint32_t i = 0; i < e->taken.n; i++)
 		if (!strcmp(name, e->taken.v[i]))
 			return true;

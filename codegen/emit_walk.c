@@ -1,0 +1,301 @@
+/* Ranges of tasks, loops, narrowing and branches, and the names around them: what is the same for every machine. */
+#include "codegen/emit.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/whole.h"
+
+/* A number that divides the value of an int expression; 0 when it is 0. */
+static int64_t align_of(const struct emitter *e, struct expr x)
+{
+	const struct expr_node *node = expr_at(e->pool, x);
+	switch (node->op) {
+	case OP_CONST: return (int64_t)node->number;
+	case OP_INDEX:
+	case OP_LOW: return e->range[node->symbol]->align;
+	case OP_MUL:
+		return align_of(e, expr_operand(e->pool, x, 0)) * align_of(e, expr_operand(e->pool, x, 1));
+	case OP_ADD:
+	case OP_SUB:
+	case OP_MIN:
+	case OP_MAX:
+		return gcd(align_of(e, expr_operand(e->pool, x, 0)),
+		           align_of(e, expr_operand(e->pool, x, 1)));
+	default: return 1;
+	}
+}
+
+bool emit_whole_number(const char *s, long long *n)
+{
+	char *end;
+	*n = strtoll(s, &end, 10);
+	return end != s && !*end;
+}
+
+static const char *int_text(struct emitter *e, struct c_block *b, struct expr x)
+{
+	struct nest n = {.e = e,
+	                 .row = b,
+	                 .body = b,
+	                 .lane = NO_INDEX,
+	                 .uses = arena_alloc(e->arena, e->pool->node.n)};
+	return emit_strip(e, nest_text(&n, x, KIND_INT, false));
+}
+
+const char *emit_range_name(struct emitter *e, uint32_t index, const char *end)
+{
+	return plan_name(e, arena_printf(e->arena, "%s_%s", e->program->index.v[index].name, end));
+}
+
+static bool is_one(const struct emitter *e, struct expr x)
+{
+	double n;
+	return expr_is_number(e->pool, x, &n) && n == 1;
+}
+
+/* Is the coordinate after the last surely not beyond the current range? */
+static bool ends_inside(const struct emitter *e, struct expr end, const struct current *outer)
+{
+	const struct expr_node *node = expr_at(e->pool, end);
+	long long high;
+	if (node->op == OP_CONST)
+		return emit_whole_number(outer->high, &high) && node->number <= (double)high + 1;
+	if (node->op == OP_ADD && is_one(e, expr_operand(e->pool, end, 1)) &&
+	    expr_at(e->pool, expr_operand(e->pool, end, 0))->op == OP_HIGH)
+		return emit_whole_number(outer->high, &high) &&
+		       e->program->index.v[expr_at(e->pool, expr_operand(e->pool, end, 0))->symbol].extent <=
+		               high + 1;
+	return node->op == OP_MIN && (ends_inside(e, expr_operand(e->pool, end, 0), outer) ||
+	                              ends_inside(e, expr_operand(e->pool, end, 1), outer));
+}
+
+static bool begins_inside(const struct emitter *e, struct expr low, const struct current *outer)
+{
+	const struct expr_node *node = expr_at(e->pool, low);
+	long long first;
+	if (node->op == OP_CONST)
+		return emit_whole_number(outer->low, &first) && node->number >= (double)first;
+	if (node->op == OP_LOW && node->symbol == outer->index)
+		return true;
+	return node->op == OP_MAX && (begins_inside(e, expr_operand(e->pool, low, 0), outer) ||
+	                              begins_inside(e, expr_operand(e->pool, low, 1), outer));
+}
+
+struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct tile_statement *s)
+{
+	struct current *outer = e->range[s->index];
+	long long from, to, step = (long long)s->step;
+	const char *low = s->low.id ? int_text(e, b, s->low) : outer->low;
+	const char *end = s->high.id ? int_text(e, b, s->high) : emit_after(e, outer->high);
+	int64_t align = s->low.id && strcmp(low, outer->low) ? align_of(e, s->low) : outer->align;
+	if (s->low.id && !begins_inside(e, s->low, outer)) {
+		low = arena_printf(e->arena, "i_max(%s, %s)", low, outer->low);
+		align = gcd(align, outer->align);
+	}
+	if (s->high.id && !ends_inside(e, s->high, outer) && strcmp(end, emit_after(e, outer->high)))
+		end = arena_printf(e->arena, "i_min(%s, %s)", end, emit_after(e, outer->high));
+	bool fixed = emit_whole_number(end, &to) && emit_whole_number(low, &from),
+	     all = !strcmp(end, emit_after(e, outer->high)) && !strcmp(low, outer->low);
+	struct current r = {.index = s->index,
+	                    .single = step == 1,
+	                    .step = s->step < outer->step ? s->step : outer->step,
+	                    .outer = outer,
+	                    .align = gcd(s->step, align),
+	                    .multiple = 1};
+	r.multiple = fixed ? gcd(step, (to - from) % step) : all ? gcd(step, outer->multiple) : 1;
+	r.grain = !strcmp(low, outer->low) ? step : !strcmp(outer->low, "0") ? r.align : 1;
+	return (struct bounds){low, end, r};
+}
+
+const char *emit_constant(struct emitter *e, struct c_block *b, uint32_t index, const char *stem, const char *text)
+{
+	long long n;
+	if (emit_whole_number(text, &n))
+		return text;
+	const char *name = emit_range_name(e, index, stem);
+	c_line(e->arena, b, "const %s %s = %s;", e->integer, name, text);
+	return name;
+}
+
+void emit_high(struct emitter *e, struct c_block *b, struct current *r, int64_t step, const char *end)
+{
+	r->high = emit_range_name(e, r->index, "high");
+	if (r->multiple == step)
+		c_line(e->arena, b, "const %s %s = %s + %lld;", e->integer, r->high, r->low, (long long)step - 1);
+	else
+		c_line(e->arena, b, "const %s %s = i_min(%s + %lld, %s) - 1;", e->integer, r->high, r->low,
+		       (long long)step, end);
+}
+
+/* ---- NARROW ---- */
+
+struct c_block *emit_narrow(struct emitter *e, struct c_block *b, const struct tile_statement *s)
+{
+	struct current *outer = e->range[s->index];
+	long long step = (long long)(s->step ? s->step : 1);
+	struct current r = {.index = s->index,
+	                    .narrow = true,
+	                    .step = outer->step,
+	                    .grain = step,
+	                    .outer = outer,
+	                    .multiple = gcd(step, outer->multiple),
+	                    .align = gcd(step, outer->align)};
+	double least;
+	r.low = outer->low;
+	r.high = outer->high;
+	if (s->low.id && !(expr_is_number(e->pool, s->low, &least) && least <= 0)) {
+		r.low = emit_range_name(e, s->index, "low");
+		const char *at = arena_printf(e->arena, "i_max(%s, %s)", outer->low, int_text(e, b, s->low));
+		if (step == 1)
+			c_line(e->arena, b, "const %s %s = %s;", e->integer, r.low, at);
+		else
+			c_line(e->arena, b, "const %s %s = %s + (%s - %s) / %lld * %lld;", e->integer, r.low,
+			       outer->low, at, outer->low, step, step);
+	}
+	if (s->high.id) {
+		r.high = emit_range_name(e, s->index, "high");
+		const char *at = int_text(e, b, s->high);
+		if (step == 1)
+			c_line(e->arena, b, "const %s %s = i_min(%s + 1, %s) - 1;", e->integer, r.high, outer->high,
+			       at);
+		else
+			c_line(e->arena, b,
+			       "const %s %s = i_min(%s + 1, %s + (%s - %s + %lld) / %lld * %lld) - 1;",
+			       e->integer, r.high, outer->high, outer->low,
+			       strchr(at, ' ') ? arena_printf(e->arena, "(%s)", at) : at, outer->low,
+			       step - 1, step, step);
+	}
+	if (!outer->single) /* of one coordinate there is nothing to name: it is there or not */
+		e->range[s->index] = plan_range(e, r);
+	return c_open(e->arena, b, "if (%s <= %s)", r.low, r.high);
+}
+
+/* ---- tasks ---- */
+
+static long tasks_along(const struct emitter *e, const struct tile_task *t)
+{
+	int64_t extent = e->program->index.v[t->index].extent;
+	return (long)((extent + t->step - 1) / t->step);
+}
+
+long emit_tasks(const struct emitter *e, const struct tile_phase *p)
+{
+	long n = 1;
+	for (uint32_t i = 0; i < p->task.n; i++)
+		n *= tasks_along(e, &p->task.v[i]);
+	return n;
+}
+
+/* The ranges of a task's indices from its number: the last index varies fastest. */
+void emit_task(struct emitter *e, struct c_block *b, const struct tile_phase *p)
+{
+	struct arena *a = e->arena;
+	bool many = p->task.n > 1;
+	if (many)
+		c_line(a, b, "%s rest = task;", e->integer);
+	for (uint32_t i = p->task.n; i-- > 0;) {
+		const struct tile_task *t = &p->task.v[i];
+		int64_t extent = e->program->index.v[t->index].extent;
+		long long step = (long long)t->step, count = tasks_along(e, t);
+		struct current r = {.index = t->index,
+		                    .step = t->step < extent ? t->step : extent,
+		                    .grain = t->step,
+		                    .align = t->step,
+		                    .multiple = gcd(t->step, extent % t->step),
+		                    .outer = e->range[t->index]};
+		const char *part = !many ? "task" : i ? arena_printf(a, "rest %% %lld", count) : "rest";
+		r.single = step == 1;
+		r.low = r.single ? e->index_name[t->index] : emit_range_name(e, t->index, "low");
+		if (t->down)
+			part = arena_printf(a, "%lld - %s", count - 1, part);
+		if (!r.single)
+			part = arena_printf(a, t->down || (many && i) ? "(%s) * %lld" : "%s * %lld", part,
+			                    step);
+		c_line(a, b, "const %s %s = %s;", e->integer, r.low, part);
+		r.high = r.low;
+		if (!r.single) {
+			r.high = emit_range_name(e, t->index, "high");
+			if (extent % step)
+				c_line(a, b, "const %s %s = i_min(%s + %lld, %lld) - 1;", e->integer, r.high,
+				       r.low, step, (long long)extent);
+			else
+				c_line(a, b, "const %s %s = %s + %lld;", e->integer, r.high, r.low, step - 1);
+		}
+		if (i)
+			c_line(a, b, "rest /= %lld;", count);
+		e->range[t->index] = plan_range(e, r);
+	}
+}
+
+void emit_whole_ranges(struct emitter *e)
+{
+	for (uint32_t i = 0; i < e->program->index.n; i++) {
+		int64_t extent = e->program->index.v[i].extent;
+		e->range[i] = plan_range(
+		        e, (struct current){.index = i,
+		                            .low = "0",
+		                            .step = extent,
+		                            .grain = extent,
+		                            .multiple = extent,
+		                            .single = extent == 1,
+		                            .high = arena_printf(e->arena, "%lld", (long long)extent - 1)});
+	}
+}
+
+void emit_start_names(struct emitter *e, bool known)
+{
+	e->taken.n = 0;
+	for (uint32_t i = 0; i < e->program->tensor.n; i++)
+		vec_push(e->arena, &e->taken, e->tensor[i].name);
+	for (uint32_t i = 0; i < e->program->index.n; i++)
+		vec_push(e->arena, &e->taken, e->index_name[i]);
+	for (uint32_t i = 0; i < e->program->value.n; i++)
+		if (!known || e->value[i].memory)
+			vec_push(e->arena, &e->taken, e->value[i].name);
+}
+
+/* ---- the unit ---- */
+
+void emit_schedule(const char *schedule, struct text *t)
+{
+	text_add(t, "/*");
+	for (const char *s = schedule ? schedule : ""; *s;) {
+		size_t n = strcspn(s, "\n");
+		text_add(t, *s == '\n' ? "" : " ");
+		for (size_t i = 0; i < n; i++) {
+			text_char(t, s[i]);
+			if (s[i] == '*' && s[i + 1] == '/')
+				text_char(t, ' ');
+		}
+		s += n + (s[n] == '\n');
+		if (*s)
+			text_add(t, "\n *");
+	}
+	text_add(t, " */\n\n");
+}
+
+const char *emit_identifier(struct arena *a, const char *name)
+{
+	char *s = arena_strdup(a, name ? name : "kernel");
+	for (char *c = s; *c; c++)
+		if (!isalnum((unsigned char)*c))
+			*c = '_';
+	return isdigit((unsigned char)*s) ? arena_printf(a, "_%s", s) : s;
+}
+
+const char *emit_digest(struct arena *a, const struct kernel_source *k)
+{
+	struct text t;
+	text_init(&t, a);
+	text_add(&t, k->text);
+	for (int i = 0; i < k->nphases; i++)
+		text_printf(&t, "\n%s %ld %d %lld", k->phase[i].symbol, k->phase[i].tasks, k->phase[i].threads,
+		            (long long)k->phase[i].shared_bytes);
+	for (int i = 0; i < k->narguments; i++)
+		text_printf(&t, "\n%d %d", k->argument[i].align, k->argument[i].unit);
+	text_printf(&t, "\n%lld %lld", (long long)k->work_bytes, (long long)k->scratch_bytes);
+	return digest_text(a, t.s, t.len);
+}
