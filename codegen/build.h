@@ -55,6 +55,7 @@ struct builder {
 	const struct stream_plan *plan;
 	const struct stream_schedule *sizes;
 	uint32_t number;           /* of the stream */
+	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
 	uint32_t *count;           /* of a mean: how many elements so far */
@@ -80,6 +81,8 @@ struct expr build_load_expression(struct builder *, struct expr);
 /* The value that holds a cascade expression free of locals and carries, loaded at the right level with
  * `lane` as its last rank (NO_INDEX: no matter). */
 uint32_t build_load(struct builder *, struct expr, uint32_t lane);
+/* … as a value of that type. */
+uint32_t build_load_as(struct builder *, struct expr, uint32_t lane, enum dtype);
 /* cascade_presence, found once. */
 struct expr build_presence(struct builder *, uint32_t equation);
 /* VALUE(v) */

@@ -2,6 +2,7 @@
 #ifndef ATTUNE_CODEGEN_MACHINE_H
 #define ATTUNE_CODEGEN_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Processors of the host, then devices. ISA_SM80 is CUDA with the tensor cores of compute capability 8.0 and
@@ -14,6 +15,11 @@ struct isa_info {
 	const char *march;     /* "x86-64-v4": what ahead-of-time code is compiled for */
 };
 extern const struct isa_info isa_info[ISAS];
+
+static inline bool isa_is_device(enum isa i)
+{
+	return i >= HOST_ISAS;
+}
 
 struct machine {
 	enum isa isa; /* the best the processor and system allow */

@@ -87,10 +87,16 @@ bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation
 /* The factors of a product, signs and quotients included, gathered on two sides. */
 struct split {
 	struct cascade *c;
-	uint32_t rows, lanes;
+	uint32_t rows, lanes, reduced;
 	struct expr a, b;
+	struct expr inner_a, inner_b, outer;
 	bool fails;
 };
+
+static void multiply(struct split *s, struct expr *side, bool inverse, struct expr e)
+{
+	*side = expr2(&s->c->pool, inverse ? OP_DIV : OP_MUL, *side, e);
+}
 
 static void split_product(struct split *s, struct expr e, bool inverse)
 {
@@ -104,6 +110,7 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 	}
 	if (op == OP_NEG) {
 		s->a = expr1(&s->c->pool, OP_NEG, s->a);
+		s->outer = expr1(&s->c->pool, OP_NEG, s->outer);
 		split_product(s, expr_operand(&s->c->pool, e, 0), inverse);
 		return;
 	}
@@ -112,8 +119,9 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 		s->fails = true;
 		return;
 	}
-	struct expr *side = lane ? &s->b : &s->a;
-	*side = expr2(&s->c->pool, inverse ? OP_DIV : OP_MUL, *side, e);
+	multiply(s, lane ? &s->b : &s->a, inverse, e);
+	bool inner = mentions(s->c, e, s->reduced);
+	multiply(s, !inner ? &s->outer : lane ? &s->inner_b : &s->inner_a, inverse, e);
 }
 
 /* Does b reach the task's coordinates only through whole coordinates of its reads, so that packing can walk
@@ -137,16 +145,17 @@ static bool packable(struct cascade *c, struct expr e, uint32_t lanes, uint32_t 
 	return true;
 }
 
-static bool direct(struct cascade *c, struct expr b, uint32_t lanes, uint32_t reduced)
+static bool direct(struct cascade *c, struct expr b, uint32_t before_last, uint32_t last)
 {
 	const struct expr_node *n = expr_at(&c->pool, b);
+	uint32_t lanes = last, reduced = before_last;
 	if (n->op != OP_READ || n->count < 2)
 		return false;
 	for (int i = 0; i < n->count; i++) {
 		struct expr x = expr_operand(&c->pool, b, i);
 		const struct expr_node *xn = expr_at(&c->pool, x);
 		if (i >= n->count - 2) {
-			if (xn->op != OP_INDEX || xn->symbol != (i == n->count - 1 ? lanes : reduced))
+			if (xn->op != OP_INDEX || xn->symbol != (i == n->count - 1 ? last : before_last))
 				return false;
 		} else if (mentions(c, x, lanes) || mentions(c, x, reduced) ||
 		           expr_mentions(&c->pool, x, OP_READ, ANY_SYMBOL)) {
@@ -154,6 +163,44 @@ static bool direct(struct cascade *c, struct expr b, uint32_t lanes, uint32_t re
 		}
 	}
 	return true;
+}
+
+int64_t plan_extent(const struct streams *all, uint32_t index)
+{
+	int64_t n = 1;
+	if (index != NO_INDEX)
+		cascade_extent(all->cascade, all->cascade->index.v[index].extent, &n);
+	return n;
+}
+
+/* No coordinate of these indices is past the tensor that a READ ends in them. */
+static bool within(const struct streams *all, struct expr read)
+{
+	const struct cascade *c = all->cascade;
+	const struct expr_node *n = expr_at(&c->pool, read);
+	for (int i = n->count - 2; i < n->count; i++) {
+		int64_t extent = 0;
+		cascade_extent(c, c->tensor.v[n->symbol].extent[i], &extent);
+		if (plan_extent(all, expr_at(&c->pool, expr_operand(&c->pool, read, i))->symbol) > extent)
+			return false;
+	}
+	return true;
+}
+
+/* The product apart for a device; as it is for a host where operand a would be left without rows. */
+static void plan_inner(const struct streams *all, const struct stream *stream, const struct split *s,
+                       struct plan_contract *out)
+{
+	struct cascade *c = all->cascade;
+	double one;
+	bool apart = mentions(c, s->inner_a, out->rows) && mentions(c, s->inner_a, out->reduced);
+	out->inner_a = apart ? s->inner_a : s->a;
+	out->inner_b = apart ? s->inner_b : s->b;
+	out->outer = apart && !(expr_is_number(&c->pool, s->outer, &one) && one == 1) ? s->outer : NO_EXPR;
+	out->inner_direct = !reads_local(all, stream, out->inner_b) &&
+	                    (direct(c, out->inner_b, out->reduced, out->lanes) ||
+	                     direct(c, out->inner_b, out->lanes, out->reduced)) &&
+	                    within(all, out->inner_b);
 }
 
 static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation,
@@ -167,10 +214,10 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	struct split s = {.c = c,
 	                  .rows = rows,
 	                  .lanes = lanes,
-	                  .a = expr_number(&c->pool, 1),
-	                  .b = expr_number(&c->pool, 1)};
+	                  .reduced = q->reduced[0]};
+	s.a = s.b = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
 	split_product(&s, q->body, false);
-	uint32_t reduced = q->reduced[0];
+	uint32_t reduced = s.reduced;
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
 		return false;
 	/* What is absent becomes a zero of operand a, so it must be told without the lanes; a local's sum
@@ -181,10 +228,11 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	*out = (struct plan_contract){
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
 	if (!reads_local(all, stream, s.b)) {
-		out->direct = direct(c, s.b, lanes, reduced);
+		out->direct = direct(c, s.b, reduced, lanes);
 		int outer = 0;
 		out->packable = packable(c, s.b, lanes, reduced, &outer);
 	}
+	plan_inner(all, stream, &s, out);
 	return true;
 }
 

@@ -18,6 +18,10 @@ struct plan_contract {
 	struct expr a, b; /* the two factors, over the cascade's pool; Σ over reduced of a · b */
 	bool direct;      /* b is one READ that ends in [reduced, lanes]: usable where it stands */
 	bool packable;    /* b depends on the rows' coordinates only through whole coordinates of its reads */
+	/* The same product for a device, whose operands are rounded: outer · Σ over reduced of inner_a · inner_b.
+	 * What does not mention the reduced index is in `outer`, which is NO_EXPR for 1 and may have any lanes. */
+	struct expr inner_a, inner_b, outer;
+	bool inner_direct; /* inner_b is one READ that ends in reduced and lanes, in either order */
 };
 
 struct stream_plan {
@@ -43,6 +47,9 @@ uint32_t stream_equation(const struct stream *, uint32_t k);
 /* Does stream i keep this equation's tensor in memory: an output, or read by a later stream that does not
  * compute it again? */
 bool stream_stores(const struct streams *, uint32_t stream, uint32_t equation);
+
+/* Extent of an index of the streams' cascade; 1 of NO_INDEX. */
+int64_t plan_extent(const struct streams *, uint32_t index);
 
 bool equation_has_index(const struct equation *, uint32_t index);
 bool equation_reduces(const struct equation *, uint32_t index);

@@ -33,14 +33,6 @@ static const struct stream_plan *plan_of(const struct problem *p, const struct s
 	return s->fused ? p->fused_plan : p->unfused_plan;
 }
 
-static int64_t index_extent(const struct streams *all, uint32_t index)
-{
-	int64_t n = 1;
-	if (index != NO_INDEX)
-		cascade_extent(all->cascade, all->cascade->index.v[index].extent, &n);
-	return n;
-}
-
 static int64_t at_least_one(int64_t n)
 {
 	return n < 1 ? 1 : n;
@@ -51,13 +43,27 @@ bool registers_fit(enum isa isa, int rows, int lanes)
 	return rows * lanes + lanes + 1 <= isa_info[isa].registers;
 }
 
-bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
-                     int lanes)
+/* What a tensor holds whose elements are multiplied as they stand. */
+static enum dtype operand_dtype(const struct schedule *s, enum operand_type t)
 {
-	if (!k->direct)
+	switch (t) {
+	case OPERAND_BF16: return DTYPE_BF16;
+	case OPERAND_F16: return DTYPE_F16;
+	case OPERAND_I8: return DTYPE_I8;
+	default: return s->compute;
+	}
+}
+
+bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
+                     const struct contract_schedule *block)
+{
+	bool device = isa_is_device(s->isa);
+	if (device ? !k->inner_direct : !k->direct)
 		return false;
-	const struct tensor *t = &all->cascade->tensor.v[expr_at(&all->cascade->pool, k->b)->symbol];
-	return t->dtype == s->compute && index_extent(all, k->lanes) % (lanes * isa_info[s->isa].lanes) == 0;
+	const struct cascade *c = all->cascade;
+	const struct tensor *t = &c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->b)->symbol];
+	return t->dtype == operand_dtype(s, block->operand) &&
+	       (device || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
 
 /* The largest register block of at most 6 by 4 that fits the registers and the extents; its rows divide
@@ -65,16 +71,16 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 static struct contract_schedule default_block(const struct streams *all, const struct plan_contract *k,
                                               const struct schedule *s, int within)
 {
-	int64_t vectors = round_up(at_least_one(index_extent(all, k->lanes)), isa_info[s->isa].lanes) /
+	int64_t vectors = round_up(at_least_one(plan_extent(all, k->lanes)), isa_info[s->isa].lanes) /
 	                  isa_info[s->isa].lanes;
-	int64_t rows = at_least_one(index_extent(all, k->rows));
+	int64_t rows = at_least_one(plan_extent(all, k->rows));
 	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = s->isa == ISA_AVX512 ? 4 : 2;
 	struct contract_schedule b = {0};
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
-	b.pack = k->packable && !schedule_direct(all, k, s, b.lanes);
+	b.pack = k->packable && !schedule_direct(all, k, s, &b);
 	return b;
 }
 
@@ -105,6 +111,8 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 
 static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
 {
+	if (isa_is_device(s->isa))
+		return schedule_device_default(problem, s, i);
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = &plan_of(problem, s)[i];
 	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS,
@@ -113,9 +121,9 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	for (int k = 0; k < p->ncontracts; k++) {
 		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0);
 		const struct plan_contract *c = &p->contract[k];
-		row_bytes += 4 * index_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
+		row_bytes += 4 * plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
 	}
-	int64_t panel = schedule_panel(p, &d, s->isa), walked = at_least_one(index_extent(all, p->walked));
+	int64_t panel = schedule_panel(p, &d, s->isa), walked = at_least_one(plan_extent(all, p->walked));
 	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
 	d.stream_tile = 512;
 	while (d.stream_tile > 128 && d.stream_tile * row_bytes > l2 / 2)
@@ -125,7 +133,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	d.stream_tile = round_up(d.stream_tile, panel);
 	int rows = block_rows(&d);
 	int64_t most = p->ncontracts ? 48 : 8;
-	d.row_tile = round_up(at_least_one(index_extent(all, p->rows)), rows);
+	d.row_tile = round_up(at_least_one(plan_extent(all, p->rows)), rows);
 	if (d.row_tile > most / rows * rows)
 		d.row_tile = at_least_one(most / rows) * rows;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
@@ -136,7 +144,7 @@ static struct schedule default_form(const struct problem *p, enum isa isa, bool 
 {
 	struct schedule s = {
 	        .isa = isa, .fused = fused, .exp_degree = 5, .compute = compute_type(p->fused->cascade)};
-	if (s.compute == DTYPE_F64)
+	if (s.compute == DTYPE_F64 && !isa_is_device(isa))
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
 	for (int i = 0; i < s.nstreams; i++)
@@ -163,6 +171,9 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	const struct contract_schedule *b = &d->contract[k];
 	const char *name =
 	        all->cascade->tensor.v[all->cascade->equation.v[p->contract[k].equation].tensor].name;
+	if (b->operand != OPERAND_COMPUTE)
+		return arena_printf(arena, "contract %s: a host multiplies in the type of computation, not as %s", name,
+		                    operand_type_name[b->operand]);
 	if (b->rows < 1 || b->lanes < 1)
 		return arena_printf(
 		        arena, "contract %s: a register block has at least one row and one vector", name);
@@ -193,6 +204,10 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	if (d->ncontracts != p->ncontracts)
 		return arena_printf(arena, "stream %d has %d contractions, the schedule speaks of %d", i,
 		                    p->ncontracts, d->ncontracts);
+	if (isa_is_device(s->isa))
+		return schedule_device_illegal(arena, problem, s, i);
+	if (d->stages)
+		return arena_printf(arena, "stream %d: a host reads tensors where they stand, in no stages", i);
 	if (d->row_tile < 1 || d->stream_tile < 1)
 		return arena_printf(arena, "stream %d: a tile has at least one coordinate", i);
 	if (d->row_tile % block_rows(d))
@@ -207,7 +222,7 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		        arena,
 		        "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
 	int64_t bytes = d->row_tile * d->stream_tile * 4;
-	if (bytes > WORK_LIMIT_TILES || d->row_tile * index_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
+	if (bytes > WORK_LIMIT_TILES || d->row_tile * plan_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
 		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i,
 		                    WORK_LIMIT_TILES >> 20);
 	for (int k = 0; k < d->ncontracts; k++) {
@@ -224,6 +239,8 @@ const char *schedule_illegal(struct arena *arena, const struct problem *p, const
 		return "exp: the polynomial's degree is 3 to 6";
 	if (s->compute != DTYPE_F32 && s->compute != DTYPE_F64)
 		return "compute: f32 or f64";
+	if (s->compute == DTYPE_F64 && isa_is_device(s->isa))
+		return "compute f64: devices are given f32 programs only; none of the tensors may be f64";
 	if (s->compute == DTYPE_F64 && s->isa != ISA_SCALAR)
 		return "compute f64 has a scalar form only";
 	if (s->nstreams != (int)streams_of(p, s)->stream.n)

@@ -67,13 +67,18 @@ bool schedule_parse(const struct problem *, const char *source, size_t size, str
 /* NULL when legal, else why not, in `arena`. */
 const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
 
-/* May a contraction's operand b be read where it stands: no conversion, and vectors of this register block
- * that end where the rank ends? */
+/* May a contraction's operand b be read where it stands: no conversion, and on a host vectors of this register
+ * block that end where the rank ends? */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
-                     int lanes);
+                     const struct contract_schedule *);
 /* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins.
  */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
+/* ---- schedule_device.c: the same of a device ---- */
+
+struct stream_schedule schedule_device_default(const struct problem *, const struct schedule *, int stream);
+const char *schedule_device_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+
 /* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
  * predicate that separated fast from spilled blocks. */
 bool registers_fit(enum isa, int rows, int lanes);

@@ -16,6 +16,16 @@ static const char *contract_name(const struct streams *all, const struct plan_co
 	return all->cascade->tensor.v[all->cascade->equation.v[k->equation].tensor].name;
 }
 
+static void print_contract(const struct streams *all, const struct plan_contract *p,
+                           const struct contract_schedule *k, struct text *t)
+{
+	text_printf(t, "  contract %s rows %s:%d lanes %s:%d", contract_name(all, p), index_name(all, p->rows),
+	            k->rows, index_name(all, p->lanes), k->lanes);
+	if (k->operand != OPERAND_COMPUTE)
+		text_printf(t, " as %s", operand_type_name[k->operand]);
+	text_add(t, k->pack ? " pack\n" : "\n");
+}
+
 static void print_stream(const struct streams *all, const struct stream_plan *p,
                          const struct stream_schedule *d, struct text *t)
 {
@@ -27,14 +37,15 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		text_printf(t, "  rows %s:%lld%s\n", index_name(all, p->rows), (long long)d->row_tile,
 		            d->heavy_first ? " heavy first" : "");
 	if (p->walked != NO_INDEX)
-		text_printf(t, "  tile %s:%lld %s\n", index_name(all, p->walked), (long long)d->stream_tile,
+		text_printf(t, "  tile %s:%lld %s", index_name(all, p->walked), (long long)d->stream_tile,
 		            d->down ? "down" : "up");
+	if (p->walked != NO_INDEX && d->stages)
+		text_printf(t, " stages %d", d->stages);
+	if (p->walked != NO_INDEX)
+		text_char(t, '\n');
 	text_printf(t, "  sparsity %s\n", d->sparsity == SPARSITY_BOUNDS ? "bounds" : "mask");
 	for (int k = 0; k < p->ncontracts; k++)
-		text_printf(t, "  contract %s rows %s:%d lanes %s:%d%s\n",
-		            contract_name(all, &p->contract[k]), index_name(all, p->contract[k].rows),
-		            d->contract[k].rows, index_name(all, p->contract[k].lanes), d->contract[k].lanes,
-		            d->contract[k].pack ? " pack" : "");
+		print_contract(all, &p->contract[k], &d->contract[k], t);
 }
 
 void schedule_print(const struct problem *p, const struct schedule *s, struct text *t)
@@ -133,7 +144,7 @@ static bool read_globals(struct reader *r, struct schedule *s)
 				return true;
 			}
 		return diag_error(r->diags, place(r, 1),
-		                  "unknown instruction set; known: scalar avx2 avx512");
+		                  "unknown instruction set; known: scalar avx2 avx512 sm80");
 	}
 	if (is(r, 0, "compute")) {
 		s->compute = is(r, 1, "f64") ? DTYPE_F64 : DTYPE_F32;
@@ -159,6 +170,50 @@ static bool read_globals(struct reader *r, struct schedule *s)
 	return diag_error(r->diags, place(r, 0), "expected isa, compute, exp, fuse or stream here");
 }
 
+static bool read_tile(struct reader *r, const char *walked, struct stream_schedule *d)
+{
+	d->down = is(r, 2, "down");
+	d->stages = 0;
+	if (!read_size(r, 1, walked, EXTENT_LIMIT, &d->stream_tile) || (!d->down && !expect(r, 2, "up")))
+		return false;
+	if (r->words <= 3)
+		return true;
+	const char *s = r->words == 5 ? r->source + r->word[4].begin : "";
+	if (!expect(r, 3, "stages") || r->words > 5 || r->word[4].end - r->word[4].begin != 1 || *s < '0' ||
+	    *s > '0' + MAX_STAGES)
+		return diag_error(r->diags, place(r, 4), "stages are 0 to %d", MAX_STAGES);
+	d->stages = (uint8_t)(*s - '0');
+	return true;
+}
+
+static bool read_operand(struct reader *r, int i, enum operand_type *out)
+{
+	for (int k = 0; k < OPERANDS; k++)
+		if (is(r, i, operand_type_name[k])) {
+			*out = (enum operand_type)k;
+			return true;
+		}
+	return diag_error(r->diags, place(r, i), "operands are multiplied as compute, bf16, f16, tf32 or i8");
+}
+
+static bool read_contract(struct reader *r, const struct streams *all, const struct plan_contract *p,
+                          struct contract_schedule *k)
+{
+	int64_t rows, lanes;
+	if (!expect(r, 2, "rows") || !read_size(r, 3, index_name(all, p->rows), 64, &rows) || !expect(r, 4, "lanes") ||
+	    !read_size(r, 5, index_name(all, p->lanes), UINT8_MAX, &lanes))
+		return false;
+	*k = (struct contract_schedule){.rows = (uint8_t)rows, .lanes = (uint8_t)lanes};
+	int next = 6;
+	if (is(r, next, "as")) {
+		if (!read_operand(r, next + 1, &k->operand))
+			return false;
+		next += 2;
+	}
+	k->pack = r->words > next;
+	return !k->pack || expect(r, next, "pack");
+}
+
 static bool read_stream_line(struct reader *r, const struct streams *all, const struct stream_plan *p,
                              struct stream_schedule *d)
 {
@@ -167,34 +222,31 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 		return read_size(r, 1, index_name(all, p->rows), EXTENT_LIMIT, &d->row_tile) &&
 		       (r->words <= 2 || (expect(r, 2, "heavy") && expect(r, 3, "first")));
 	}
-	if (is(r, 0, "tile") && p->walked != NO_INDEX) {
-		d->down = is(r, 2, "down");
-		return read_size(r, 1, index_name(all, p->walked), EXTENT_LIMIT, &d->stream_tile) &&
-		       (d->down || expect(r, 2, "up"));
-	}
+	if (is(r, 0, "tile") && p->walked != NO_INDEX)
+		return read_tile(r, index_name(all, p->walked), d);
 	if (is(r, 0, "sparsity")) {
 		d->sparsity = is(r, 1, "mask") ? SPARSITY_MASK : SPARSITY_BOUNDS;
 		return is(r, 1, "mask") || is(r, 1, "bounds") ||
 		       diag_error(r->diags, place(r, 1), "sparsity is bounds or mask");
 	}
 	if (is(r, 0, "contract")) {
-		for (int k = 0; k < p->ncontracts; k++) {
-			if (!is(r, 1, contract_name(all, &p->contract[k])))
-				continue;
-			int64_t rows, lanes;
-			if (!expect(r, 2, "rows") ||
-			    !read_size(r, 3, index_name(all, p->contract[k].rows), 64, &rows) ||
-			    !expect(r, 4, "lanes") ||
-			    !read_size(r, 5, index_name(all, p->contract[k].lanes), 64, &lanes))
-				return false;
-			d->contract[k] =
-			        (struct contract_schedule){.rows = (uint8_t)rows, .lanes = (uint8_t)lanes, .pack = r->words > 6};
-			return r->words <= 6 || expect(r, 6, "pack");
-		}
+		for (int k = 0; k < p->ncontracts; k++)
+			if (is(r, 1, contract_name(all, &p->contract[k])))
+				return read_contract(r, all, &p->contract[k], &d->contract[k]);
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
 	return diag_error(r->diags, place(r, 0),
 	                  "expected rows, tile, sparsity, contract or the next stream here");
+}
+
+/* The globals are known: the streams start from that form's defaults. */
+static void start_streams(const struct problem *problem, struct schedule *s)
+{
+	struct schedule form = s->fused ? schedule_default(problem, s->isa) : schedule_naive(problem, s->isa);
+	form.isa = s->isa;
+	form.exp_degree = s->exp_degree;
+	form.compute = s->compute;
+	*s = form;
 }
 
 bool schedule_parse(const struct problem *problem, const char *source, size_t size, struct schedule *s,
@@ -206,14 +258,8 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 	int stream = -1;
 	while (next_line(&r)) {
 		if (is(&r, 0, "stream")) {
-			if (stream < 0) { /* the globals are known: start from that form's defaults */
-				struct schedule form = s->fused ? schedule_default(problem, s->isa)
-				                                : schedule_naive(problem, s->isa);
-				form.isa = s->isa;
-				form.exp_degree = s->exp_degree;
-				form.compute = s->compute;
-				*s = form;
-			}
+			if (stream < 0)
+				start_streams(problem, s);
 			if (++stream >= s->nstreams) {
 				diag_error(diags, place(&r, 0), "this cascade has %d streams only",
 				           s->nstreams);
@@ -234,7 +280,9 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 			                 &s->stream[stream]);
 		}
 	}
-	if (stream >= 0 && stream + 1 < s->nstreams)
+	if (stream < 0)
+		start_streams(problem, s);
+	else if (stream + 1 < s->nstreams)
 		diag_error(diags, (struct span){0}, "the cascade has %d streams, the schedule ends after %d",
 		           s->nstreams, stream + 1);
 	return diags->errors == errors;

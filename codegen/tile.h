@@ -30,8 +30,9 @@
  * Types. Values are F32 (F64 where the schedule computes in F64) or I32 for integers and truth (0 or 1); loads
  * convert from, and stores to, the tensor's type. A VALUE of an I32 value is an int. A contraction says as
  * what its operands are multiplied: each element of a and b is rounded to that type, products and sums are of
- * the type of computation (of OPERAND_I8: exact integers, and the value is I32). A tensor that a contraction
- * reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it has the type of computation.
+ * the type of computation, which is then F32; of OPERAND_I8 they are exact integers, and a, the result and b, if
+ * it is a value, are I32. A tensor that a contraction reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it
+ * has the type of computation. All rounding is left out where a program is run as real numbers (tile_run).
  *
  * Names of indices, tensors and values are distinct.
  *
@@ -61,6 +62,8 @@ enum tile_kind {
 enum operand_type { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
 extern const char *const operand_type_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
 
+enum { MAX_STAGES = 8 }; /* of a FOR */
+
 struct tile_block {
 	VEC(struct tile_statement) statement;
 };
@@ -80,8 +83,8 @@ struct tile_statement {
 	/* CONTRACT */
 	struct expr a;    /* VALUE with ranks rows and index (and single ones) */
 	struct expr b;    /* VALUE with ranks index and lanes (and single ones), or READ of a tensor whose last two
-	                     coordinates are the plain variables index and lanes (either order when packed);
-	                     its other coordinates are over single indices */
+	                     coordinates are the plain variables index and lanes, in either order; when packed the
+	                     lanes are the rank in panels. Its other coordinates are over single indices */
 	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */
 	uint8_t block_rows, block_lanes; /* register block: rows by vectors; on a device: what a warp holds */
 	enum operand_type operand;
@@ -155,8 +158,9 @@ bool tile_check(const struct tile_program *, struct text *reason);
 
 /* The interpreter: the meaning of a checked tile program. `tensor[i]` is the dense row-major float64 content
  * of tensor i; outputs and work tensors, which are allocated by the call, begin as NaN. Values and stored
- * elements are rounded to their types after every statement when `rounded`. False, with a reason, when the
- * program asks for what is not there. */
+ * elements are rounded to their types after every statement when `rounded`, and operands of contractions to
+ * theirs; without it everything is real arithmetic in float64. False, with a reason, when the program asks for
+ * what is not there. */
 bool tile_run(struct arena *, const struct tile_program *, double **tensor, bool rounded, struct text *reason);
 
 /* Floating-point work and bytes moved to and from tensors by one run, counted on a checked program. */

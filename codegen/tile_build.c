@@ -168,6 +168,12 @@ const char *build_load_stem(const struct builder *b, struct expr e)
 
 uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 {
+	enum kind kind = (enum kind)expr_at(&b->c->pool, e)->kind;
+	return build_load_as(b, e, lane, kind == KIND_REAL ? b->p->compute : DTYPE_I32);
+}
+
+uint32_t build_load_as(struct builder *b, struct expr e, uint32_t lane, enum dtype dtype)
+{
 	bool walks = build_mentions(b, e, b->plan->walked), rows = build_mentions(b, e, b->plan->rows);
 	if (lane != NO_INDEX && !build_mentions(b, e, lane))
 		lane = NO_INDEX;
@@ -179,7 +185,8 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 			const struct loaded *l = level == 0   ? &b->before.v[i]
 			                         : level == 1 ? &b->step.v[i]
 			                                      : &b->inside.v[i];
-			if (expr_same(l->expression, e) && (l->lane == lane || lane == NO_INDEX))
+			if (expr_same(l->expression, e) && (l->lane == lane || lane == NO_INDEX) &&
+			    b->p->value.v[l->value].dtype == dtype)
 				return l->value;
 		}
 	uint32_t index[MAX_RANKS];
@@ -195,9 +202,8 @@ uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
 		index[n++] = b->plan->walked;
 	if (lane != NO_INDEX)
 		index[n++] = lane;
-	enum kind kind = (enum kind)expr_at(&b->c->pool, e)->kind;
-	uint32_t v = build_new_value(b, build_load_stem(b, e), kind == KIND_REAL ? b->p->compute : DTYPE_I32,
-	                             index, n, walks && b->block ? b->block : b->sizes->row_tile);
+	uint32_t v = build_new_value(b, build_load_stem(b, e), dtype, index, n,
+	                             walks && b->block ? b->block : b->sizes->row_tile);
 	struct tile_statement s = {.kind = TILE_LOAD, .value = v, .expression = build_load_expression(b, e)};
 	struct loaded l = {e, lane, v};
 	if (!walks) {
@@ -332,7 +338,7 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	b->partial = partial;
 	b->inside.n = 0;
 	build_forget(b);
-	if (partial && b->sizes->sparsity == SPARSITY_BOUNDS && (r->low.id || r->high.id)) {
+	if (partial && !b->device && b->sizes->sparsity == SPARSITY_BOUNDS && (r->low.id || r->high.id)) {
 		struct tile_statement narrow = {
 		        .kind = TILE_NARROW, .index = b->plan->walked, .step = panel_of(b)};
 		narrow.low = r->low.id ? clip(b, r->low, false) : expr_number(p, 0);
@@ -365,6 +371,19 @@ static struct tile_block guarded(struct builder *b, struct expr condition, struc
 	return outer;
 }
 
+/* What tells a whole tile, on a device, where code for one differs: from there on the range of the walked index
+ * has all its coordinates. NO_EXPR where every tile is whole, or none. */
+static struct expr whole_tile(struct builder *b, const struct range *r)
+{
+	int64_t step = b->sizes->stream_tile, extent = build_extent(b, b->plan->walked);
+	struct expr_pool *p = b->p->pool;
+	if (!b->device || extent < step || (extent % step == 0 && !r->high.id))
+		return NO_EXPR;
+	struct expr low = expr_leaf(p, OP_LOW, KIND_INT, b->plan->walked);
+	return expr2(p, OP_EQ, expr_leaf(p, OP_HIGH, KIND_INT, b->plan->walked),
+	             expr2(p, OP_ADD, low, expr_number(p, (double)(step - 1))));
+}
+
 /* for walked: step loads; for rows: full or partial body */
 static struct tile_statement build_walk(struct builder *b)
 {
@@ -378,17 +397,21 @@ static struct tile_statement build_walk(struct builder *b)
 	if (b->sizes->sparsity == SPARSITY_MASK && known != 1)
 		known = 0;
 
-	struct expr occupied = build_occupied_condition(b);
-	if (known < 0)
+	struct expr occupied = build_occupied_condition(b), condition = whole_tile(b, &r);
+	if (b->device && build_extent(b, b->plan->walked) < b->sizes->stream_tile && known < 0)
+		known = 0; /* no tile is both whole and full */
+	if (known < 0) {
 		full = build_translate(b, full);
+		condition = condition.id ? expr2(p, OP_AND, full, condition) : full;
+	}
 	b->step_code = &step_code;
 	b->in_body = true;
-	if (known == 1 || known == 0) {
+	if (!condition.id) {
 		inner = body_of_class(b, known == 0, &inside);
 	} else {
-		struct tile_statement when = {.kind = TILE_IF, .expression = full};
-		when.body = body_of_class(b, false, &inside);
-		when.other = body_of_class(b, true, &inside);
+		struct tile_statement when = {.kind = TILE_IF, .expression = condition};
+		when.body = body_of_class(b, known == 0, &inside);
+		when.other = body_of_class(b, known != 1, &inside);
 		vec_push(b->arena, &inner.statement, when);
 	}
 	b->in_body = false;
@@ -396,10 +419,11 @@ static struct tile_statement build_walk(struct builder *b)
 	                              .index = b->plan->walked,
 	                              .step = b->sizes->stream_tile,
 	                              .down = b->sizes->down,
+	                              .stages = b->sizes->stages,
 	                              .low = clip(b, r.low, false),
 	                              .high = clip(b, r.high, true)};
-	if (r.low.id) { /* tiles start on a panel */
-		struct expr panel = expr_number(p, (double)panel_of(b));
+	if (r.low.id) { /* tiles start on a panel; on a device at a multiple of the tile */
+		struct expr panel = expr_number(p, (double)(b->device ? b->sizes->stream_tile : panel_of(b)));
 		walk.low = expr2(p, OP_MUL, expr2(p, OP_IDIV, walk.low, panel), panel);
 	}
 	append(b, &walk.body, &step_code);
@@ -497,7 +521,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	b->count = no_values(b);
 	b->before.n = b->step.n = b->inside.n = b->summary.n = b->operand.n = 0;
 	int rows = b->plan->ncontracts ? b->sizes->contract[0].rows : 0;
-	b->block = rows && rows < b->sizes->row_tile ? rows : 0;
+	b->block = rows && rows < b->sizes->row_tile && !b->device ? rows : 0;
 	build_forget(b);
 	build_packs(b);
 	b->storage.n = 0;
@@ -545,7 +569,10 @@ static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)
 struct tile_program *tile_build(struct arena *arena, const struct problem *problem,
                                 const struct schedule *schedule)
 {
-	struct builder b = {.arena = arena, .problem = problem, .schedule = schedule};
+	struct builder b = {.arena = arena,
+	                    .problem = problem,
+	                    .schedule = schedule,
+	                    .device = isa_is_device(schedule->isa)};
 	b.all = schedule->fused ? problem->fused : problem->unfused;
 	b.c = cascade_clone(arena, b.all->cascade); /* translation makes new expressions */
 	struct streams own = *b.all;

@@ -97,24 +97,20 @@ static uint32_t body_value(struct builder *b, const char *stem, enum dtype dtype
 	return v;
 }
 
-static uint32_t mapped(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane,
-                       struct expr e)
+static uint32_t mapped_as(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane,
+                          enum dtype dtype, struct expr e)
 {
 	uint32_t index[MAX_RANKS];
 	n = body_ranks(b, from, n, lane, index);
-	uint32_t v = body_value(b, stem, b->p->compute, index, n);
+	uint32_t v = body_value(b, stem, dtype, index, n);
 	build_map(b, b->body, v, e);
 	return v;
 }
 
-static struct expr lane_of_contract_b(struct builder *b, int k)
+static uint32_t mapped(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane,
+                       struct expr e)
 {
-	const struct plan_contract *c = &b->plan->contract[k];
-	if (b->packed[k].id)
-		return b->packed[k];
-	if (schedule_direct(b->all, c, b->schedule, b->sizes->contract[k].lanes))
-		return build_load_expression(b, c->b);
-	return build_value(b, build_load(b, c->b, c->lanes));
+	return mapped_as(b, stem, from, n, lane, b->p->compute, e);
 }
 
 /* Reads that are computed in this stream cannot be loaded whole. */
@@ -129,6 +125,44 @@ static bool pure_input(const struct builder *b, struct expr e)
 	return true;
 }
 
+/* A contraction as it is done: outer · Σ a · b, where NO_EXPR is 1. */
+struct product {
+	struct expr a, b, outer;
+	bool direct; /* b is read where it stands */
+	enum dtype dtype; /* of the values that are its operands, and of its result */
+};
+
+/* On a device, factors that do not mention the reduced index come after the sum, so that an operand that is
+ * a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum: there
+ * they go into an operand that is computed, and so rounded, anyway. */
+static struct product product_of(const struct builder *b, int k, bool carry)
+{
+	const struct plan_contract *c = &b->plan->contract[k];
+	const struct contract_schedule *s = &b->sizes->contract[k];
+	struct product p = {c->a, c->b, NO_EXPR, false, b->p->compute};
+	if (!b->device) {
+		p.direct = schedule_direct(b->all, c, b->schedule, s);
+		return p;
+	}
+	if (s->operand == OPERAND_I8)
+		p.dtype = DTYPE_I32;
+	bool computed = expr_at(&b->c->pool, c->inner_a)->op != OP_READ || !pure_input(b, c->inner_a);
+	if (!carry || !c->outer.id || !computed || s->operand == OPERAND_I8 ||
+	    build_mentions(b, c->outer, c->lanes))
+		p = (struct product){c->inner_a, c->inner_b, c->outer, false, p.dtype};
+	p.direct = schedule_direct(b->all, c, b->schedule, s);
+	return p;
+}
+
+static struct expr operand_b(struct builder *b, int k, const struct product *p)
+{
+	if (b->packed[k].id)
+		return b->packed[k];
+	if (p->direct)
+		return build_load_expression(b, p->b);
+	return build_value(b, build_load_as(b, p->b, b->plan->contract[k].lanes, p->dtype));
+}
+
 static int contract_of(const struct builder *b, uint32_t equation)
 {
 	for (int k = 0; k < b->plan->ncontracts; k++)
@@ -138,19 +172,21 @@ static int contract_of(const struct builder *b, uint32_t equation)
 }
 
 /* Operand a of a contraction, zero where the sum has nothing. */
-static struct expr operand_a(struct builder *b, int k, struct expr presence)
+static struct expr operand_a(struct builder *b, int k, const struct product *p, struct expr presence)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
-	if (!(b->partial && presence.id) && pure_input(b, c->a) && !build_mentions(b, c->a, b->plan->walked))
-		return build_value(b, build_load(b, c->a, c->reduced));
+	if (!(b->partial && presence.id) && pure_input(b, p->a) &&
+	    (b->device || !build_mentions(b, p->a, b->plan->walked)))
+		return build_value(b, build_load_as(b, p->a, c->reduced, p->dtype));
 	for (uint32_t i = 0; i < b->operand.n; i++)
-		if (expr_same(b->operand.v[i].expression, c->a) &&
-		    expr_same(b->operand.v[i].presence, presence))
+		if (expr_same(b->operand.v[i].expression, p->a) &&
+		    expr_same(b->operand.v[i].presence, presence) &&
+		    b->p->value.v[b->operand.v[i].value].dtype == p->dtype)
 			return build_value(b, b->operand.v[i].value);
 	uint32_t from[] = {c->rows, c->reduced};
 	const char *stem = b->c->tensor.v[b->c->equation.v[c->equation].tensor].name;
 	stem = arena_printf(b->arena, "%s_a", stem);
-	struct expr a = c->a;
+	struct expr a = p->a;
 	const struct expr_node *n = expr_at(&b->c->pool, a);
 	uint32_t local = n->op == OP_READ ? local_equation(b, n->symbol) : NO_EQUATION;
 	if (local != NO_EQUATION && b->c->equation.v[local].reduce == REDUCE_NONE &&
@@ -159,13 +195,13 @@ static struct expr operand_a(struct builder *b, int k, struct expr presence)
 		a = b->c->equation.v[local].body;
 	}
 	struct expr e = build_masked(b, presence, build_translate(b, a), 0);
-	uint32_t v = mapped(b, stem, from, 2, c->reduced, e);
-	vec_push(b->arena, &b->operand, (struct operand){c->a, presence, v});
+	uint32_t v = mapped_as(b, stem, from, 2, c->reduced, p->dtype, e);
+	vec_push(b->arena, &b->operand, (struct operand){p->a, presence, v});
 	build_forget(b);
 	return build_value(b, v);
 }
 
-static struct tile_statement contract_statement(struct builder *b, int k, uint32_t value,
+static struct tile_statement contract_statement(struct builder *b, int k, const struct product *p, uint32_t value,
                                                 struct expr presence)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
@@ -175,10 +211,18 @@ static struct tile_statement contract_statement(struct builder *b, int k, uint32
 	                           .rows = c->rows,
 	                           .lanes = c->lanes,
 	                           .block_rows = b->sizes->contract[k].rows,
-	                           .block_lanes = b->sizes->contract[k].lanes};
-	s.a = operand_a(b, k, presence);
-	s.b = lane_of_contract_b(b, k);
+	                           .block_lanes = b->sizes->contract[k].lanes,
+	                           .operand = b->sizes->contract[k].operand};
+	s.a = operand_a(b, k, p, presence);
+	s.b = operand_b(b, k, p);
 	return s;
+}
+
+/* outer · value, which was just contracted. */
+static struct expr scaled(struct builder *b, const struct product *p, uint32_t value)
+{
+	struct expr v = build_value(b, value);
+	return p->outer.id ? expr2(b->p->pool, OP_MUL, v, build_translate(b, p->outer)) : v;
 }
 
 /* value = reduce over the indices one after another, innermost first; the result lacks all of them. */
@@ -220,10 +264,15 @@ static struct expr local_value(struct builder *b, uint32_t equation)
 	int k = contract_of(b, equation);
 	if (k >= 0) {
 		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
-		struct tile_statement s = contract_statement(b, k, NO_VALUE, NO_EXPR);
-		s.value = body_value(b, name, b->p->compute, index, n);
+		struct product p = product_of(b, k, false);
+		struct tile_statement s = contract_statement(b, k, &p, NO_VALUE, NO_EXPR);
+		uint32_t v = s.value = body_value(b, name, p.dtype, index, n);
 		vec_push(b->arena, &b->body->statement, s);
-		b->fresh[q->tensor] = s.value;
+		if (p.outer.id && p.dtype != b->p->compute)
+			v = body_value(b, name, b->p->compute, index, n);
+		if (p.outer.id)
+			build_map(b, b->body, v, scaled(b, &p, s.value));
+		b->fresh[q->tensor] = v;
 	} else if (q->reduce != REDUCE_NONE) {
 		struct expr e = build_translate(b, q->body), presence = build_presence(b, equation);
 		bool partial = b->partial;
@@ -361,8 +410,20 @@ static bool only_itself(const struct carry *carry, uint32_t self)
 static void contract_carry(struct builder *b, uint32_t number, int k, struct expr presence)
 {
 	const struct carry *carry = &b->stream->carry.v[number];
-	uint32_t tensor = b->c->equation.v[carry->equation].tensor, v = b->running[tensor];
-	struct tile_statement s = contract_statement(b, k, v, presence);
+	const struct equation *q = &b->c->equation.v[carry->equation];
+	uint32_t tensor = q->tensor, v = b->running[tensor];
+	struct product p = product_of(b, k, true);
+	struct tile_statement s = contract_statement(b, k, &p, v, presence);
+	if (p.outer.id || p.dtype != b->p->compute) { /* its own sum, then joined */
+		uint32_t index[MAX_RANKS];
+		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
+		s.value = body_value(b, arena_printf(b->arena, "%s_t", b->c->tensor.v[tensor].name), p.dtype, index, n);
+		vec_push(b->arena, &b->body->statement, s);
+		struct expr sum = scaled(b, &p, s.value);
+		build_map(b, b->body, v, expr2(b->p->pool, OP_ADD, corrected(b, carry, tensor), sum));
+		b->fresh[tensor] = v;
+		return;
+	}
 	s.accumulate = true;
 	if (only_itself(carry, number)) {
 		struct expr scale = factor_value(b, carry->term[0].factor);
@@ -471,16 +532,16 @@ static void share_operands(struct builder *b, struct expr body, struct expr pres
 {
 	for (int k = 0; k < b->plan->ncontracts; k++) {
 		const struct plan_contract *c = &b->plan->contract[k];
+		struct product p = product_of(b, k, true);
 		double number;
-		if (c->reduced != b->plan->walked || expr_is_number(&b->c->pool, c->a, &number) ||
+		if (c->reduced != b->plan->walked || expr_is_number(&b->c->pool, p.a, &number) ||
 		    !expr_same(build_presence(b, c->equation), presence))
 			continue;
-		bool inside = expr_same(body, c->a);
-		if (!inside && expr_at(&b->c->pool, c->a)->op == OP_READ)
-			inside =
-			        expr_mentions(&b->c->pool, body, OP_READ, expr_at(&b->c->pool, c->a)->symbol);
+		bool inside = expr_same(body, p.a);
+		if (!inside && expr_at(&b->c->pool, p.a)->op == OP_READ)
+			inside = expr_mentions(&b->c->pool, body, OP_READ, expr_at(&b->c->pool, p.a)->symbol);
 		if (inside)
-			operand_a(b, k, presence);
+			operand_a(b, k, &p, presence);
 	}
 }
 

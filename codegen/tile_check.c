@@ -232,9 +232,10 @@ static bool check_tile(struct check *c, const struct tile_statement *s, uint32_t
                        uint32_t last)
 {
 	const struct tile_value *v = &c->p->value.v[value];
-	if (v->dtype != c->p->compute)
-		return fail(c, s, "%s is %s, where computation is in %s", v->name, dtype_info[v->dtype].spelling,
-		            dtype_info[c->p->compute].spelling);
+	enum dtype wanted = s->operand == OPERAND_I8 ? DTYPE_I32 : c->p->compute;
+	if (v->dtype != wanted)
+		return fail(c, s, "%s is %s, where %s in %s", v->name, dtype_info[v->dtype].spelling,
+		            s->operand == OPERAND_I8 ? "a contraction as i8 is" : "computation is", dtype_info[wanted].spelling);
 	if (!v->nranks || v->index[v->nranks - 1] != last)
 		return fail(c, s, "the last rank of %s is not %s", v->name, index_name(c, last));
 	if (other != UINT32_MAX && !has_rank(v, other))
@@ -261,6 +262,17 @@ static bool check_panel(struct check *c, const struct tile_statement *s, uint32_
 	            (long long)t->panel, t->name);
 }
 
+/* What a tensor must hold to be multiplied as it stands. */
+static enum dtype operand_dtype(const struct check *c, enum operand_type t)
+{
+	switch (t) {
+	case OPERAND_BF16: return DTYPE_BF16;
+	case OPERAND_F16: return DTYPE_F16;
+	case OPERAND_I8: return DTYPE_I8;
+	default: return c->p->compute;
+	}
+}
+
 /* Operand b out of a tensor. */
 static bool check_operand(struct check *c, const struct tile_statement *s)
 {
@@ -269,10 +281,13 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 	const struct tile_tensor *t = n->symbol < p->tensor.n ? &p->tensor.v[n->symbol] : NULL;
 	if (!t || n->count != t->nranks || t->nranks < 2)
 		return fail(c, s, "operand b is no tensor of two ranks or more");
-	if (t->dtype != p->compute)
-		return fail(c, s, "%s is %s, where computation is in %s", t->name, dtype_info[t->dtype].spelling,
-		            dtype_info[p->compute].spelling);
-	int lanes = t->panel ? t->lanes : t->nranks - 1, other = 2 * t->nranks - 3 - lanes;
+	enum dtype wanted = operand_dtype(c, s->operand);
+	if (t->dtype != wanted)
+		return fail(c, s, "%s is %s, where %s in %s", t->name, dtype_info[t->dtype].spelling,
+		            s->operand == OPERAND_COMPUTE ? "computation is" : "the operands are multiplied",
+		            dtype_info[wanted].spelling);
+	bool turned = !t->panel && is_index(c, expr_operand(p->pool, s->b, t->nranks - 2), s->lanes);
+	int lanes = t->panel ? t->lanes : t->nranks - 1 - turned, other = 2 * t->nranks - 3 - lanes;
 	if (!is_index(c, expr_operand(p->pool, s->b, lanes), s->lanes) ||
 	    !is_index(c, expr_operand(p->pool, s->b, other), s->index))
 		return fail(c, s, "%s is not read at its lanes %s and contracted rank %s in their places", t->name,
@@ -298,6 +313,11 @@ static bool check_contract(struct check *c, const struct tile_statement *s)
 		return fail(c, s, "rows, lanes and contracted rank are not distinct");
 	if (!s->block_rows || !s->block_lanes || (!rows && s->block_rows != 1))
 		return fail(c, s, "an empty register block, or one of rows without rows");
+	if (s->operand >= OPERANDS || (s->operand != OPERAND_COMPUTE && p->compute != DTYPE_F32))
+		return fail(c, s, "operands of another type where computation is in %s", dtype_info[p->compute].spelling);
+	if (s->operand == OPERAND_I8 && s->accumulate && s->scale.id &&
+	    expr_at(p->pool, s->scale)->kind == KIND_REAL)
+		return fail(c, s, "a contraction as i8 is scaled by a real");
 	const struct expr_node a = *expr_at(p->pool, s->a), b = *expr_at(p->pool, s->b);
 	if (a.op != OP_VALUE || a.symbol >= p->value.n)
 		return fail(c, s, "operand a is no value");

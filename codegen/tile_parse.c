@@ -200,6 +200,18 @@ static bool read_range(struct reader *r, struct tile_statement *s)
 	       expression(r, &s->low) && lexer_expect_word(&r->lexer, "to") && expression(r, &s->high);
 }
 
+static bool read_for(struct reader *r, struct tile_statement *s)
+{
+	int64_t stages = 0;
+	if (!read_range(r, s))
+		return false;
+	s->down = lexer_take_word(&r->lexer, "down");
+	if (lexer_take_word(&r->lexer, "stages") && !whole(r, 0, MAX_STAGES, &stages))
+		return false;
+	s->stages = (uint8_t)stages;
+	return true;
+}
+
 static bool register_block(struct reader *r, uint32_t *index, uint8_t *count)
 {
 	int64_t n = 0;
@@ -207,6 +219,21 @@ static bool register_block(struct reader *r, uint32_t *index, uint8_t *count)
 		return false;
 	*count = (uint8_t)n;
 	return true;
+}
+
+static bool operand_type(struct reader *r, enum operand_type *out)
+{
+	struct span at = here(r);
+	const char *name = lexer_expect_name(&r->lexer, "what the operands are multiplied as");
+	if (!name)
+		return false;
+	for (int i = 0; i < OPERANDS; i++)
+		if (!strcmp(name, operand_type_name[i])) {
+			*out = (enum operand_type)i;
+			return true;
+		}
+	return diag_error(r->scope.diags, at, "operands are multiplied as compute, bf16, f16, tf32 or i8, not as '%s'",
+	                  name);
 }
 
 static bool read_contract(struct reader *r, struct tile_statement *s)
@@ -217,6 +244,8 @@ static bool read_contract(struct reader *r, struct tile_statement *s)
 	s->block_rows = 1;
 	if (!expression(r, &s->a) || !lexer_expect_symbol(l, ',') || !expression(r, &s->b) ||
 	    !lexer_expect_word(l, "over") || !index_variable(r, &s->index))
+		return false;
+	if (lexer_take_word(l, "as") && !operand_type(r, &s->operand))
 		return false;
 	if (lexer_take_word(l, "rows") && !register_block(r, &s->rows, &s->block_rows))
 		return false;
@@ -283,8 +312,7 @@ static bool read_line(struct reader *r, struct tile_statement *s)
 	bool good;
 	if (!assigns && lexer_take_word(l, "for")) {
 		s->kind = TILE_FOR;
-		good = read_range(r, s);
-		s->down = good && lexer_take_word(l, "down");
+		good = read_for(r, s);
 	} else if (!assigns && lexer_take_word(l, "narrow")) {
 		s->kind = TILE_NARROW;
 		good = read_range(r, s);

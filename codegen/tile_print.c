@@ -4,6 +4,12 @@
 
 #include "codegen/tile.h"
 
+const char *const operand_type_name[OPERANDS] = {[OPERAND_COMPUTE] = "compute",
+                                                 [OPERAND_BF16] = "bf16",
+                                                 [OPERAND_F16] = "f16",
+                                                 [OPERAND_TF32] = "tf32",
+                                                 [OPERAND_I8] = "i8"};
+
 static const char *symbol_name(const void *owner, enum op op, uint32_t symbol)
 {
 	const struct tile_program *p = owner;
@@ -45,6 +51,8 @@ static void print_contract(const struct tile_program *p, const struct tile_state
 	text_add(t, ", ");
 	print_expr(p, s->b, t);
 	text_printf(t, " over %s", index_name(p, s->index));
+	if (s->operand != OPERAND_COMPUTE)
+		text_printf(t, " as %s", operand_type_name[s->operand]);
 	if (s->rows != UINT32_MAX)
 		text_printf(t, " rows %s:%d", index_name(p, s->rows), s->block_rows);
 	text_printf(t, " lanes %s:%d", index_name(p, s->lanes), s->block_lanes);
@@ -64,6 +72,8 @@ void tile_statement_print(const struct tile_program *p, const struct tile_statem
 		print_range(p, s, t);
 		if (s->down)
 			text_add(t, " down");
+		if (s->stages)
+			text_printf(t, " stages %d", s->stages);
 		return;
 	case TILE_NARROW:
 		text_add(t, "narrow");

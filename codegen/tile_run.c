@@ -142,6 +142,31 @@ static struct line tensor_line(struct tile_walk *w, struct expr read, uint32_t a
 	return l;
 }
 
+/* To nearest, half away from zero, at 10 bits after the leading one: what conversion to tf32 does. */
+static double round_tf32(double x)
+{
+	int exponent;
+	if (!isfinite(x) || x == 0)
+		return x;
+	frexp(x, &exponent);
+	int quantum = (exponent < -125 ? -125 : exponent) - 11;
+	return ldexp(round(ldexp(x, -quantum)), quantum);
+}
+
+/* An element of a or b as what it is multiplied. */
+static double operand(const struct run *r, enum operand_type t, double x)
+{
+	if (!r->rounded)
+		return x;
+	switch (t) {
+	case OPERAND_BF16: return dtype_round(DTYPE_BF16, x);
+	case OPERAND_F16: return dtype_round(DTYPE_F16, x);
+	case OPERAND_TF32: return round_tf32(x);
+	case OPERAND_I8: return dtype_round(DTYPE_I8, x);
+	default: return x;
+	}
+}
+
 static double contract(struct tile_walk *w, const struct tile_statement *s, double so_far)
 {
 	const struct expr_node *b = expr_at(w->p->pool, s->b);
@@ -153,7 +178,7 @@ static double contract(struct tile_walk *w, const struct tile_statement *s, doub
 	if (!x.first || (b->op == OP_VALUE && !y.first))
 		return NAN;
 	for (int64_t i = tile_count(w, s->index); i && y.first; i--) {
-		sum += *x.first * *y.first;
+		sum += operand(w->owner, s->operand, *x.first) * operand(w->owner, s->operand, *y.first);
 		x.first += x.stride;
 		y.first += y.stride;
 	}

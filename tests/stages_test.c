@@ -69,7 +69,7 @@ static void try_large(const char *path)
 		diags_init(&d, &a, path, "", 0);
 		bool good = s.cascade && (s.problem = problem_new(&a, s.cascade, &stages_machine, &d));
 		for (int i = 0; good && i < large.points; i++) {
-			struct schedule schedule = i ? stages_random(&s, (enum isa)(i % HOST_ISAS))
+			struct schedule schedule = i ? stages_random(&s, (enum isa)(i % ISAS))
 			                             : schedule_default(s.problem, ISA_AVX512);
 			struct tile_program *p = tile_build(&a, s.problem, &schedule);
 			good = tile_check(p, &s.fault) && stages_text(&s, p);
@@ -104,10 +104,12 @@ static void try_shape(const char *path, const struct shape *shape)
 	struct stages s;
 	bool good = stages_begin(&s, &a, c, 1);
 	struct schedule schedule;
-	for (int i = 0; good && i < shape->points + 2; i++) {
-		enum isa isa = (enum isa)(i % HOST_ISAS);
+	for (int i = 0; good && i < shape->points + 4; i++) {
+		enum isa isa = (enum isa)(i % ISAS);
 		schedule = i == 0   ? schedule_default(s.problem, ISA_AVX512)
 		           : i == 1 ? schedule_naive(s.problem, ISA_AVX512)
+		           : i == 2 ? schedule_default(s.problem, ISA_SM80)
+		           : i == 3 ? schedule_naive(s.problem, ISA_SM80)
 		                    : stages_random(&s, isa);
 		good = stages_schedule(&s, &schedule);
 		if (!good) {
@@ -116,7 +118,7 @@ static void try_shape(const char *path, const struct shape *shape)
 		}
 	}
 	ok(good, "%s N %d M %d D %d: all stages agree on %d schedules %s", path, (int)shape->n, (int)shape->m,
-	   (int)shape->d, shape->points + 2, s.fault.s);
+	   (int)shape->d, shape->points + 4, s.fault.s);
 	arena_free(&a);
 }
 

@@ -1,0 +1,200 @@
+/* Schedules of devices: what a stream gets untuned, and what is legal.
+ *
+ * A task is a block of warps, each with the same 16 or 32 rows of it; a tile of the walked index is what one
+ * step brings into shared memory. A warp has all lanes of a contraction's result in its registers. */
+#include "base/whole.h"
+#include "codegen/schedule.h"
+
+enum { WARP_ROWS = 16, MAX_WARPS = 16 };
+
+static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
+{
+	return s->fused ? p->fused : p->unfused;
+}
+
+static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
+{
+	return s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
+}
+
+/* ---- as what operands are multiplied ---- */
+
+static bool holds(enum operand_type t, enum dtype d)
+{
+	switch (t) {
+	case OPERAND_BF16: return d == DTYPE_BF16 || d == DTYPE_I8 || d == DTYPE_U8 || d == DTYPE_BOOL;
+	case OPERAND_F16:
+		return d == DTYPE_F16 || d == DTYPE_F8E4M3 || d == DTYPE_F8E5M2 || d == DTYPE_I8 || d == DTYPE_U8 ||
+		       d == DTYPE_BOOL;
+	case OPERAND_I8: return d == DTYPE_I8;
+	default: return true;
+	}
+}
+
+/* The first tensor an expression takes elements from, other than for coordinates, that this type does not hold
+ * exactly; and whether it takes any from tensors of the type itself. UINT32_MAX: none. */
+static uint32_t stranger(const struct cascade *c, struct expr e, enum operand_type t, enum dtype own, bool *any)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	if (n->op == OP_READ) {
+		const struct tensor *from = &c->tensor.v[n->symbol];
+		if (from->role != ROLE_IN)
+			return UINT32_MAX;
+		*any |= from->dtype == own;
+		return holds(t, from->dtype) ? UINT32_MAX : n->symbol;
+	}
+	uint32_t found = UINT32_MAX;
+	for (int i = 0; i < n->count && found == UINT32_MAX; i++)
+		found = stranger(c, expr_operand(&c->pool, e, i), t, own, any);
+	return found;
+}
+
+/* A tensor that keeps a contraction's operands from being of a type; UINT32_MAX: none does. What an operand a
+ * is computed from does not matter: it is rounded once, at the end. */
+static uint32_t refused(const struct cascade *c, const struct plan_contract *k, enum operand_type t, enum dtype own,
+                        bool *any)
+{
+	uint32_t a = UINT32_MAX, b = stranger(c, k->inner_b, t, own, any);
+	if (expr_at(&c->pool, k->inner_a)->op == OP_READ)
+		a = stranger(c, k->inner_a, t, own, any);
+	return b != UINT32_MAX ? b : a;
+}
+
+static bool plain(const struct cascade *c, struct expr e, enum dtype t)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	return n->op == OP_READ && c->tensor.v[n->symbol].role == ROLE_IN && c->tensor.v[n->symbol].dtype == t;
+}
+
+static enum operand_type default_operand(const struct cascade *c, const struct plan_contract *k)
+{
+	bool bf16 = false, f16 = false;
+	if (plain(c, k->inner_a, DTYPE_I8) && plain(c, k->inner_b, DTYPE_I8))
+		return OPERAND_I8;
+	if (refused(c, k, OPERAND_BF16, DTYPE_BF16, &bf16) == UINT32_MAX && bf16)
+		return OPERAND_BF16;
+	if (refused(c, k, OPERAND_F16, DTYPE_F16, &f16) == UINT32_MAX && f16)
+		return OPERAND_F16;
+	return OPERAND_COMPUTE;
+}
+
+static const char *illegal_operand(struct arena *arena, const struct cascade *c, const struct plan_contract *k,
+                                   enum operand_type t, const char *name)
+{
+	bool any = false;
+	if (t >= OPERANDS)
+		return arena_printf(arena, "contract %s: no type of operands", name);
+	if (t == OPERAND_I8 && !(plain(c, k->inner_a, DTYPE_I8) && plain(c, k->inner_b, DTYPE_I8)))
+		return arena_printf(arena, "contract %s: as i8 where its operands are not elements of i8 tensors", name);
+	uint32_t from = refused(c, k, t, DTYPE_F32, &any);
+	if (from != UINT32_MAX)
+		return arena_printf(arena, "contract %s: as %s, which does not hold what is in %s : %s", name,
+		                    operand_type_name[t], c->tensor.v[from].name,
+		                    dtype_info[c->tensor.v[from].dtype].spelling);
+	return NULL;
+}
+
+/* ---- sizes ---- */
+
+static int64_t at_least_one(int64_t n)
+{
+	return n < 1 ? 1 : n;
+}
+
+/* Groups of eight lanes that hold all there are. */
+static int64_t all_lanes(const struct streams *all, const struct stream_plan *p, const struct plan_contract *k,
+                         const struct stream_schedule *d)
+{
+	int64_t lanes = k->lanes == p->walked ? d->stream_tile : at_least_one(plan_extent(all, k->lanes));
+	return round_up(lanes, 8) / 8;
+}
+
+/* What a tile is a multiple of: a tensor core's steps along it. */
+static int64_t tile_unit(const struct stream_schedule *d)
+{
+	for (int k = 0; k < d->ncontracts; k++)
+		if (d->contract[k].operand == OPERAND_I8)
+			return 32;
+	return 16;
+}
+
+/* The widest of what contractions have beside the walked index. */
+static int64_t widest(const struct streams *all, const struct stream_plan *p)
+{
+	int64_t most = 1;
+	for (int k = 0; k < p->ncontracts; k++) {
+		const struct plan_contract *c = &p->contract[k];
+		int64_t n = plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+struct stream_schedule schedule_device_default(const struct problem *problem, const struct schedule *s, int i)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = plan_of(problem, s, i);
+	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS,
+	                            .ncontracts = p->ncontracts};
+	for (int k = 0; k < d.ncontracts; k++)
+		d.contract[k] = (struct contract_schedule){
+		        .rows = WARP_ROWS, .operand = default_operand(all->cascade, &p->contract[k])};
+	int64_t wide = widest(all, p), rows = round_up(at_least_one(plan_extent(all, p->rows)), WARP_ROWS),
+	        walked = round_up(at_least_one(plan_extent(all, p->walked)), tile_unit(&d));
+	d.stages = d.ncontracts ? 2 : 0;
+	d.row_tile = d.ncontracts && wide <= 128 ? 128 : 64;
+	d.row_tile = p->rows == NO_INDEX ? WARP_ROWS : d.row_tile < rows ? d.row_tile : rows;
+	d.stream_tile = !d.ncontracts || (wide > 32 && wide <= 128) ? 64 : wide > 128 ? 32 : 128;
+	d.stream_tile = d.stream_tile < walked ? d.stream_tile : walked;
+	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
+	for (int k = 0; k < d.ncontracts; k++) {
+		int64_t lanes = all_lanes(all, p, &p->contract[k], &d);
+		d.contract[k].lanes = (uint8_t)(lanes < UINT8_MAX ? lanes : UINT8_MAX);
+	}
+	return d;
+}
+
+static const char *illegal_contract(struct arena *arena, const struct streams *all, const struct stream_plan *p,
+                                    const struct stream_schedule *d, int k)
+{
+	const struct cascade *c = all->cascade;
+	const struct contract_schedule *b = &d->contract[k];
+	const char *name = c->tensor.v[c->equation.v[p->contract[k].equation].tensor].name;
+	if (b->rows != WARP_ROWS && b->rows != 2 * WARP_ROWS)
+		return arena_printf(arena, "contract %s: a warp has 16 or 32 rows, not %d", name, b->rows);
+	if (b->rows != d->contract[0].rows)
+		return arena_printf(arena, "contract %s: %d rows a warp, where the stream's first contraction has %d",
+		                    name, b->rows, d->contract[0].rows);
+	if (b->lanes != all_lanes(all, p, &p->contract[k], d))
+		return arena_printf(arena, "contract %s: a warp has all lanes of a tile, lanes %lld and not %d", name,
+		                    (long long)all_lanes(all, p, &p->contract[k], d), b->lanes);
+	if (b->pack)
+		return arena_printf(arena, "contract %s: nothing is packed on a device", name);
+	return illegal_operand(arena, c, &p->contract[k], b->operand, name);
+}
+
+const char *schedule_device_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s,
+                                    int i)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = plan_of(problem, s, i);
+	const struct stream_schedule *d = &s->stream[i];
+	int rows = d->ncontracts ? d->contract[0].rows : WARP_ROWS;
+	for (int k = 0; k < d->ncontracts; k++) {
+		const char *why = illegal_contract(arena, all, p, d, k);
+		if (why)
+			return why;
+	}
+	if (d->row_tile < rows || d->row_tile % rows || d->row_tile / rows > MAX_WARPS)
+		return arena_printf(arena, "stream %d: %lld rows a task are not 1 to %d warps of %d", i,
+		                    (long long)d->row_tile, MAX_WARPS, rows);
+	if (d->stream_tile < 1 || d->stream_tile % tile_unit(d))
+		return arena_printf(arena, "stream %d: a tile of %lld is no multiple of %lld, a tensor core's step", i,
+		                    (long long)d->stream_tile, (long long)tile_unit(d));
+	if (d->stages > 4)
+		return arena_printf(arena, "stream %d: %d stages, where 4 are the most", i, d->stages);
+	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
+		return arena_printf(arena,
+		                    "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
+	return NULL;
+}
