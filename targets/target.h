@@ -41,10 +41,10 @@ struct target_device {
 	bool (*launch)(struct module *, const struct kernel_source *, int phase, const void *args, size_t args_size,
 	               void *stream, struct text *why);
 	bool (*wait)(void *stream, struct text *why);
-	/* A point in the stream's work, and the seconds by the device's clock from one to a later one, which are waited
-	 * for; negative: unknown. Give back with `unmark`. NULL: this target tells no time. */
+	/* Points in a stream's work, and the time the device took from one to a later one, which is waited for. Give
+	 * back with `unmark`. NULL: this target tells no time. */
 	void *(*mark)(void *stream, struct text *why);
-	double (*between)(void *earlier, void *later);
+	bool (*between)(void *first, void *last, double *seconds, struct text *why);
 	void (*unmark)(void *);
 	/* One record a phase, in `arena`; NULL: this target has no such thing to tell. */
 	struct resources *(*resources)(struct arena *, const struct object *, const struct kernel_source *,
