@@ -27,14 +27,21 @@ TYPES = {"bf16": torch.bfloat16, "f16": torch.float16}
 WINDOW, FIRST, CAP, EPS = 48, 4, 50.0, 1e-5  # a window that cuts something off at these shapes
 DOCUMENT = 20
 
+# Inputs that are not plain numbers x: offset + scale * x. Integers along the last rank: (position + from) div step.
+SMALL = {"offset": 0, "scale": 0.125}
+INPUTS = {
+    "slope": {"offset": 0.25, "scale": 0.03125},
+    "sink": SMALL,
+    "gain": {"offset": 1, "scale": 0.125},
+    "shift": SMALL,
+    "bias": {"offset": -5, "scale": 0.125},
+}
+
 DEFINITION = {
-    "extents": "B = 1, H = 4, E = D; F = M in layernorm_gemm; params as in the text, sliding_window_sink with W = 48",
     "words": "word k of argument i is the splitmix64 finaliser of (i << 32) + (k + 1) * 0x9e3779b97f4a7c15; "
              "arguments in order of declaration, elements row-major",
-    "normal": "x = (sum of the word's four 16-bit parts - 131070) / 32768",
-    "tensors": "with two ranks or more: x, rounded to the type; the rest is float32: slope[h] = 2^(-8 (h + 1) / H), "
-               "gain = 1 + x / 8, bias = x / 8 - 5, others x / 8; kdoc[m] = m div 20, qdoc[n] = (n + M - N) div 20",
-    "outputs": "O and Y have the type; L and C are float32",
+    "x": "(sum of the word's four 16-bit parts - 131070) / 32768, rounded to the argument's type",
+    "inputs": "those named: offset + scale * x in float32; integers (position along the last rank + from) div step",
     "max": "max |error| / max |reference|",
     "rms": "sqrt(sum error^2 / sum reference^2)",
 }
@@ -60,12 +67,9 @@ class Inputs:
         for i, (name, shape) in enumerate(shapes.items()):
             x = normal(i, shape)
             if len(shape) > 1:
-                x = x.to(dtype)
-            elif name == "slope":
-                x = torch.tensor([2.0 ** (-8 * (h + 1) / H) for h in range(H)])
+                self.tensor[name] = x.to(dtype)
             else:
-                x = x / 8 + {"gain": 1, "bias": -5}.get(name, 0)
-            self.tensor[name] = x
+                self.tensor[name] = x * INPUTS[name]["scale"] + INPUTS[name]["offset"]
 
     def as_type(self, dtype):
         return {name: x.to(dtype) for name, x in self.tensor.items()}
@@ -207,6 +211,19 @@ def measure(result, reference):
             "rms": float((error.square().sum() / reference.square().sum()).sqrt())}
 
 
+def ranks(example, n, m, d):
+    if example == "layernorm_gemm":
+        return {"N": n, "D": d, "F": m}
+    return {"B": B, "H": H, "N": n, "M": m, "D": d} | ({} if example == "row_entropy" else {"E": d})
+
+
+def special_inputs(example, inputs, n, m):
+    special = {name: INPUTS[name] for name in inputs.tensor if name in INPUTS}
+    if example == "document_mask":
+        special |= {"qdoc": {"from": m - n, "step": DOCUMENT}, "kdoc": {"from": 0, "step": DOCUMENT}}
+    return special
+
+
 def entry(example, type_name, n, m, d):
     shapes, mask_of, eager, sdpa = EXAMPLES[example]
     inputs = Inputs(shapes(n, m, d), TYPES[type_name])
@@ -222,7 +239,10 @@ def entry(example, type_name, n, m, d):
             "reference": {"first": float(value.flatten()[0]), "absolute_sum": float(value.abs().sum())},
             "peers": {peer: measure(out[name], value) for peer, out in peers.items() if name in out},
         }
-    return {"example": example, "type": type_name, "N": n, "M": m, "D": d, "outputs": outputs}
+    matrices = [name for name, x in inputs.tensor.items() if x.ndim > 1] + [o for o in reference if o in "OY"]
+    return {"program": f"examples/{example}.att", "types": {name: type_name for name in matrices},
+            "params": {"W": WINDOW} if example == "sliding_window_sink" else {},
+            "ranks": ranks(example, n, m, d), "inputs": special_inputs(example, inputs, n, m), "outputs": outputs}
 
 
 def main(path):

@@ -13,8 +13,8 @@ enum { MAX_TENSORS = 8 };
 
 static const struct {
 	const char *target;
-	int quick_depths; /* of 60, 64, 128, 256, in the short test */
-} place[] = {{"clang", 1}, {"cuda-emulated", 2}};
+	int quick_depth; /* the largest D of the short test */
+} place[] = {{"clang", 60}, {"cuda-emulated", 64}};
 
 static char *slurp(const char *path)
 {
@@ -24,16 +24,6 @@ static char *slurp(const char *path)
 		abort();
 	fclose(f);
 	return text;
-}
-
-static int number(const cJSON *entry, const char *name)
-{
-	return cJSON_GetObjectItem(entry, name)->valueint;
-}
-
-static const char *string(const cJSON *entry, const char *name)
-{
-	return cJSON_GetObjectItem(entry, name)->valuestring;
 }
 
 static int64_t elements(const struct attune_tensor *t)
@@ -59,11 +49,10 @@ static float normal(int argument, int64_t k)
 	return (float)(sum - 131070) / 32768;
 }
 
-static float vector(const char *name, int argument, int64_t k)
+static double item(const cJSON *object, const char *name, double otherwise)
 {
-	if (!strcmp(name, "slope"))
-		return exp2f(-8 * (float)(k + 1) / 4);
-	return normal(argument, k) / 8 + (strcmp(name, "gain") ? strcmp(name, "bias") ? 0.0f : -5.0f : 1.0f);
+	const cJSON *x = cJSON_GetObjectItem(object, name);
+	return x ? x->valuedouble : otherwise;
 }
 
 /* Tensors of one run: those of the kernel, and as float64, whose outputs are the oracle's. */
@@ -85,24 +74,26 @@ static DLTensor tensor_new(const struct attune_tensor *t, DLDataType dtype)
 	return x;
 }
 
-static bool fill(const struct attune_tensor *t, int argument, int shift, const DLTensor *to)
+static bool fill(const struct attune_tensor *t, int argument, const cJSON *how, const DLTensor *to)
 {
 	int64_t n = elements(t);
 	if (t->dtype.code == kDLInt) {
-		int64_t row = t->shape[t->ndim - 1];
+		int64_t row = t->shape[t->ndim - 1], from = (int64_t)item(how, "from", 0);
 		for (int64_t k = 0; k < n; k++)
-			((int32_t *)to->data)[k] = (int32_t)((k % row + (*t->name == 'q' ? shift : 0)) / 20);
+			((int32_t *)to->data)[k] =
+			        (int32_t)((k % row + from) / (int64_t)item(how, "step", 1));
 		return true;
 	}
 	DLTensor x = tensor_new(t, (DLDataType){kDLFloat, 32, 1});
+	float offset = (float)item(how, "offset", 0), scale = (float)item(how, "scale", 1);
 	for (int64_t k = 0; k < n; k++)
-		((float *)x.data)[k] = t->ndim > 1 ? normal(argument, k) : vector(t->name, argument, k);
+		((float *)x.data)[k] = normal(argument, k) * scale + offset;
 	bool good = !attune_convert(&x, to, NULL);
 	free(x.data);
 	return good;
 }
 
-static bool tensors_init(struct tensors *a, struct attune_program *program, int shift)
+static bool tensors_init(struct tensors *a, struct attune_program *program, const cJSON *inputs)
 {
 	a->type = attune_program_tensors(program, &a->count);
 	if (a->count > MAX_TENSORS)
@@ -113,7 +104,7 @@ static bool tensors_init(struct tensors *a, struct attune_program *program, int 
 		bool out = t->role == ATTUNE_OUT;
 		a->kernel[i] = tensor_new(t, t->dtype);
 		a->exact[i] = out ? tensor_new(t, (DLDataType){kDLFloat, 64, 1}) : a->kernel[i];
-		good = good && (out || fill(t, i, shift, &a->kernel[i]));
+		good = good && (out || fill(t, i, cJSON_GetObjectItem(inputs, t->name), &a->kernel[i]));
 		a->actual[i] = &a->kernel[i];
 		a->expected[i] = &a->exact[i];
 	}
@@ -190,74 +181,54 @@ static void judge(const cJSON *entry, const char *what, const struct tensors *a)
 	}
 }
 
-/* The example with its matrices, and the outputs that are matrices of the type too, of type `as`. */
-static struct attune_program *example(struct attune_context *context, const cJSON *entry,
-                                      struct attune_error *error)
+/* The members of an object as bindings; how many. */
+static int bindings(const cJSON *object, struct attune_binding *b)
 {
-	char path[128];
-	snprintf(path, sizeof path, "examples/%s.att", string(entry, "example"));
-	char *text = slurp(path);
-	struct attune_binding window = {"W", 48};
-	struct attune_source source = {.text = text, .name = path};
-	if (!strcmp(string(entry, "example"), "sliding_window_sink"))
-		source.params = &window, source.nparams = 1;
-	struct attune_program *plain = NULL, *typed = NULL;
-	struct attune_type types[MAX_TENSORS];
-	int count = 0, n = 0;
-	if (!attune_program_new(context, &source, &plain, error)) {
-		const struct attune_tensor *t = attune_program_tensors(plain, &n);
-		for (int i = 0; i < n; i++)
-			if (t[i].dtype.code == kDLFloat && t[i].ndim > 1 && *t[i].name != 'L' &&
-			    *t[i].name != 'C')
-				types[count++] = (struct attune_type){t[i].name, string(entry, "type")};
-		source.types = types;
-		source.ntypes = count;
-		if (attune_program_new(context, &source, &typed, error)) {
-			attune_program_free(typed);
-			typed = NULL;
-		}
-	}
-	attune_program_free(plain);
-	free(text);
-	return typed;
+	const cJSON *x;
+	int n = 0;
+	cJSON_ArrayForEach(x, object) b[n++] = (struct attune_binding){x->string, x->valuedouble};
+	return n;
 }
 
-static bool bind_all(struct attune_program *program, const cJSON *entry, struct attune_error *error)
+static struct attune_program *program_of(struct attune_context *context, const cJSON *entry,
+                                         struct attune_error *error)
 {
-	const struct {
-		const char *name;
-		int value;
-	} extent[] = {{"B", 1},
-	              {"H", 4},
-	              {"N", number(entry, "N")},
-	              {"M", number(entry, "M")},
-	              {"D", number(entry, "D")},
-	              {"E", number(entry, "D")},
-	              {"F", number(entry, "M")}};
-	int ranks;
-	const struct attune_rank *rank = attune_program_ranks(program, &ranks);
-	for (int r = 0; r < ranks; r++)
-		for (size_t i = 0; i < sizeof extent / sizeof *extent; i++)
-			if (!strcmp(rank[r].name, extent[i].name) &&
-			    attune_program_bind(program,
-			                        &(struct attune_binding){extent[i].name, extent[i].value}, 1,
-			                        error))
-				return false;
-	return true;
+	char *text = slurp(cJSON_GetObjectItem(entry, "program")->valuestring);
+	struct attune_binding param[8], rank[8];
+	struct attune_type types[MAX_TENSORS];
+	struct attune_source source = {.text = text, .params = param, .types = types};
+	struct attune_program *program = NULL;
+	const cJSON *x;
+	source.nparams = bindings(cJSON_GetObjectItem(entry, "params"), param);
+	cJSON_ArrayForEach(x, cJSON_GetObjectItem(entry, "types")) types[source.ntypes++] =
+	        (struct attune_type){x->string, x->valuestring};
+	if (attune_program_new(context, &source, &program, error) ||
+	    attune_program_bind(program, rank, bindings(cJSON_GetObjectItem(entry, "ranks"), rank), error)) {
+		attune_program_free(program);
+		program = NULL;
+	}
+	free(text);
+	return program;
+}
+
+static int extent(const cJSON *entry, const char *rank)
+{
+	return (int)item(cJSON_GetObjectItem(entry, "ranks"), rank, 0);
 }
 
 static void run(struct attune_context *context, const char *where, const cJSON *entry)
 {
 	char what[160];
-	snprintf(what, sizeof what, "%s %s %s N=%d M=%d D=%d", where, string(entry, "example"),
-	         string(entry, "type"), number(entry, "N"), number(entry, "M"), number(entry, "D"));
+	snprintf(what, sizeof what, "%s %s %s N=%d D=%d", where,
+	         cJSON_GetObjectItem(entry, "program")->valuestring,
+	         cJSON_GetObjectItem(entry, "types")->child->valuestring, extent(entry, "N"),
+	         extent(entry, "D"));
 	struct attune_error error = {0};
 	struct attune_kernel *kernel = NULL;
 	struct tensors a = {0};
-	struct attune_program *program = example(context, entry, &error);
+	struct attune_program *program = program_of(context, entry, &error);
 	bool good =
-	        program && bind_all(program, entry, &error) &&
-	        tensors_init(&a, program, number(entry, "M") - number(entry, "N")) &&
+	        program && tensors_init(&a, program, cJSON_GetObjectItem(entry, "inputs")) &&
 	        !attune_oracle(program, a.expected, a.count, &error) &&
 	        !attune_compile(program, &(struct attune_compile_options){.wait = true}, &kernel, &error) &&
 	        !attune_call(kernel, a.actual, a.count, NULL, &error);
@@ -287,8 +258,8 @@ int main(void)
 		}
 		cJSON_ArrayForEach(entry, cJSON_GetObjectItem(all, "entries"))
 		{
-			int d = number(entry, "D"), depth = d == 60 ? 0 : d == 64 ? 1 : d == 128 ? 2 : 3;
-			if (thorough || (number(entry, "N") == 63 && depth < place[i].quick_depths))
+			if (thorough ||
+			    (extent(entry, "N") == 63 && extent(entry, "D") <= place[i].quick_depth))
 				run(context, place[i].target, entry);
 		}
 		attune_context_free(context);
