@@ -39,6 +39,14 @@ struct summary {
 	uint32_t low, high; /* values without ranks */
 };
 
+/* Where parts of a walk leave what one value of theirs held: [part, coordinates of the task …, ranks of the
+ * value …]. */
+struct parts {
+	uint32_t equation;
+	uint32_t value, tensor;
+	struct expr target; /* READ of the tensor at those */
+};
+
 struct builder {
 	struct arena *arena;
 	const struct problem *problem;
@@ -57,6 +65,7 @@ struct builder {
 	uint32_t number;           /* of the stream */
 	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
+	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
 	uint32_t *count;           /* of a mean: how many elements so far */
 	struct expr *packed;       /* a contraction: READ of its packed operand, or NO_EXPR */
@@ -67,9 +76,10 @@ struct builder {
 	bool partial;                /* … of tiles where the predicates must be evaluated */
 	struct expr presence;        /* of the carry whose body is being translated */
 	VEC(struct operand) operand; /* cascade expressions kept as values, zero outside a presence */
-	VEC(struct operand) factor;  /* correction factors kept as values */
+	VEC(struct operand) factor, part_factor; /* correction factors kept as values; of a part that is joined */
 	VEC(struct operand) assign;  /* what the body's end assigns: expressions of the program */
 	VEC(struct storage) storage; /* values of the body, shared by both classes of tiles */
+	VEC(struct parts) parts;     /* what the carries of a part are stored in */
 	struct expr *memo; /* translation of each cascade expression so far, reset when code moves on */
 	uint32_t memos;
 };
@@ -119,6 +129,38 @@ bool build_is_summary(const struct builder *, uint32_t index);
 struct expr build_summary(struct builder *, uint32_t index, bool high);
 /* A coordinate of every task, other than the tiled rows? */
 bool build_is_task(const struct stream_plan *, uint32_t index);
+
+/* ---- what phases of a stream are made of, for tile_build_split.c ---- */
+
+void build_append(struct builder *, struct tile_block *to, const struct tile_block *from);
+uint32_t *build_no_values(struct builder *); /* NO_VALUE for each cascade tensor */
+/* The coordinates of the stream's tasks; a split stream's parts before its rows. */
+void build_tasks(struct builder *, struct tile_phase *, bool parts);
+/* Carries begin as what their reductions are over nothing. */
+void build_identities(struct builder *, struct tile_block *);
+/* What follows the walk: equations over finished carries, stores. */
+void build_after(struct builder *, struct tile_block *);
+/* Where tasks differ in coordinates that the equation lacks, the condition that leaves one of them; or NO_EXPR. */
+struct expr build_once(struct builder *, const struct equation *);
+struct tile_block build_guarded(struct builder *, struct expr condition, struct tile_block);
+/* What the carried tensor `self` contributes to its new value, in terms of b->running and b->fresh. */
+struct expr build_corrected(struct builder *, const struct carry *, uint32_t self);
+/* Does a later carry's correction look at this one's old value, or at its accumulator? */
+bool build_old_is_needed(const struct builder *, uint32_t carry);
+/* The new value of a carried mean or argmax when the rest gave `sum` over `count` elements, or `most` first met at
+ * coordinate `where`; what is kept beside it is assigned at the end. */
+struct expr build_joined_mean(struct builder *, const struct equation *, struct expr sum, struct expr count);
+struct expr build_joined_argmax(struct builder *, const struct equation *, struct expr most, struct expr where);
+/* A value of the body, over the rows and what else is in `from` but tasks, `lane` last. */
+uint32_t build_mapped(struct builder *, const char *stem, const uint32_t *from, int n, uint32_t lane, struct expr);
+
+/* ---- tile_build_split.c: parts of the walk as tasks of their own ---- */
+
+/* Cuts a walk's bounds down to the share of the task's part: whole tiles. */
+void build_share(struct builder *, struct tile_statement *walk);
+/* Stores the carries of a part, and builds the phase that joins the parts and runs what comes after. */
+void build_parts(struct builder *, struct tile_block *);
+void build_join(struct builder *);
 
 /* x with its absent elements replaced, in a partial tile; as it is in a full one. */
 struct expr build_masked(struct builder *, struct expr presence, struct expr x, double absent);

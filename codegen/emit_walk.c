@@ -91,6 +91,7 @@ struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct til
 	const char *low = s->low.id ? int_text(e, b, s->low) : outer->low;
 	const char *end = s->high.id ? int_text(e, b, s->high) : emit_after(e, outer->high);
 	int64_t align = s->low.id && strcmp(low, outer->low) ? align_of(e, s->low) : outer->align;
+	int64_t whole = s->low.id && s->high.id && ends_inside(e, s->high, outer) ? align_of(e, s->high) : 1;
 	if (s->low.id && !begins_inside(e, s->low, outer)) {
 		low = arena_printf(e->arena, "i_max(%s, %s)", low, outer->low);
 		align = gcd(align, outer->align);
@@ -105,7 +106,9 @@ struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct til
 	                    .outer = outer,
 	                    .align = gcd(s->step, align),
 	                    .multiple = 1};
-	r.multiple = fixed ? gcd(step, (to - from) % step) : all ? gcd(step, outer->multiple) : 1;
+	r.multiple = fixed ? gcd(step, (to - from) % step)
+	             : all ? gcd(step, outer->multiple)
+	                   : gcd(step, gcd(whole, align));
 	r.grain = !strcmp(low, outer->low) ? step : !strcmp(outer->low, "0") ? r.align : 1;
 	return (struct bounds){low, end, r};
 }

@@ -147,8 +147,11 @@ static struct schedule default_form(const struct problem *p, enum isa isa, bool 
 	if (s.compute == DTYPE_F64 && !isa_is_device(isa))
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
-	for (int i = 0; i < s.nstreams; i++)
+	for (int i = 0; i < s.nstreams; i++) {
 		s.stream[i] = default_stream(p, &s, i);
+		if (fused)
+			s.stream[i].split = split_default(p, &s, i);
+	}
 	return s;
 }
 
@@ -221,6 +224,9 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return arena_printf(
 		        arena,
 		        "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
+	const char *cut = split_illegal(arena, problem, s, i);
+	if (cut)
+		return cut;
 	int64_t bytes = d->row_tile * d->stream_tile * 4;
 	if (bytes > WORK_LIMIT_TILES || d->row_tile * plan_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
 		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i,

@@ -67,6 +67,12 @@ bool schedule_parse(const struct problem *, const char *source, size_t size, str
 /* NULL when legal, else why not, in `arena`. */
 const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
 
+/* Parts of a stream's walk, in schedule_split.c: why a stream's split is not legal; the split that fills the machine
+ * (0: none); what a search tries, first 1, or nothing where splitting cannot help. */
+const char *split_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+int64_t split_default(const struct problem *, const struct schedule *, int stream);
+int split_choices(const struct problem *, enum isa, int stream, int64_t *choice, int most);
+
 /* May a contraction's operand b be read where it stands: no conversion, and on a host vectors of this register
  * block that end where the rank ends? */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
@@ -94,6 +100,7 @@ enum field {
 	FIELD_SPARSITY,
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
+	FIELD_SPLIT,
 };
 struct dimension {
 	const char *name; /* "tile m", "block S" */

@@ -43,6 +43,8 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		text_printf(t, " stages %d", d->stages);
 	if (p->walked != NO_INDEX)
 		text_char(t, '\n');
+	if (d->split > 1)
+		text_printf(t, "  split %s:%lld\n", index_name(all, p->walked), (long long)d->split);
 	text_printf(t, "  sparsity %s\n", d->sparsity == SPARSITY_BOUNDS ? "bounds" : "mask");
 	for (int k = 0; k < p->ncontracts; k++)
 		print_contract(all, &p->contract[k], &d->contract[k], t);
@@ -224,6 +226,8 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 	}
 	if (is(r, 0, "tile") && p->walked != NO_INDEX)
 		return read_tile(r, index_name(all, p->walked), d);
+	if (is(r, 0, "split") && p->walked != NO_INDEX)
+		return read_size(r, 1, index_name(all, p->walked), EXTENT_LIMIT, &d->split);
 	if (is(r, 0, "sparsity")) {
 		d->sparsity = is(r, 1, "mask") ? SPARSITY_MASK : SPARSITY_BOUNDS;
 		return is(r, 1, "mask") || is(r, 1, "bounds") ||
@@ -236,7 +240,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
 	return diag_error(r->diags, place(r, 0),
-	                  "expected rows, tile, sparsity, contract or the next stream here");
+	                  "expected rows, tile, split, sparsity, contract or the next stream here");
 }
 
 /* The globals are known: the streams start from that form's defaults. */
@@ -265,6 +269,7 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 				           s->nstreams);
 				break;
 			}
+			s->stream[stream].split = 0; /* a text without the line means none */
 			const struct streams *all = s->fused ? problem->fused : problem->unfused;
 			const struct stream_plan *p =
 			        s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream];

@@ -99,6 +99,14 @@ static void add_stream(struct arena *arena, struct space *s, int i)
 				two(add(s, FIELD_SPARSITY, i, 0, arena_printf(arena, "mask %s", walked)));
 		}
 	}
+	int64_t splits[MAX_CHOICES];
+	int n = p->walked == NO_INDEX ? 0 : split_choices(s->problem, s->isa, i, splits, MAX_CHOICES);
+	if (n) {
+		struct dimension *d =
+		        add(s, FIELD_SPLIT, i, 0, arena_printf(arena, "split %s", c->index.v[p->walked].name));
+		for (int k = 0; k < n; k++)
+			choice(d, splits[k]);
+	}
 	for (int k = 0; k < p->ncontracts; k++)
 		add_contract(arena, s, i, k);
 }
@@ -149,6 +157,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->contract[d->contract].lanes = (uint8_t)(v % 16);
 			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
+		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
 		}
 	}
 	for (int i = 0; i < out.nstreams; i++) {
@@ -187,6 +196,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_SPARSITY: return t->sparsity == SPARSITY_MASK;
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_PACK: return t->contract[d->contract].pack;
+	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;
 	}
 	return 0;
 }

@@ -228,23 +228,26 @@ struct expr build_masked(struct builder *b, struct expr presence, struct expr x,
 	return expr3(b->p->pool, OP_SELECT, build_translate(b, presence), x, expr_number(b->p->pool, absent));
 }
 
-static void append(struct builder *b, struct tile_block *to, const struct tile_block *from)
+void build_append(struct builder *b, struct tile_block *to, const struct tile_block *from)
 {
 	for (uint32_t i = 0; i < from->statement.n; i++)
 		vec_push(b->arena, &to->statement, from->statement.v[i]);
 }
 
-/* Stores T[index] = e, once: a task coordinate that the tensor lacks stores from its first one only. */
-static void store(struct builder *b, struct tile_block *code, const struct equation *q, struct expr e)
+struct tile_block build_guarded(struct builder *b, struct expr condition, struct tile_block code)
 {
-	struct expr x[MAX_RANKS], once = expr_number(b->p->pool, 1);
-	for (int i = 0; i < q->nindex; i++)
-		x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, q->index[i]);
-	struct tile_statement s = {.kind = TILE_STORE,
-	                           .expression = e,
-	                           .target = expr_read(b->p->pool, (enum kind)expr_at(b->p->pool, e)->kind,
-	                                               b->tensor[q->tensor], q->nindex, x)};
-	bool guarded = false;
+	if (!condition.id)
+		return code;
+	struct tile_block outer = {0};
+	vec_push(b->arena, &outer.statement,
+	         (struct tile_statement){.kind = TILE_IF, .expression = condition, .body = code});
+	return outer;
+}
+
+/* A task coordinate that the equation lacks: its first one. */
+struct expr build_once(struct builder *b, const struct equation *q)
+{
+	struct expr once = NO_EXPR;
 	for (int i = 0; i <= b->plan->ntasks; i++) {
 		uint32_t index = i < b->plan->ntasks ? b->plan->task[i]
 		                 : b->in_body        ? b->plan->walked
@@ -253,16 +256,25 @@ static void store(struct builder *b, struct tile_block *code, const struct equat
 			continue;
 		struct expr first = expr2(b->p->pool, OP_EQ, expr_leaf(b->p->pool, OP_LOW, KIND_INT, index),
 		                          expr_number(b->p->pool, 0));
-		once = guarded ? expr2(b->p->pool, OP_AND, once, first) : first;
-		guarded = true;
+		once = once.id ? expr2(b->p->pool, OP_AND, once, first) : first;
 	}
-	if (!guarded) {
-		vec_push(b->arena, &code->statement, s);
-		return;
-	}
-	struct tile_statement when = {.kind = TILE_IF, .expression = once};
-	vec_push(b->arena, &when.body.statement, s);
-	vec_push(b->arena, &code->statement, when);
+	return once;
+}
+
+/* Stores T[index] = e, once. */
+static void store(struct builder *b, struct tile_block *code, const struct equation *q, struct expr e)
+{
+	struct expr x[MAX_RANKS];
+	for (int i = 0; i < q->nindex; i++)
+		x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, q->index[i]);
+	struct tile_statement s = {.kind = TILE_STORE,
+	                           .expression = e,
+	                           .target = expr_read(b->p->pool, (enum kind)expr_at(b->p->pool, e)->kind,
+	                                               b->tensor[q->tensor], q->nindex, x)};
+	struct tile_block one = {0};
+	vec_push(b->arena, &one.statement, s);
+	one = build_guarded(b, build_once(b, q), one);
+	build_append(b, code, &one);
 }
 
 /* A finished or pointwise equation: kept as a value when others read it here, stored when memory wants it. */
@@ -299,7 +311,7 @@ static bool read_by_later_after(const struct builder *b, uint32_t from)
 	return false;
 }
 
-static void build_after(struct builder *b, struct tile_block *code)
+void build_after(struct builder *b, struct tile_block *code)
 {
 	b->partial = true;
 	build_forget(b);
@@ -361,16 +373,6 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	return code;
 }
 
-static struct tile_block guarded(struct builder *b, struct expr condition, struct tile_block code)
-{
-	if (!condition.id)
-		return code;
-	struct tile_block outer = {0};
-	vec_push(b->arena, &outer.statement,
-	         (struct tile_statement){.kind = TILE_IF, .expression = condition, .body = code});
-	return outer;
-}
-
 /* What tells a whole tile, on a device, where code for one differs: from there on the range of the walked index
  * has all its coordinates. NO_EXPR where every tile is whole, or none. */
 static struct expr whole_tile(struct builder *b, const struct range *r)
@@ -426,7 +428,9 @@ static struct tile_statement build_walk(struct builder *b)
 		struct expr panel = expr_number(p, (double)(b->device ? b->sizes->stream_tile : panel_of(b)));
 		walk.low = expr2(p, OP_MUL, expr2(p, OP_IDIV, walk.low, panel), panel);
 	}
-	append(b, &walk.body, &step_code);
+	if (b->part != NO_INDEX)
+		build_share(b, &walk);
+	build_append(b, &walk.body, &step_code);
 	if (b->block) {
 		uint32_t rows = b->plan->rows;
 		struct tile_statement blocks = {
@@ -438,11 +442,11 @@ static struct tile_statement build_walk(struct builder *b)
 		        .body = inner};
 		vec_push(b->arena, &walk.body.statement, blocks);
 	} else {
-		append(b, &walk.body, &inner);
+		build_append(b, &walk.body, &inner);
 	}
-	struct tile_block guard = guarded(b, occupied, walk.body);
+	struct tile_block guard = build_guarded(b, occupied, walk.body);
 	walk.body = ahead;
-	append(b, &walk.body, &guard);
+	build_append(b, &walk.body, &guard);
 	return walk;
 }
 
@@ -458,7 +462,7 @@ static void build_pure(struct builder *b, struct tile_block *code)
 	for (uint32_t i = 0; i < b->stream->after.n; i++)
 		build_pointwise(b, &body, b->stream->after.v[i], read_by_later_after(b, i));
 	if (!b->in_body) {
-		append(b, code, &body);
+		build_append(b, code, &body);
 		return;
 	}
 	struct tile_statement walk = {
@@ -467,13 +471,13 @@ static void build_pure(struct builder *b, struct tile_block *code)
 	        .step = b->sizes->stream_tile,
 	        .low = expr_number(b->p->pool, 0),
 	        .high = expr_number(b->p->pool, (double)build_extent(b, b->plan->walked))};
-	append(b, &walk.body, &step_code);
-	append(b, &walk.body, &body);
+	build_append(b, &walk.body, &step_code);
+	build_append(b, &walk.body, &body);
 	vec_push(b->arena, &code->statement, walk);
 	b->in_body = false;
 }
 
-static void initialise_carries(struct builder *b, struct tile_block *code)
+void build_identities(struct builder *b, struct tile_block *code)
 {
 	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
 		const struct equation *q = &b->c->equation.v[b->stream->carry.v[i].equation];
@@ -503,11 +507,28 @@ static void initialise_carries(struct builder *b, struct tile_block *code)
 	}
 }
 
-static uint32_t *no_values(struct builder *b)
+uint32_t *build_no_values(struct builder *b)
 {
 	uint32_t *v = arena_new_array(b->arena, b->c->tensor.n + 1, uint32_t);
 	memset(v, 0xff, (b->c->tensor.n + 1) * sizeof *v);
 	return v;
+}
+
+void build_tasks(struct builder *b, struct tile_phase *phase, bool parts)
+{
+	for (int i = 0; i <= b->plan->ntasks; i++) {
+		uint32_t index = i < b->plan->ntasks ? b->plan->task[i] : NO_INDEX;
+		bool tiled = index == b->plan->rows;
+		if (parts && tiled) { /* without rows, too: NO_INDEX stands last */
+			vec_push(b->arena, &phase->task, (struct tile_task){.index = b->part, .step = 1});
+			parts = false;
+		}
+		if (index != NO_INDEX)
+			vec_push(b->arena, &phase->task,
+			         (struct tile_task){.index = index,
+			                            .step = tiled ? b->sizes->row_tile : 1,
+			                            .down = tiled && b->sizes->heavy_first});
+	}
 }
 
 static void build_stream(struct builder *b, uint32_t number)
@@ -516,38 +537,42 @@ static void build_stream(struct builder *b, uint32_t number)
 	b->stream = &b->all->stream.v[number];
 	b->plan = b->schedule->fused ? &b->problem->fused_plan[number] : &b->problem->unfused_plan[number];
 	b->sizes = &b->schedule->stream[number];
-	b->running = no_values(b);
-	b->fresh = no_values(b);
-	b->count = no_values(b);
+	b->running = build_no_values(b);
+	b->fresh = build_no_values(b);
+	b->count = build_no_values(b);
 	b->before.n = b->step.n = b->inside.n = b->summary.n = b->operand.n = 0;
 	int rows = b->plan->ncontracts ? b->sizes->contract[0].rows : 0;
 	b->block = rows && rows < b->sizes->row_tile && !b->device ? rows : 0;
 	build_forget(b);
 	build_packs(b);
-	b->storage.n = 0;
+	b->storage.n = b->parts.n = 0;
+	b->part = NO_INDEX;
+	if (b->sizes->split > 1) {
+		const char *name = build_name(b, "part", true);
+		vec_push(b->arena, &b->p->index, (struct tile_index){name, b->sizes->split});
+		b->part = b->p->index.n - 1;
+	}
 
 	struct tile_phase phase = {.name = arena_printf(b->arena, "stream%u", number + 1)};
-	for (int i = 0; i < b->plan->ntasks; i++) {
-		uint32_t index = b->plan->task[i];
-		bool tiled = index == b->plan->rows;
-		vec_push(b->arena, &phase.task,
-		         (struct tile_task){.index = index,
-		                            .step = tiled ? b->sizes->row_tile : 1,
-		                            .down = tiled && b->sizes->heavy_first});
-	}
+	build_tasks(b, &phase, b->part != NO_INDEX);
 	struct tile_block loads = {0}, code = {0};
 	b->task_code = &loads;
 	if (b->stream->index == NO_INDEX) {
 		build_pure(b, &code);
 	} else {
-		initialise_carries(b, &code);
+		build_identities(b, &code);
 		vec_push(b->arena, &code.statement, build_walk(b));
 		b->operand.n = 0; /* values of the walk's tiles */
-		build_after(b, &code);
+		if (b->part == NO_INDEX)
+			build_after(b, &code);
+		else
+			build_parts(b, &code);
 	}
-	append(b, &phase.body, &loads);
-	append(b, &phase.body, &code);
+	build_append(b, &phase.body, &loads);
+	build_append(b, &phase.body, &code);
 	vec_push(b->arena, &b->p->phase, phase);
+	if (b->part != NO_INDEX)
+		build_join(b);
 }
 
 static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)
@@ -588,7 +613,7 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 	text_init(&t, arena);
 	schedule_print(problem, schedule, &t);
 	b.p->schedule = t.s;
-	b.tensor = no_values(&b);
+	b.tensor = build_no_values(&b);
 	b.presence_of = arena_new_array(arena, b.c->equation.n + 1, struct expr);
 	b.presence_known = arena_new_array(arena, b.c->equation.n + 1, bool);
 	for (uint32_t i = 0; i < b.c->index.n; i++)

@@ -107,8 +107,8 @@ static uint32_t mapped_as(struct builder *b, const char *stem, const uint32_t *f
 	return v;
 }
 
-static uint32_t mapped(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane,
-                       struct expr e)
+uint32_t build_mapped(struct builder *b, const char *stem, const uint32_t *from, int n, uint32_t lane,
+                      struct expr e)
 {
 	return mapped_as(b, stem, from, n, lane, b->p->compute, e);
 }
@@ -284,7 +284,7 @@ static struct expr local_value(struct builder *b, uint32_t equation)
 		return build_translate(b, q->body);
 	} else {
 		struct expr e = build_translate(b, q->body);
-		b->fresh[q->tensor] = mapped(b, name, q->index, q->nindex, b->plan->walked, e);
+		b->fresh[q->tensor] = build_mapped(b, name, q->index, q->nindex, b->plan->walked, e);
 	}
 	return tensor_value(b, q->tensor, b->fresh[q->tensor]);
 }
@@ -358,8 +358,7 @@ struct expr build_translate(struct builder *b, struct expr e)
 
 /* ---- carries ---- */
 
-/* Does a later carry's correction look at this one's old value, or at its accumulator? */
-static bool old_is_needed(const struct builder *b, uint32_t carry)
+bool build_old_is_needed(const struct builder *b, uint32_t carry)
 {
 	uint32_t tensor = b->c->equation.v[b->stream->carry.v[carry].equation].tensor;
 	for (uint32_t i = 0; i < b->stream->carry.n; i++)
@@ -381,14 +380,14 @@ static struct expr factor_value(struct builder *b, struct expr factor)
 	for (uint32_t i = 0; i < b->factor.n; i++)
 		if (expr_same(b->factor.v[i].expression, factor))
 			return build_value(b, b->factor.v[i].value);
-	uint32_t v = mapped(b, "c", &b->plan->rows, b->plan->rows != NO_INDEX, NO_INDEX,
+	uint32_t v = build_mapped(b, "c", &b->plan->rows, b->plan->rows != NO_INDEX, NO_INDEX,
 	                    build_translate(b, factor));
 	vec_push(b->arena, &b->factor, (struct operand){factor, NO_EXPR, v});
 	return build_value(b, v);
 }
 
 /* Σ factor · accumulator, the carried part of T'; NO_EXPR when nothing is corrected. */
-static struct expr corrected(struct builder *b, const struct carry *carry, uint32_t self)
+struct expr build_corrected(struct builder *b, const struct carry *carry, uint32_t self)
 {
 	if (!carry->terms)
 		return build_value(b, b->running[self]);
@@ -430,7 +429,7 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 		double one;
 		s.scale = expr_is_number(b->p->pool, scale, &one) && one == 1 ? NO_EXPR : scale;
 	} else if (carry->terms) {
-		build_map(b, b->body, v, corrected(b, carry, tensor));
+		build_map(b, b->body, v, build_corrected(b, carry, tensor));
 	}
 	vec_push(b->arena, &b->body->statement, s);
 	b->fresh[tensor] = v;
@@ -450,18 +449,33 @@ static struct expr count_here(struct builder *b, const struct equation *q, struc
 	return build_value(b, reduced_value(b, q, "n", REDUCE_SUM, one));
 }
 
-static struct expr updated_mean(struct builder *b, const struct equation *q, struct expr presence,
-                                struct expr sum)
+struct expr build_joined_mean(struct builder *b, const struct equation *q, struct expr sum, struct expr count)
 {
 	struct expr_pool *p = b->p->pool;
 	struct expr mean = build_value(b, b->running[q->tensor]),
 	            before = build_value(b, b->count[q->tensor]);
-	uint32_t n = mapped(b, "n", q->index, q->nindex, b->plan->wide,
-	                    expr2(p, OP_ADD, before, count_here(b, q, presence)));
+	uint32_t n = build_mapped(b, "n", q->index, q->nindex, b->plan->wide,
+	                    expr2(p, OP_ADD, before, count));
 	struct expr all = build_value(b, n), zero = expr_number(p, 0);
 	struct expr total = expr2(p, OP_ADD, expr2(p, OP_MUL, mean, before), sum);
 	vec_push(b->arena, &b->assign, (struct operand){all, NO_EXPR, b->count[q->tensor]});
 	return expr3(p, OP_SELECT, expr2(p, OP_LT, zero, all), expr2(p, OP_DIV, total, all), zero);
+}
+
+struct expr build_joined_argmax(struct builder *b, const struct equation *q, struct expr most, struct expr where)
+{
+	struct expr_pool *p = b->p->pool;
+	struct expr best = build_value(b, b->count[q->tensor]), old = build_value(b, b->running[q->tensor]);
+	struct expr first = expr2(p, OP_LT, old, expr_number(p, 0)),
+	            some = expr2(p, OP_AND, expr2(p, OP_LE, expr_number(p, 0), where),
+	                         expr2(p, OP_LT, where, expr_number(p, INFINITY)));
+	/* Tiles and parts may come last first: a tie goes to the lesser coordinate, not to the earlier one. */
+	struct expr before = expr2(p, OP_OR, first, expr2(p, OP_LT, where, old));
+	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, expr2(p, OP_LE, best, most), before));
+	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, most), tie);
+	vec_push(b->arena, &b->assign,
+	         (struct operand){expr2(p, OP_MAX, best, most), NO_EXPR, b->count[q->tensor]});
+	return expr3(p, OP_SELECT, better, where, old);
 }
 
 /* Over the tile: the largest, then the least coordinate that has it; joined with what was best so far. */
@@ -475,16 +489,7 @@ static struct expr updated_argmax(struct builder *b, const struct equation *q, s
 	struct expr at = expr3(p, OP_SELECT, expr2(p, OP_EQ, x, here), index, expr_number(p, INFINITY));
 	struct expr where = build_value(
 	        b, reduced_value(b, q, "at", REDUCE_MIN, build_masked(b, presence, at, INFINITY)));
-	struct expr best = build_value(b, b->count[q->tensor]), old = build_value(b, b->running[q->tensor]);
-	struct expr first = expr2(p, OP_LT, old, expr_number(p, 0)),
-	            some = expr2(p, OP_LT, where, expr_number(p, INFINITY));
-	/* Tiles may come last first: a tie goes to the lesser coordinate, not to the earlier tile. */
-	struct expr before = expr2(p, OP_OR, first, expr2(p, OP_LT, where, old));
-	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, expr2(p, OP_LE, best, here), before));
-	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, here), tie);
-	vec_push(b->arena, &b->assign,
-	         (struct operand){expr2(p, OP_MAX, best, here), NO_EXPR, b->count[q->tensor]});
-	return expr3(p, OP_SELECT, better, where, old);
+	return build_joined_argmax(b, q, here, where);
 }
 
 static void reduce_carry(struct builder *b, uint32_t number, struct expr presence)
@@ -513,16 +518,17 @@ static void reduce_carry(struct builder *b, uint32_t number, struct expr presenc
 				masked = x;
 		struct expr here =
 		        build_value(b, reduced_value(b, q, arena_printf(b->arena, "%s_t", name), r, masked));
-		update = q->reduce == REDUCE_MEAN ? updated_mean(b, q, presence, here)
-		                                  : expr2(p, join, corrected(b, carry, q->tensor), here);
+		update = q->reduce == REDUCE_MEAN
+		                 ? build_joined_mean(b, q, here, count_here(b, q, presence))
+		                 : expr2(p, join, build_corrected(b, carry, q->tensor), here);
 	}
-	if (!old_is_needed(b, number)) {
+	if (!build_old_is_needed(b, number)) {
 		build_map(b, b->body, b->running[q->tensor], update);
 		b->fresh[q->tensor] = b->running[q->tensor];
 		return;
 	}
 	uint32_t v =
-	        mapped(b, arena_printf(b->arena, "%s_new", name), q->index, q->nindex, b->plan->wide, update);
+	        build_mapped(b, arena_printf(b->arena, "%s_new", name), q->index, q->nindex, b->plan->wide, update);
 	b->fresh[q->tensor] = v;
 	vec_push(b->arena, &b->assign, (struct operand){build_value(b, v), NO_EXPR, b->running[q->tensor]});
 }
@@ -565,7 +571,7 @@ static bool is_tangled(const struct builder *b, uint32_t number)
 {
 	const struct carry *carry = &b->stream->carry.v[number];
 	return contract_of(b, carry->equation) >= 0 &&
-	       (old_is_needed(b, number) || (carry->terms && !only_itself(carry, number)));
+	       (build_old_is_needed(b, number) || (carry->terms && !only_itself(carry, number)));
 }
 
 void build_body(struct builder *b)

@@ -205,6 +205,11 @@ static const char *tile_fault(struct maker *k, const char *source)
 		good = stages_schedule(&s, &schedule);
 		for (int i = 0; good && i < 2; i++) {
 			schedule = stages_random(&s, i ? ISA_AVX2 : ISA_AVX512);
+			for (int n = 0; n < schedule.nstreams; n++) {
+				schedule.stream[n].split = below(k, 5);
+				if (split_illegal(k->arena, s.problem, &schedule, n))
+					schedule.stream[n].split = 0;
+			}
 			good = stages_schedule(&s, &schedule);
 		}
 	}

@@ -1,0 +1,145 @@
+/* How many parts a stream's walk is cut in: what is legal, what a search tries, and the default, which cuts
+ * only where the tasks alone would leave processors idle and the walk is long enough to share out. */
+#include "codegen/schedule.h"
+
+enum {
+	SPLIT_MOST = 1024,
+	PARTS_LIMIT = 1 << 30, /* bytes of what all parts carry */
+	TILES_LEAST = 4,       /* of a walk that is cut */
+	HOST_WALK =
+	        4096, /* coordinates of one that is cut on a host, where joining costs a barrier of threads */
+	DEVICE_PROCESSORS = 132 /* of a device that is not at hand: an H100 or H200 */
+};
+
+static int64_t extent_of(const struct streams *all, uint32_t index)
+{
+	int64_t n = 1;
+	if (index != NO_INDEX)
+		cascade_extent(all->cascade, all->cascade->index.v[index].extent, &n);
+	return n;
+}
+
+static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
+{
+	return s->fused ? p->fused : p->unfused;
+}
+
+static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
+{
+	return s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
+}
+
+static double tasks_of(const struct streams *all, const struct stream_plan *p, int64_t row_tile)
+{
+	double n = 1;
+	for (int i = 0; i < p->ntasks; i++) {
+		int64_t step = p->task[i] == p->rows && row_tile > 0 ? row_tile : 1;
+		n *= (double)((extent_of(all, p->task[i]) + step - 1) / step);
+	}
+	return n;
+}
+
+static int64_t tiles_of(const struct streams *all, const struct stream_plan *p, int64_t tile)
+{
+	return tile < 1 ? 0 : (extent_of(all, p->walked) + tile - 1) / tile;
+}
+
+/* Bytes of the carries of one part. */
+static double carried(const struct streams *all, const struct stream *s)
+{
+	double bytes = 0;
+	for (uint32_t i = 0; i < s->carry.n; i++) {
+		const struct equation *q = &all->cascade->equation.v[s->carry.v[i].equation];
+		double n = q->reduce == REDUCE_MEAN || q->reduce == REDUCE_ARGMAX ? 8 : 4;
+		for (int k = 0; k < q->nindex; k++)
+			n *= (double)extent_of(all, q->index[k]);
+		bytes += n;
+	}
+	return bytes;
+}
+
+const char *split_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s,
+                          int stream)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = plan_of(problem, s, stream);
+	int64_t split = s->stream[stream].split;
+	if (split >= 0 && split <= 1)
+		return NULL;
+	if (split < 0 || split > SPLIT_MOST)
+		return arena_printf(arena, "stream %d: a walk is cut in 1 to %d parts", stream, SPLIT_MOST);
+	if (p->stream->index == NO_INDEX)
+		return arena_printf(arena,
+		                    "stream %d carries nothing along its walk: there are no parts to join",
+		                    stream);
+	if (p->whole)
+		return arena_printf(
+		        arena,
+		        "stream %d stores what its tiles compute, so its walk cannot be cut: parts store "
+		        "what they carry only",
+		        stream);
+	for (uint32_t i = 0; i < p->stream->carry.n; i++) {
+		const struct equation *q = &all->cascade->equation.v[p->stream->carry.v[i].equation];
+		if (q->nindex >= MAX_RANKS)
+			return arena_printf(arena,
+			                    "stream %d: %s has no room for the rank of parts beside its %d",
+			                    stream, all->cascade->tensor.v[q->tensor].name, q->nindex);
+	}
+	if (p->ntasks >= MAX_TASKS)
+		return arena_printf(arena, "stream %d has %d task indices already", stream, p->ntasks);
+	if (carried(all, p->stream) * (double)split > PARTS_LIMIT)
+		return arena_printf(arena, "stream %d: what %lld parts carry passes the limit of %d MiB",
+		                    stream, (long long)split, PARTS_LIMIT >> 20);
+	return NULL;
+}
+
+int64_t split_default(const struct problem *problem, const struct schedule *s, int stream)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = plan_of(problem, s, stream);
+	const struct stream_schedule *d = &s->stream[stream];
+	const struct machine *m = problem->machine;
+	bool device = s->isa >= HOST_ISAS;
+	int64_t processors = !device ? m->cores : m->processors ? m->processors : DEVICE_PROCESSORS;
+	int64_t tiles = tiles_of(all, p, d->stream_tile);
+	double tasks = tasks_of(all, p, d->row_tile);
+	struct schedule cut = *s;
+	int64_t split = 1;
+	if (tasks < 1 || tiles < TILES_LEAST || (!device && extent_of(all, p->walked) < HOST_WALK))
+		return 0;
+	while (tasks * (double)split < (double)processors && 2 * split <= tiles / 2)
+		split *= 2;
+	cut.stream[stream].split = split;
+	struct arena reason;
+	arena_init(&reason);
+	bool legal = split > 1 && !split_illegal(&reason, problem, &cut, stream);
+	arena_free(&reason);
+	return legal ? split : 0;
+}
+
+int split_choices(const struct problem *problem, enum isa isa, int stream, int64_t *choice, int most)
+{
+	struct schedule s = schedule_default(problem, isa);
+	const struct streams *all = problem->fused;
+	const struct stream_plan *p = &problem->fused_plan[stream];
+	const struct machine *m = problem->machine;
+	double tasks = tasks_of(all, p, s.stream[stream].row_tile), enough = 4.0 * m->cores;
+	int64_t walked = extent_of(all, p->walked),
+	        tile = isa < HOST_ISAS ? s.stream[stream].stream_tile : 64;
+	int n = 0;
+	if (isa >= HOST_ISAS)
+		enough = 4.0 * (m->processors ? m->processors : DEVICE_PROCESSORS);
+	else if (walked < HOST_WALK)
+		return 0;
+	struct arena reason;
+	arena_init(&reason);
+	for (int64_t split = 1; n < most && split <= SPLIT_MOST; split *= 2) {
+		s.stream[stream].split = split;
+		if (split > 1 && (tasks * (double)split > 2 * enough || split * 2 * tile > walked ||
+		                  split_illegal(&reason, problem, &s, stream)))
+			break;
+		choice[n++] = split;
+	}
+	arena_free(&reason);
+	return n > 1 ? n : 0;
+}
