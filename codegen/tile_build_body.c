@@ -419,7 +419,7 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 		s.value = body_value(b, arena_printf(b->arena, "%s_t", b->c->tensor.v[tensor].name), p.dtype, index, n);
 		vec_push(b->arena, &b->body->statement, s);
 		struct expr sum = scaled(b, &p, s.value);
-		build_map(b, b->body, v, expr2(b->p->pool, OP_ADD, corrected(b, carry, tensor), sum));
+		build_map(b, b->body, v, expr2(b->p->pool, OP_ADD, build_corrected(b, carry, tensor), sum));
 		b->fresh[tensor] = v;
 		return;
 	}
