@@ -20,26 +20,26 @@ static const struct shape shapes[] = {
 };
 static const int64_t splits[] = {2, 3, 7};
 
-#define ROWS "kernel test\nrank N, M, D\nin Q[N, D] : f64\nin K[M, D] : f64\n"
+#define ROWS "kernel test\nrank N, M, D\nin Q[N, D] : f32\nin K[M, D] : f32\n"
 static const struct {
 	const char *name, *text;
 } cases[] = {
         {"reductions of every kind", ROWS
-         "out A[N] : i32\nout F[N] : bool\nout G[N] : bool\nout H[N] : f64\nout I[N] : f64\nout J[N] : f64\n"
+         "out A[N] : i32\nout F[N] : bool\nout G[N] : bool\nout H[N] : f32\nout I[N] : f32\nout J[N] : f32\n"
          "S[n,m] = sum[d](Q[n,d] * K[m,d])\nA[n] = argmax[m](S)\nF[n] = any[m](S > 3)\nG[n] = all[m](S < 3)\n"
          "H[n] = min[m](S)\nI[n] = prod[m](S / 2)\nJ[n] = mean[m](S)\n"},
         {"… of part of the range",
-         ROWS "out A[N] : i32\nout F[N] : bool\nout G[N] : bool\nout J[N] : f64\n"
+         ROWS "out A[N] : i32\nout F[N] : bool\nout G[N] : bool\nout J[N] : f32\n"
               "S[n,m] = sum[d](Q[n,d] * K[m,d]) where m > n and m % 3 != 1\n"
               "A[n] = argmax[m](S)\nF[n] = any[m](S > 0)\nG[n] = all[m](S < 0)\nJ[n] = mean[m](S)\n"},
         {"an argmax of ties",
          "kernel test\nrank N, M\nin X[N, M] : i32\nout A[N] : i32\nA[n] = argmax[m](X[n,m] % 2)\n"},
-        {"a mean's moments", ROWS "out C[N] : f64\nS[n,m] = sum[d](Q[n,d] * K[m,d])\nU[n] = mean[m](S)\n"
+        {"a mean's moments", ROWS "out C[N] : f32\nS[n,m] = sum[d](Q[n,d] * K[m,d])\nU[n] = mean[m](S)\n"
                                   "C[n] = mean[m](pow(S[n,m] - U[n], 3)) + mean[m]((S - U) * (S - U))\n"},
         {"several accumulators", ROWS
-         "rank E\nin V[M, E] : f64\nout O[N, E] : f64\nS[n,m] = sum[d](Q[n,d] * K[m,d])\nX[n] = max[m](S)\n"
+         "rank E\nin V[M, E] : f32\nout O[N, E] : f32\nS[n,m] = sum[d](Q[n,d] * K[m,d])\nX[n] = max[m](S)\n"
          "O[n,e] = sum[m]((S - X) * exp(S - X) * V[m,e])\n"},
-        {"an expansion", ROWS "out C[N] : f64\nS[n,m] = sum[d](Q[n,d] * K[m,d])\nU[n] = sum[m](abs(S))\n"
+        {"an expansion", ROWS "out C[N] : f32\nS[n,m] = sum[d](Q[n,d] * K[m,d])\nU[n] = sum[m](abs(S))\n"
                               "C[n] = sum[m](S * S * U[n] + S * (1 + U[n] * U[n]))\n"},
 };
 
@@ -92,7 +92,8 @@ static bool text_is_kept(struct stages *s, const struct schedule *schedule)
 	       stages_fault(s, "schedule text is printed differently after parsing");
 }
 
-/* The forms of one cut: the default's tiles, small ones walked backwards, the naive form, a random point. */
+/* The forms of one cut: the default's tiles, small ones walked backwards, the naive form, a random point; the default
+ * for a device. */
 static struct schedule form(struct stages *s, int i, enum isa isa)
 {
 	struct schedule schedule =
@@ -114,8 +115,9 @@ static bool through(struct stages *s, int compiled, const char *by, int *cuts)
 	machine_detect(&here);
 	bool compiles = target && !target->missing(s->arena);
 	for (int k = 0; k < (int)(sizeof splits / sizeof *splits); k++)
-		for (int i = 0; i < 4; i++) {
-			enum isa isa = i % 2 ? ISA_AVX2 : ISA_AVX512;
+		for (int i = 0; i < 5; i++) {
+			enum isa isa = i == 4  ? ISA_SM80
+			               : i % 2 ? ISA_AVX2 : ISA_AVX512;
 			struct schedule schedule = form(s, i, isa);
 			*cuts += cut(s, &schedule, splits[k]);
 			const char *why = schedule_illegal(s->arena, s->problem, &schedule);
@@ -223,7 +225,7 @@ static void test_refusals(void)
 	static const char pure[] = "kernel test\nrank N, M\nin X[N, M] : f32\nout Y[N, M] : f32\n"
 	                           "out R[N] : f32\nY[n,m] = X[n,m] * 2\nR[n] = max[m](X)\n",
 	                  dense[] =
-	                          ROWS "out P[N, M] : f64\nout R[N] : f64\nP[n,m] = sum[d](Q[n,d] * K[m,d])\n"
+	                          ROWS "out P[N, M] : f32\nout R[N] : f32\nP[n,m] = sum[d](Q[n,d] * K[m,d])\n"
 	                               "R[n] = sum[m](P)\n";
 	struct arena a;
 	struct diags d;
