@@ -29,8 +29,10 @@
  *   cuda.c           phases, tasks, FOR, IF, barriers; the translation unit
  *   cuda_place.c     where values live; what a warp has
  *   cuda_loops.c     MAP, REDUCE, LOAD, STORE over fragments, and over shared memory
- *   cuda_tile.c      addresses in shared tiles; copying tensors and fragments into them
+ *   cuda_tile.c      addresses in shared tiles
+ *   cuda_copy.c      copying tensors and fragments into them
  *   cuda_contract.c  contractions: tensor cores; plain cores for OPERAND_COMPUTE
+ *   cuda_operand.c   their operands as fragments of tensor cores
  *   cuda_ring.c      tiles of tensors that contractions read, fetched ahead of the loop that needs them
  *
  * Expressions are emit_expr.c's, over struct emitter, with the leaves of a fragment.
@@ -70,8 +72,17 @@ struct ring {
 	const struct tile_statement *loop; /* NULL: fetched where it is read */
 	struct expr read;                  /* READ, over the program's pool; equal ones share a ring */
 	uint32_t rows, columns;            /* its last two coordinates' indices */
+	bool still;                        /* the same in all steps of the loop: fetched once, before it */
 	struct shared_tile tile;
 	const char *stage;                 /* C name of the stage that holds the current tile */
+	VEC(const struct tile_statement *) contract; /* those that read it */
+};
+
+/* An operand a that stays the same in all steps of a loop, in registers since before it:
+ * unsigned name[groups][steps of the reduced index][4]. */
+struct kept {
+	const struct tile_statement *loop, *contract;
+	const char *name;
 };
 
 struct cuda {
@@ -81,6 +92,7 @@ struct cuda {
 	int warps, groups;  /* groups of 16 rows a warp */
 	struct cuda_value *value; /* one a value of the program */
 	VEC(struct ring) ring;
+	VEC(struct kept) kept;
 	int64_t shared_bytes;
 	struct kernel_argument *argument; /* what the text assumes; see kernel.h */
 };
@@ -114,8 +126,15 @@ struct shared_tile tile_shape(int rows, int columns, enum operand_type, int stag
 struct shared_tile tile_of_value(const struct cuda *, uint32_t value, enum operand_type);
 /* C text of the row of a value's tile at the nest's coordinates (the coordinate of the last rank is the column). */
 const char *tile_row(const struct nest *, const struct cuda *, uint32_t value);
+/* Bytes of an element in a tile. */
+int tile_element_bytes(enum operand_type);
+
+/* ---- cuda_copy.c ---- */
+
 /* Copies a value from its fragment, the elements of the current ranges and zeroes beyond, into its tile. */
 void tile_copy(struct cuda *, struct c_block *, uint32_t value);
+/* C text of the shared address where a row begins. */
+const char *tile_start(struct cuda *, const struct shared_tile *, const char *stage, const char *row);
 /* C text of the shared address of an element, or of a 16-byte chunk; row, column and chunk are C text. */
 const char *tile_element(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *column);
 const char *tile_chunk(struct cuda *, const struct shared_tile *, const char *stage, const char *row, const char *chunk);
@@ -154,6 +173,11 @@ bool contract_from_fragment(const struct cuda *, const struct tile_statement *);
 /* The result is a fragment; a is one that contract_from_fragment takes, or a tile; b a tile or a READ. Lanes of a and
  * rows of b beyond the current range of s->index are left out. */
 void cuda_contract(struct cuda *, struct c_block *, const struct tile_statement *);
+
+/* Operands a that a loop's contractions may keep in registers: chosen, and whether tiles are among them; then code
+ * before the loop that fills them, once their tiles are there. */
+bool contract_choose_kept(struct cuda *, const struct tile_statement *loop);
+void contract_fill_kept(struct cuda *, struct c_block *, const struct tile_statement *loop);
 
 /* ---- cuda_loops.c ---- */
 
