@@ -29,6 +29,7 @@ struct emulate_memory {
 
 struct emulate_launch {
 	const char *name; /* the kernel's, for findings */
+	const char *text; /* what it was compiled from, for findings; may be NULL */
 	void *kernel;     /* its address in a module compiled with the emulator's prelude */
 	const void *args; /* struct at_device_args */
 	size_t args_size;
@@ -41,14 +42,16 @@ struct emulate_launch {
 
 struct emulate_options {
 	enum emulate_order order;
-	uint64_t seed;
+	uint64_t seed;  /* of EMULATE_RANDOM */
+	uint64_t steps; /* primitives a block may call before it is said to have no end; 0: 2^30 */
 };
 
 /* What a module compiled with the emulator's prelude calls: its variable `at_emulator` is to be set to this before a
  * launch, *(const void **)symbol(module, "at_emulator") = emulate_interface(). */
 const void *emulate_interface(void);
 
-/* Runs all blocks. False with the first finding. Thread-safe: each calling thread emulates its own launch. */
+/* Runs all blocks. False with the first finding. Thread-safe: each calling thread emulates its own launch. A kernel
+ * may call primitives only from its own thread and must not touch memory but by them and on its stack. */
 bool emulate_run(const struct emulate_launch *, const struct emulate_options *, struct text *finding);
 
 #endif

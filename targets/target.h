@@ -71,7 +71,7 @@ struct target {
 	const struct target_device *device; /* NULL: code of this process, and `symbol` gives its phases */
 };
 
-extern const struct target target_clang, target_tcc;
+extern const struct target target_clang, target_tcc, target_cuda_emulated;
 extern const struct target *const targets[]; /* NULL-terminated, best first */
 const struct target *target_find(const char *name);
 

@@ -26,7 +26,7 @@ includes() {
 includes base base/
 includes dsl base/ dsl/
 includes codegen base/ dsl/ codegen/
-includes targets base/ codegen/kernel.h codegen/machine.h codegen/primitives.h targets/
+includes targets base/ codegen/kernel.h codegen/machine.h codegen/primitives.h codegen/prelude/cuda_emulated.h targets/
 includes cache base/ cache/
 includes search base/ dsl/ codegen/ targets/ cache/ search/ runtime/pool.h
 includes cli attune.h cli/

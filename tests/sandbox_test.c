@@ -112,7 +112,7 @@ struct compile {
 static void compile_and_run(void *context, void *result)
 {
 	const struct compile *c = context;
-	struct target_options o = {ISA_SCALAR, 1};
+	struct target_options o = {.isa = ISA_SCALAR, .optimise = 1};
 	struct arena a;
 	struct text d;
 	struct object object;
@@ -354,6 +354,8 @@ static void compilers(void)
 	struct arena a;
 	arena_init(&a);
 	for (int i = 0; targets[i]; i++) {
+		if (targets[i]->device)
+			continue;
 		if (targets[i]->missing(&a)) { /* also loads it: forks are made with LLVM in the process */
 			tap_skip("a target that is missing here");
 			continue;
@@ -388,7 +390,7 @@ static atomic_bool enough;
 static void *compile_on(void *context)
 {
 	const struct target *t = context;
-	struct target_options o = {ISA_SCALAR, 1};
+	struct target_options o = {.isa = ISA_SCALAR, .optimise = 1};
 	struct arena a;
 	while (!atomic_load(&enough)) {
 		arena_init(&a);
@@ -452,7 +454,7 @@ int main(void)
 	struct arena a;
 	arena_init(&a);
 	for (int i = 0; targets[i]; i++)
-		if (!targets[i]->missing(&a))
+		if (!targets[i]->device && !targets[i]->missing(&a))
 			forks_among_compiles(targets[i]);
 	arena_free(&a);
 	return tap_done();
