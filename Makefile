@@ -82,6 +82,12 @@ $(BUILD)/tests/%: tests/%.c tests/tap.h $(LIB)
 
 $(BUILD)/tests/npy_test: $(BUILD)/cli/npy.o
 
+# A driver for the tests of what calls one.
+$(BUILD)/tests/cuda_target_test: $(BUILD)/tests/fake/libcuda.so.1
+$(BUILD)/tests/fake/libcuda.so.1: tests/fake_cuda.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(WARN) $(DEFS) $(CFLAGS) -fPIC -shared -o $@ $<
+
 check: all $(TESTS)
 	ATTUNE=$(BUILD)/attune BUILD=$(BUILD) prove -j2 --timer --exec '' $(TESTS) $(wildcard tests/*.t)
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "targets/clang_shim.h"
+#include "targets/gate.h"
 
 #define SHIM_FILE "libattune-clang.so"
 
@@ -21,37 +22,11 @@ struct module {
 	void *loaded;
 };
 
-/* The shim is one a process, as LLVM is; once open it stays. Its users share `gate`, and a fork waits until
- * it has that alone, so that no child finds a lock of LLVM's held for good. */
+/* The shim is one a process, as LLVM is; once open it stays. The lock is only taken inside the gate. */
 static struct {
 	pthread_mutex_t lock;
-	pthread_rwlock_t gate;
 	const struct clang_shim *shim;
-} process = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP, NULL};
-
-static void before_fork(void)
-{
-	pthread_mutex_lock(&process.lock);
-	pthread_rwlock_wrlock(&process.gate);
-}
-
-static void after_fork(void)
-{
-	pthread_rwlock_unlock(&process.gate);
-	pthread_mutex_unlock(&process.lock);
-}
-
-/* The child is another thread to the gate, which remembers who closed it. */
-static void in_child(void)
-{
-	process.gate = (pthread_rwlock_t)PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
-	pthread_mutex_unlock(&process.lock);
-}
-
-static void watch_forks(void)
-{
-	pthread_atfork(before_fork, after_fork, in_child);
-}
+} process = {PTHREAD_MUTEX_INITIALIZER, NULL};
 
 /* `path` becomes FOLDER/file, where FOLDER holds `of`. */
 static void beside(char path[PATH_MAX], const char *of, const char *file)
@@ -117,24 +92,18 @@ static const struct clang_shim *open_shim(char *why, size_t room)
 	return NULL;
 }
 
-/* The shim, to be given back with leave(); NULL with the reason. */
+/* The shim, the gate entered; NULL with the reason, outside. */
 static const struct clang_shim *enter(char *why, size_t room)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, watch_forks);
+	gate_enter();
 	pthread_mutex_lock(&process.lock);
 	if (!process.shim)
 		process.shim = open_shim(why, room);
 	const struct clang_shim *shim = process.shim;
-	if (shim)
-		pthread_rwlock_rdlock(&process.gate);
 	pthread_mutex_unlock(&process.lock);
+	if (!shim)
+		gate_leave();
 	return shim;
-}
-
-static void leave(void)
-{
-	pthread_rwlock_unlock(&process.gate);
 }
 
 static const char *missing(struct arena *a)
@@ -142,7 +111,7 @@ static const char *missing(struct arena *a)
 	char why[1024];
 	if (!enter(why, sizeof why))
 		return arena_strdup(a, why);
-	leave();
+	gate_leave();
 	return NULL;
 }
 
@@ -178,7 +147,7 @@ static const char *version(struct arena *a, const struct target_options *o)
 	char why[1024];
 	const struct clang_shim *shim = enter(why, sizeof why);
 	if (shim)
-		leave();
+		gate_leave();
 	struct text t;
 	text_init(&t, a);
 	text_add(&t, shim ? shim->version : "no clang");
@@ -210,7 +179,7 @@ static bool compile(const char *source, const struct target_options *o, struct o
 	int n = flags(flag, o);
 	char *said = NULL;
 	int status = shim->compile(source, flag, n, &object->bytes, &object->size, &said);
-	leave();
+	gate_leave();
 	text_add(diagnostics, said ? said : "out of memory\n");
 	free(said);
 	return status == 0;
@@ -232,7 +201,7 @@ static struct module *load(const struct object *object, const struct target_opti
 		free(m);
 		m = NULL;
 	}
-	leave();
+	gate_leave();
 	if (!m)
 		text_add(diagnostics, said ? said : "out of memory\n");
 	free(said);
@@ -248,19 +217,21 @@ static void unload(struct module *m)
 {
 	if (!m)
 		return;
-	pthread_rwlock_rdlock(&process.gate);
+	gate_enter();
 	process.shim->unload(m->loaded);
-	leave();
+	gate_leave();
 	free(m);
 }
 
 static bool opened(void)
 {
 	/* Who holds the lock may be opening it. */
-	if (pthread_mutex_trylock(&process.lock))
+	if (!gate_try())
 		return false;
-	bool open = process.shim != NULL;
-	pthread_mutex_unlock(&process.lock);
+	bool free = !pthread_mutex_trylock(&process.lock), open = free && process.shim;
+	if (free)
+		pthread_mutex_unlock(&process.lock);
+	gate_leave();
 	return open;
 }
 

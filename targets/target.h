@@ -35,6 +35,7 @@ struct target_device {
 	bool (*machine)(struct machine *, struct text *why);
 	void *(*allocate)(size_t bytes, struct text *why); /* at least 256-byte aligned */
 	void (*release)(void *);
+	/* Both return when the bytes are there. */
 	bool (*copy_in)(void *device, const void *host, size_t bytes, void *stream, struct text *why);
 	bool (*copy_out)(void *host, const void *device, size_t bytes, void *stream, struct text *why);
 	/* Begins phase `phase`; args: struct at_device_args. What a kernel did wrong shows here or in `wait`. */
@@ -71,7 +72,7 @@ struct target {
 	const struct target_device *device; /* NULL: code of this process, and `symbol` gives its phases */
 };
 
-extern const struct target target_clang, target_tcc, target_cuda_emulated;
+extern const struct target target_clang, target_tcc, target_cuda, target_cuda_emulated;
 extern const struct target *const targets[]; /* NULL-terminated, best first */
 const struct target *target_find(const char *name);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct target *const targets[] = {&target_clang, &target_tcc, &target_cuda_emulated, NULL};
+const struct target *const targets[] = {&target_clang, &target_tcc, &target_cuda, &target_cuda_emulated, NULL};
 
 const struct target *target_find(const char *name)
 {
