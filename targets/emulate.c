@@ -233,7 +233,7 @@ static void leave(struct emulation *e, struct lane *l)
 	emulate_copies_end(l);
 	if (w->waiting || w->barred) {
 		uint32_t others = w->waiting | w->barred;
-		emulate_fail(l, "leaves the kernel, but lane %d of the warp is at at_%s, line %d (divergence)",
+		emulate_fail(l, "leaves the kernel after this, but lane %d of the warp is at at_%s, line %d (divergence)",
 		             __builtin_ctz(others), w->waiting ? w->what : "barrier",
 		             w->lane[__builtin_ctz(others)].line);
 	}

@@ -91,7 +91,7 @@ void emulate_copies_end(struct lane *l)
 	if (l->first_copy < l->copies) {
 		const struct copy *c = &l->copy[l->first_copy];
 		bool committed = c->group < l->group;
-		emulate_fail(l, "leaves the kernel, but the copy it asked for in line %u was never %s", (unsigned)c->line,
+		emulate_fail(l, "leaves the kernel after this, but the copy it asked for in line %u was never %s", (unsigned)c->line,
 		             committed ? "waited for" : "committed");
 	}
 	l->group = 0;

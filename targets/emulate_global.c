@@ -3,12 +3,14 @@
 
 #include <string.h>
 
-/* Where p lies, beside the memory it is nearest to. */
-static _Noreturn void outside(const struct lane *l, const char *does, uintptr_t p, unsigned size)
+enum { FAR = 1 << 24 };
+
+/* Where it lies, beside the memory it is nearest to. */
+static _Noreturn void outside(const struct lane *l, const char *does, const void *pointer, unsigned size)
 {
 	const struct emulate_launch *k = emulation->launch;
 	const struct emulate_memory *near = NULL;
-	uintptr_t least = UINTPTR_MAX;
+	uintptr_t least = UINTPTR_MAX, p = (uintptr_t)pointer;
 	for (int i = 0; i < k->memories; i++) {
 		uintptr_t base = (uintptr_t)k->memory[i].base, end = base + k->memory[i].size;
 		uintptr_t away = p < base ? base - p : p >= end ? p - end : 0;
@@ -17,8 +19,8 @@ static _Noreturn void outside(const struct lane *l, const char *does, uintptr_t 
 			near = &k->memory[i];
 		}
 	}
-	if (!near)
-		emulate_fail(l, "%s global memory, of which there is none", does);
+	if (!near || least > FAR)
+		emulate_fail(l, "%s at address %p, which is far from all it may reach", does, pointer);
 	emulate_fail(l, "%s bytes %lld to %lld of %s, which has %zu", does,
 	             (long long)(p - (uintptr_t)near->base), (long long)(p - (uintptr_t)near->base + size - 1),
 	             near->name ? near->name : "a tensor", near->size);
@@ -44,7 +46,7 @@ void emulate_global_at(const struct lane *l, const void *p, unsigned size, unsig
 			             (size_t)(at - base), m->name ? m->name : "a tensor", align);
 		return;
 	}
-	outside(l, does, at, size);
+	outside(l, does, p, size);
 }
 
 #define LOAD(result, name, type)                                                                             \
