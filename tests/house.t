@@ -29,9 +29,10 @@ includes codegen base/ dsl/ codegen/
 includes targets base/ codegen/kernel.h codegen/machine.h codegen/primitives.h codegen/prelude/cuda_emulated.h targets/
 includes cache base/ cache/
 includes search base/ dsl/ codegen/ targets/ cache/ search/ runtime/pool.h
+includes gpu base/ dsl/ codegen/ targets/ search/ gpu/
 includes cli attune.h cli/
 
-lib='base dsl codegen targets cache search runtime'
+lib='base dsl codegen targets cache search gpu runtime'
 check "the environment is read by the command line only" "$(grep -n 'getenv(' $(find $lib -name '*.c' -o -name '*.cpp'))"
 check "nothing below the command line prints" \
 	"$(grep -nE '[^a-z_](printf|puts|putchar|perror)\(|fprintf\(std(out|err)' $(find $lib -name '*.c') |
