@@ -1,7 +1,7 @@
 /* crash.c: signal handlers while somebody is inside, and a way back for each thread that is.
  *
- * The way back is the one piece of thread-local state: a handler is told nothing of whom it interrupted. It runs on a
- * stack of its own, because a stack that has overflown is a crash like another. */
+ * The way back is the one piece of thread-local state: a handler is told nothing of whom it interrupted. It
+ * runs on a stack of its own, because a stack that has overflown is a crash like another. */
 #include "targets/crash.h"
 
 #include <pthread.h>
@@ -26,7 +26,8 @@ static void crashed(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (way_back)
 		siglongjmp(*way_back, number);
-	/* Somebody else's: again, and this time the process's own handler hears of it. A fault comes by itself. */
+	/* Somebody else's: again, and this time the process's own handler hears of it. A fault comes by
+	 * itself. */
 	for (int i = 0; i < CAUGHT; i++)
 		if (caught[i] == number)
 			sigaction(number, &process.before[i], NULL);
@@ -69,7 +70,8 @@ static int caught_call(void (*call)(void *), void *data)
 int crash_catch(void (*call)(void *), void *data)
 {
 	stack_t before, own = {.ss_sp = NULL, .ss_size = STACK};
-	bool lent = !sigaltstack(NULL, &before) && before.ss_flags & SS_DISABLE && (own.ss_sp = malloc(STACK));
+	bool lent =
+	        !sigaltstack(NULL, &before) && before.ss_flags & SS_DISABLE && (own.ss_sp = malloc(STACK));
 	if (lent)
 		sigaltstack(&own, NULL);
 	enter();

@@ -1,8 +1,8 @@
 /* cuda.c: device kernels by NVRTC and NVIDIA's driver.
  *
- * An object begins with the cubin, so that CUDA's own tools read it, and goes on with the assembler's log, by which
- * resources are told of a stored object too; how long each is stands at the end. Code can be made and judged where
- * there is no device; what needs one says why not.
+ * An object begins with the cubin, so that CUDA's own tools read it, and goes on with the assembler's log, by
+ * which resources are told of a stored object too; how long each is stands at the end. Code can be made and
+ * judged where there is no device; what needs one says why not.
  */
 #include "targets/target.h"
 
@@ -29,8 +29,8 @@ static bool read_object(const struct object *o, struct trailer *t)
 		return false;
 	memcpy(t, (const char *)o->bytes + o->size - sizeof *t, sizeof *t);
 	uint64_t rest = o->size - sizeof *t;
-	return !memcmp(t->magic, magic, sizeof magic) && t->cubin <= rest && t->log == rest - t->cubin && t->log &&
-	       t->capability < 1000 && !((const char *)o->bytes)[t->cubin + t->log - 1];
+	return !memcmp(t->magic, magic, sizeof magic) && t->cubin <= rest && t->log == rest - t->cubin &&
+	       t->log && t->capability < 1000 && !((const char *)o->bytes)[t->cubin + t->log - 1];
 }
 
 static int capability_of(const struct target_options *o, struct arena *a)
@@ -77,7 +77,8 @@ static bool compile(const char *source, const struct target_options *o, struct o
 	if (!nvrtc_arch(capability, arch, diagnostics) ||
 	    !nvrtc_compile(embed_codegen_prelude_cuda_device_h, source, arch, &made, diagnostics))
 		return false;
-	struct trailer t = {.cubin = made.size, .log = strlen(made.log) + 1, .capability = (uint64_t)capability};
+	struct trailer t = {
+	        .cubin = made.size, .log = strlen(made.log) + 1, .capability = (uint64_t)capability};
 	memcpy(t.magic, magic, sizeof magic);
 	object->size = t.cubin + t.log + sizeof t;
 	char *bytes = object->bytes = malloc(object->size);
@@ -107,19 +108,19 @@ static struct module *load(const struct object *object, const struct target_opti
 }
 
 /* The cubin is asked as well: it is what will run, whatever the log of it said. */
-static struct resources *resources(struct arena *a, const struct object *object, const struct kernel_source *source,
-                                   const struct target_options *o)
+static struct resources *resources(struct arena *a, const struct object *object,
+                                   const struct kernel_source *source, const struct target_options *o)
 {
 	struct trailer t;
 	if (!read_object(object, &t))
 		return NULL;
 	int capability = o->capability ? o->capability : (int)t.capability;
-	struct resources *r =
-	        resources_of_log(a, (const char *)object->bytes + t.cubin, source, capability);
+	struct resources *r = resources_of_log(a, (const char *)object->bytes + t.cubin, source, capability);
 	for (int i = 0; i < source->nphases; i++) {
 		int registers = resources_cubin_registers(object->bytes, t.cubin, r[i].kernel);
 		if (registers != r[i].registers && !r[i].reject)
-			r[i].reject = arena_printf(a, "the log says %d registers, the cubin %d", r[i].registers, registers);
+			r[i].reject = arena_printf(a, "the log says %d registers, the cubin %d",
+			                           r[i].registers, registers);
 	}
 	return r;
 }

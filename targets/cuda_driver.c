@@ -1,4 +1,5 @@
-/* cuda_driver.c: the library, what its errors mean, and what the device is like. What runs on it is cuda_launch.c. */
+/* cuda_driver.c: the library, what its errors mean, and what the device is like. What runs on it is
+ * cuda_launch.c. */
 #include "targets/cuda_driver_internal.h"
 
 #include <dlfcn.h>
@@ -63,10 +64,10 @@ static const char *open_library(void)
 		dlclose(library);
 		return "libcuda.so.1 is the toolkit's stub: take its folder out of LD_LIBRARY_PATH" ELSEWHERE;
 	}
-#define NEED(member, name)                                              \
-	if (!(*(void **)&process.call.member = dlsym(library, name))) {  \
-		dlclose(library);                                        \
-		return "libcuda.so.1 lacks " name ": the driver is too old"; \
+#define NEED(member, name)                                                                                   \
+	if (!(*(void **)&process.call.member = dlsym(library, name))) {                                      \
+		dlclose(library);                                                                            \
+		return "libcuda.so.1 lacks " name ": the driver is too old";                                 \
 	}
 	DRIVER_FUNCTIONS(NEED)
 #undef NEED
@@ -107,7 +108,8 @@ static bool initialise(struct words *why)
 	if (missing)
 		return say(why, missing);
 	if (process.pid && !process.status && process.pid != getpid())
-		return say(why, "this process was forked from one that had opened CUDA's driver, which does not survive "
+		return say(why, "this process was forked from one that had opened CUDA's driver, which does "
+		                "not survive "
 		                "that: open it in the child only");
 	if (!process.pid) {
 		process.status = process.call.init(0);
@@ -154,7 +156,8 @@ static void describe(struct found *f)
 	process.call.device_name(name, sizeof name, process.device);
 	int capability = 10 * attribute(CUDA_CAPABILITY_MAJOR) + attribute(CUDA_CAPABILITY_MINOR);
 	if (capability < 80) {
-		snprintf(f->why.s, sizeof f->why.s, "%s has compute capability %d.%d; kernels are for 8.0 and later", name,
+		snprintf(f->why.s, sizeof f->why.s,
+		         "%s has compute capability %d.%d; kernels are for 8.0 and later", name,
 		         capability / 10, capability % 10);
 		return;
 	}

@@ -1,5 +1,6 @@
-/* cuda_driver_internal.h: what cuda_driver.c and cuda_launch.c know of the driver's interface. Only they include it. No
- * header of CUDA's is needed: these are its types and numbers, from the CUDA Driver API reference. */
+/* cuda_driver_internal.h: what cuda_driver.c and cuda_launch.c know of the driver's interface. Only they
+ * include it. No header of CUDA's is needed: these are its types and numbers, from the CUDA Driver API
+ * reference. */
 #ifndef ATTUNE_TARGETS_CUDA_DRIVER_INTERNAL_H
 #define ATTUNE_TARGETS_CUDA_DRIVER_INTERNAL_H
 
@@ -18,7 +19,8 @@ enum cuda_status {
 	CUDA_STUB_LIBRARY = 34,
 	CUDA_NO_DEVICE = 100,
 	CUDA_NOT_INITIALIZED = 3,
-	CUDA_ILLEGAL_ADDRESS = 700, /* this and the faults below: what a kernel did, and the context is lost */
+	CUDA_ILLEGAL_ADDRESS =
+	        700, /* this and the faults below: what a kernel did, and the context is lost */
 	CUDA_FAULTS = 714,
 	CUDA_LAST_FAULT = 719,
 };
@@ -50,7 +52,8 @@ struct driver {
 	int (*module_function)(cuda_function *, cuda_module, const char *name);
 	int (*function_set)(cuda_function, int attribute, int value);
 	int (*launch)(cuda_function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-	              unsigned block_y, unsigned block_z, unsigned shared, void *stream, void **parameters, void **extra);
+	              unsigned block_y, unsigned block_z, unsigned shared, void *stream, void **parameters,
+	              void **extra);
 	int (*allocate)(cuda_pointer *, size_t);
 	int (*release)(cuda_pointer);
 	int (*copy_in)(cuda_pointer, const void *, size_t, void *stream);
@@ -62,30 +65,30 @@ struct driver {
 	int (*event_elapsed)(float *milliseconds, cuda_event, cuda_event);
 	int (*event_free)(cuda_event);
 };
-#define DRIVER_FUNCTIONS(X)                                 \
-	X(error_name, "cuGetErrorName")                     \
-	X(error_string, "cuGetErrorString")                 \
-	X(init, "cuInit")                                   \
-	X(device_get, "cuDeviceGet")                        \
-	X(device_name, "cuDeviceGetName")                   \
-	X(device_attribute, "cuDeviceGetAttribute")         \
-	X(context_retain, "cuDevicePrimaryCtxRetain")       \
-	X(context_push, "cuCtxPushCurrent_v2")              \
-	X(context_pop, "cuCtxPopCurrent_v2")                \
-	X(module_load, "cuModuleLoadData")                  \
-	X(module_unload, "cuModuleUnload")                  \
-	X(module_function, "cuModuleGetFunction")           \
-	X(function_set, "cuFuncSetAttribute")               \
-	X(launch, "cuLaunchKernel")                         \
-	X(allocate, "cuMemAlloc_v2")                        \
-	X(release, "cuMemFree_v2")                          \
-	X(copy_in, "cuMemcpyHtoDAsync_v2")                  \
-	X(copy_out, "cuMemcpyDtoHAsync_v2")                 \
-	X(stream_wait, "cuStreamSynchronize")               \
-	X(event_new, "cuEventCreate")                       \
-	X(event_record, "cuEventRecord")                    \
-	X(event_wait, "cuEventSynchronize")                 \
-	X(event_elapsed, "cuEventElapsedTime")              \
+#define DRIVER_FUNCTIONS(X)                                                                                  \
+	X(error_name, "cuGetErrorName")                                                                      \
+	X(error_string, "cuGetErrorString")                                                                  \
+	X(init, "cuInit")                                                                                    \
+	X(device_get, "cuDeviceGet")                                                                         \
+	X(device_name, "cuDeviceGetName")                                                                    \
+	X(device_attribute, "cuDeviceGetAttribute")                                                          \
+	X(context_retain, "cuDevicePrimaryCtxRetain")                                                        \
+	X(context_push, "cuCtxPushCurrent_v2")                                                               \
+	X(context_pop, "cuCtxPopCurrent_v2")                                                                 \
+	X(module_load, "cuModuleLoadData")                                                                   \
+	X(module_unload, "cuModuleUnload")                                                                   \
+	X(module_function, "cuModuleGetFunction")                                                            \
+	X(function_set, "cuFuncSetAttribute")                                                                \
+	X(launch, "cuLaunchKernel")                                                                          \
+	X(allocate, "cuMemAlloc_v2")                                                                         \
+	X(release, "cuMemFree_v2")                                                                           \
+	X(copy_in, "cuMemcpyHtoDAsync_v2")                                                                   \
+	X(copy_out, "cuMemcpyDtoHAsync_v2")                                                                  \
+	X(stream_wait, "cuStreamSynchronize")                                                                \
+	X(event_new, "cuEventCreate")                                                                        \
+	X(event_record, "cuEventRecord")                                                                     \
+	X(event_wait, "cuEventSynchronize")                                                                  \
+	X(event_elapsed, "cuEventElapsedTime")                                                               \
 	X(event_free, "cuEventDestroy_v2")
 
 /* Why something failed: in no arena, whose end by longjmp would leave a lock or a context behind. */

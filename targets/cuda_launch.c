@@ -62,8 +62,8 @@ bool driver_copy_in(void *device, const void *host, size_t bytes, void *stream, 
 		return true;
 	const struct driver *d = driver_enter(&words);
 	bool done = d &&
-	            driver_good(d->copy_in((cuda_pointer)(uintptr_t)device, host, bytes, stream), "cuMemcpyHtoDAsync",
-	                        &words) &&
+	            driver_good(d->copy_in((cuda_pointer)(uintptr_t)device, host, bytes, stream),
+	                        "cuMemcpyHtoDAsync", &words) &&
 	            driver_good(d->stream_wait(stream), "copying to the device", &words);
 	if (d)
 		driver_leave();
@@ -175,8 +175,8 @@ static bool ask_shared(const struct driver *d, struct function *f, int64_t bytes
 	return true;
 }
 
-bool driver_launch(struct module *m, const struct kernel_source *source, int phase, const void *args, size_t args_size,
-                   void *stream, struct text *why)
+bool driver_launch(struct module *m, const struct kernel_source *source, int phase, const void *args,
+                   size_t args_size, void *stream, struct text *why)
 {
 	const struct kernel_phase *p = &source->phase[phase];
 	struct words words;

@@ -1,5 +1,6 @@
-/* gate.h: compilers that live in this process keep locks of their own, and fork copies a lock as it is. Whoever calls
- * into one is inside the gate; a fork waits until nobody is, so that no child finds such a lock held for good. */
+/* gate.h: compilers that live in this process keep locks of their own, and fork copies a lock as it is.
+ * Whoever calls into one is inside the gate; a fork waits until nobody is, so that no child finds such a lock
+ * held for good. */
 #ifndef ATTUNE_TARGETS_GATE_H
 #define ATTUNE_TARGETS_GATE_H
 

@@ -1,5 +1,6 @@
-/* nvrtc.c: looked for where the system looks for libraries, then in the toolkit's own folders. Never linked: a machine
- * without it builds and says so. A folder of stubs has libraries of the right name that do nothing; they are passed by.
+/* nvrtc.c: looked for where the system looks for libraries, then in the toolkit's own folders. Never linked:
+ * a machine without it builds and says so. A folder of stubs has libraries of the right name that do nothing;
+ * they are passed by.
  */
 #include "targets/nvrtc.h"
 
@@ -24,8 +25,8 @@ struct functions {
 	int (*Version)(int *major, int *minor);
 	int (*GetNumSupportedArchs)(int *);
 	int (*GetSupportedArchs)(int *);
-	int (*CreateProgram)(program *, const char *source, const char *name, int headers, const char *const *,
-	                     const char *const *);
+	int (*CreateProgram)(program *, const char *source, const char *name, int headers,
+	                     const char *const *, const char *const *);
 	int (*CompileProgram)(program, int options, const char *const *);
 	int (*GetProgramLogSize)(program, size_t *);
 	int (*GetProgramLog)(program, char *);
@@ -44,8 +45,10 @@ static struct {
 	struct nvrtc_about about;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-#define MEND "install the CUDA toolkit (12.0 or later), or only its NVRTC (Debian: libnvrtc12; pip: nvidia-cuda-nvrtc), " \
-             "and put its folder into LD_LIBRARY_PATH if it is an unusual one"
+#define MEND                                                                                                 \
+	"install the CUDA toolkit (12.0 or later), or only its NVRTC (Debian: libnvrtc12; pip: "             \
+	"nvidia-cuda-nvrtc), "                                                                               \
+	"and put its folder into LD_LIBRARY_PATH if it is an unusual one"
 
 /* ---- finding it ---- */
 
@@ -69,10 +72,12 @@ static int read_build(struct dl_phdr_info *info, size_t size, void *data)
 		while (left >= sizeof(ElfW(Nhdr))) {
 			ElfW(Nhdr) n;
 			memcpy(&n, note, sizeof n);
-			size_t name = (n.n_namesz + 3u) & ~3u, whole = sizeof n + name + ((n.n_descsz + 3u) & ~3u);
+			size_t name = (n.n_namesz + 3u) & ~3u,
+			       whole = sizeof n + name + ((n.n_descsz + 3u) & ~3u);
 			if (whole > left)
 				break;
-			for (size_t k = 0; n.n_type == NT_GNU_BUILD_ID && k < n.n_descsz && 2 * k + 3 <= id->room; k++)
+			for (size_t k = 0;
+			     n.n_type == NT_GNU_BUILD_ID && k < n.n_descsz && 2 * k + 3 <= id->room; k++)
 				snprintf(id->build + 2 * k, 3, "%02x", note[sizeof n + name + k]);
 			note += whole;
 			left -= whole;
@@ -83,8 +88,8 @@ static int read_build(struct dl_phdr_info *info, size_t size, void *data)
 
 static bool resolve(void *library, struct functions *f, const char **lacks)
 {
-#define NEED(name) \
-	if (!(*(void **)&f->name = dlsym(library, *lacks = "nvrtc" #name))) \
+#define NEED(name)                                                                                           \
+	if (!(*(void **)&f->name = dlsym(library, *lacks = "nvrtc" #name)))                                  \
 		return false;
 	NEED(Version)
 	NEED(GetNumSupportedArchs)
@@ -101,8 +106,8 @@ static bool resolve(void *library, struct functions *f, const char **lacks)
 	return true;
 }
 
-/* The library that keeps its built-in headers has a name with the minor version, and may be in no folder the system
- * looks in: opened from beside, it is found by its name afterwards. */
+/* The library that keeps its built-in headers has a name with the minor version, and may be in no folder the
+ * system looks in: opened from beside, it is found by its name afterwards. */
 static void open_builtins(const struct nvrtc_about *a)
 {
 	char path[sizeof a->path + 64];
@@ -210,10 +215,12 @@ bool nvrtc_arch(int capability, char arch[16], struct text *why)
 		if (a->arch[i] <= capability && a->arch[i] / 10 == capability / 10 && a->arch[i] > best)
 			best = a->arch[i];
 	if (best < 80) {
-		text_printf(why, "NVRTC %d.%d makes no code for compute capability %d.%d; it knows %d.%d to %d.%d, and "
-		                 "kernels are for 8.0 and later",
-		            a->major, a->minor, capability / 10, capability % 10, a->arch[0] / 10, a->arch[0] % 10,
-		            a->arch[a->archs - 1] / 10, a->arch[a->archs - 1] % 10);
+		text_printf(why,
+		            "NVRTC %d.%d makes no code for compute capability %d.%d; it knows %d.%d to "
+		            "%d.%d, and "
+		            "kernels are for 8.0 and later",
+		            a->major, a->minor, capability / 10, capability % 10, a->arch[0] / 10,
+		            a->arch[0] % 10, a->arch[a->archs - 1] / 10, a->arch[a->archs - 1] % 10);
 		return false;
 	}
 	snprintf(arch, 16, "sm_%d%s", best, best == capability && best >= 90 ? "a" : "");
@@ -289,7 +296,8 @@ bool nvrtc_compile(const char *prelude, const char *source, const char *arch, st
 	struct job job = {.source = all.s, .arch = arch};
 	*made = (struct nvrtc_made){0};
 	if (atomic_load(&process.crashed)) {
-		text_add(diagnostics, "NVRTC crashed in this process and may hold locks of its own: start again\n");
+		text_add(diagnostics,
+		         "NVRTC crashed in this process and may hold locks of its own: start again\n");
 		return false;
 	}
 	if (!enter(why, sizeof why)) {

@@ -1,4 +1,5 @@
-/* nvrtc.h: NVIDIA's run-time compiler, opened when first needed: CUDA C++ to a cubin, with no device at hand. */
+/* nvrtc.h: NVIDIA's run-time compiler, opened when first needed: CUDA C++ to a cubin, with no device at hand.
+ */
 #ifndef ATTUNE_TARGETS_NVRTC_H
 #define ATTUNE_TARGETS_NVRTC_H
 
@@ -19,15 +20,16 @@ struct nvrtc_about {
 const struct nvrtc_about *nvrtc_about(struct text *why);
 bool nvrtc_opened(void);
 
-/* The architecture to compile for so that a device of this capability runs it: "sm_86"; "sm_90a" from 9.0 on, with what
- * only that one has; an older one of the family where the compiler does not know the device. False when it knows none. */
+/* The architecture to compile for so that a device of this capability runs it: "sm_86"; "sm_90a" from 9.0 on,
+ * with what only that one has; an older one of the family where the compiler does not know the device. False
+ * when it knows none. */
 bool nvrtc_arch(int capability, char arch[16], struct text *why);
 
 /* The options of a compilation, one after the other, with blanks between. */
 void nvrtc_options(const char *arch, struct text *);
 
-/* `prelude` and then `source`, whose lines are counted from 1. `cubin` and `log` are malloc'ed, the log with the
- * assembler's account of every kernel. False with diagnostics. Thread-safe. */
+/* `prelude` and then `source`, whose lines are counted from 1. `cubin` and `log` are malloc'ed, the log with
+ * the assembler's account of every kernel. False with diagnostics. Thread-safe. */
 struct nvrtc_made {
 	void *cubin;
 	size_t size;

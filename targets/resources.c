@@ -1,7 +1,8 @@
 /* resources.c: the assembler's log of a kernel, and how many of its blocks a multiprocessor holds.
  *
- * Occupancy follows NVIDIA's occupancy calculator: registers go to a warp in units of 256, a quarter of the registers
- * and warps is each scheduler's, shared memory comes in units of 128 bytes, and the system takes 1 KiB of it a block.
+ * Occupancy follows NVIDIA's occupancy calculator: registers go to a warp in units of 256, a quarter of the
+ * registers and warps is each scheduler's, shared memory comes in units of 128 bytes, and the system takes 1
+ * KiB of it a block.
  */
 #include "targets/resources.h"
 
@@ -137,9 +138,9 @@ static void add(struct arena *arena, const char **list, const char *remark)
 	*list = *list ? arena_printf(arena, "%s; %s", *list, remark) : remark;
 }
 
-/* Codes by which the assembler says that it made something slow of what was fast: accumulators of wgmma that did not
- * fit (7512), were read before their wait (7514) or crossed a call (7509), and a setmaxnreg it ignored (7504). What it
- * says of other serialised wgmma is the same news. */
+/* Codes by which the assembler says that it made something slow of what was fast: accumulators of wgmma that
+ * did not fit (7512), were read before their wait (7514) or crossed a call (7509), and a setmaxnreg it
+ * ignored (7504). What it says of other serialised wgmma is the same news. */
 static bool bad(const char *remark)
 {
 	static const char *const code[] = {"C7504", "C7509", "C7512", "C7514"};
@@ -150,8 +151,8 @@ static bool bad(const char *remark)
 }
 
 /* "(C7512) Potential …" and warnings; of one kernel, or of all when it is not said of which. */
-static void read_remark(struct arena *arena, const char *line, const char *end, const struct kernel_source *source,
-                        struct resources *r, int current)
+static void read_remark(struct arena *arena, const char *line, const char *end,
+                        const struct kernel_source *source, struct resources *r, int current)
 {
 	const char *code = strstr(line, "(C"), *warning = strstr(line, "warning"), *at = NULL;
 	if (code && code < end)
@@ -176,14 +177,17 @@ static void judge(struct arena *arena, struct resources *r, const struct kernel_
 	if (!r->registers)
 		add(arena, &r->reject, "the log does not tell of it");
 	if (r->spill_stores || r->spill_loads)
-		add(arena, &r->reject, arena_printf(arena, "spills %d bytes", r->spill_stores + r->spill_loads));
+		add(arena, &r->reject,
+		    arena_printf(arena, "spills %d bytes", r->spill_stores + r->spill_loads));
 	else if (r->stack)
 		add(arena, &r->notes, arena_printf(arena, "%d bytes of stack", r->stack));
 	occupancy(r, phase, c);
 	if (r->registers && !r->blocks)
 		add(arena, &r->reject,
-		    arena_printf(arena, "no block of %d threads, %d registers each and %lld bytes of shared memory fits",
-		                 phase->threads, r->registers, (long long)(r->shared + phase->shared_bytes)));
+		    arena_printf(
+		            arena,
+		            "no block of %d threads, %d registers each and %lld bytes of shared memory fits",
+		            phase->threads, r->registers, (long long)(r->shared + phase->shared_bytes)));
 }
 
 struct resources *resources_of_log(struct arena *arena, const char *log, const struct kernel_source *source,

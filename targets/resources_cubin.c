@@ -1,6 +1,6 @@
-/* resources_cubin.c: a cubin's own record of registers. A cubin is a 64-bit ELF file; its section .nv.info is a list
- * of records {format, attribute, size, payload}, of which {4, 0x2f, 8, {symbol, registers}} is the one wanted. The bytes
- * may be anything: whatever reaches past their end is not there. */
+/* resources_cubin.c: a cubin's own record of registers. A cubin is a 64-bit ELF file; its section .nv.info is
+ * a list of records {format, attribute, size, payload}, of which {4, 0x2f, 8, {symbol, registers}} is the one
+ * wanted. The bytes may be anything: whatever reaches past their end is not there. */
 #include "targets/resources.h"
 
 #include <elf.h>

@@ -1,5 +1,6 @@
-/* The target cuda where there is no device: what its log and objects tell, how the driver is called and how it fails,
- * over tests/fake_cuda.c. For the driver the program runs itself, with the fake in front of the system's libraries. */
+/* The target cuda where there is no device: what its log and objects tell, how the driver is called and how
+ * it fails, over tests/fake_cuda.c. For the driver the program runs itself, with the fake in front of the
+ * system's libraries. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -46,8 +47,8 @@ static void logs(void)
 	        "    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
 	        "ptxas info    : Used 128 registers, used 1 barriers, 1024 bytes smem, 416 bytes cmem[0]\n";
 	struct resources *r = resources_of_log(&arena, log, &two, 80);
-	ok(r[0].registers == 128 && r[0].barriers == 1 && r[0].shared == 1024 && !r[0].stack && !r[0].reject &&
-	           !strcmp(r[0].kernel, "one_phase0"),
+	ok(r[0].registers == 128 && r[0].barriers == 1 && r[0].shared == 1024 && !r[0].stack &&
+	           !r[0].reject && !strcmp(r[0].kernel, "one_phase0"),
 	   "a log is read, kernel by kernel");
 	ok(r[1].registers == 32 && r[1].spill_stores == 8 && r[1].spill_loads == 12 && r[1].stack == 16 &&
 	           r[1].reject && !strcmp(r[1].reject, "spills 20 bytes"),
@@ -56,20 +57,23 @@ static void logs(void)
 	ok(r[0].reject && r[1].reject, "a log that does not tell is no leave: %s", r[0].reject);
 	static const char remarks[] =
 	        "ptxas info    : (C7519) Potential Performance Loss: fence in function 'one_phase0'\n"
-	        "ptxas info    : (C7512) Potential Performance Loss: serialised in the function 'one_phase1'\n"
+	        "ptxas info    : (C7512) Potential Performance Loss: serialised in the function "
+	        "'one_phase1'\n"
 	        "ptxas info    : Compiling entry function 'one_phase0' for 'sm_90a'\n"
 	        "ptxas info    : Used 90 registers\n"
 	        "ptxas warning : something odd\n"
 	        "ptxas info    : Compiling entry function 'one_phase1' for 'sm_90a'\n"
 	        "ptxas info    : Used 90 registers\n";
 	r = resources_of_log(&arena, remarks, &two, 90);
-	ok(!r[0].reject && r[0].notes && strstr(r[0].notes, "C7519: Pot") && strstr(r[0].notes, "something odd"),
+	ok(!r[0].reject && r[0].notes && strstr(r[0].notes, "C7519: Pot") &&
+	           strstr(r[0].notes, "something odd"),
 	   "remarks are notes: %s", r[0].notes);
 	ok(r[1].reject && !strncmp(r[1].reject, "C7512: Pot", 10) && !r[1].notes,
 	   "but of wgmma made slow: %s", r[1].reject);
 	static const char *const codes[] = {"C7504", "C7509", "C7514", NULL};
 	for (int i = 0; codes[i]; i++) {
-		r = resources_of_log(&arena, arena_printf(&arena, "ptxas info : (%s) words\n%s", codes[i], remarks),
+		r = resources_of_log(&arena,
+		                     arena_printf(&arena, "ptxas info : (%s) words\n%s", codes[i], remarks),
 		                     &two, 90);
 		ok(r[0].reject && r[1].reject, "%s said of no kernel is of all", codes[i]);
 	}
@@ -84,30 +88,42 @@ static void occupancies(void)
 		int blocks;
 		const char *bound;
 	} cases[] = {
-	        {80, 128, 256, 64 << 10, 2, "registers"},     {80, 128, 256, 100 << 10, 1, "shared memory"},
-	        {80, 32, 128, 0, 16, "registers"},            {80, 16, 32, 0, 32, "blocks"},
-	        {80, 24, 1024, 0, 2, "registers"},            {80, 255, 256, 0, 1, "registers"},
-	        {86, 40, 128, 0, 12, "registers"},            {86, 32, 256, 33 << 10, 2, "shared memory"},
-	        {89, 168, 128, 0, 3, "registers"},            {90, 168, 384, 200 << 10, 1, "registers"},
-	        {90, 64, 128, 227 << 10, 1, "shared memory"}, {90, 64, 128, (227 << 10) + 1, 0, "shared memory"},
-	        {100, 255, 512, 0, 0, "registers"},           {120, 20, 64, 0, 24, "warps"},
+	        {80, 128, 256, 64 << 10, 2, "registers"},
+	        {80, 128, 256, 100 << 10, 1, "shared memory"},
+	        {80, 32, 128, 0, 16, "registers"},
+	        {80, 16, 32, 0, 32, "blocks"},
+	        {80, 24, 1024, 0, 2, "registers"},
+	        {80, 255, 256, 0, 1, "registers"},
+	        {86, 40, 128, 0, 12, "registers"},
+	        {86, 32, 256, 33 << 10, 2, "shared memory"},
+	        {89, 168, 128, 0, 3, "registers"},
+	        {90, 168, 384, 200 << 10, 1, "registers"},
+	        {90, 64, 128, 227 << 10, 1, "shared memory"},
+	        {90, 64, 128, (227 << 10) + 1, 0, "shared memory"},
+	        {100, 255, 512, 0, 0, "registers"},
+	        {120, 20, 64, 0, 24, "warps"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct kernel_phase p = {.symbol = "k", .tasks = 1, .threads = cases[i].threads,
+		struct kernel_phase p = {.symbol = "k",
+		                         .tasks = 1,
+		                         .threads = cases[i].threads,
 		                         .shared_bytes = cases[i].shared};
 		struct kernel_source s = {.nphases = 1, .phase = &p};
 		struct resources *r = resources_of_log(
-		        &arena, arena_printf(&arena, "Compiling entry function 'k' for\nUsed %d registers\n",
-		                             cases[i].registers),
+		        &arena,
+		        arena_printf(&arena, "Compiling entry function 'k' for\nUsed %d registers\n",
+		                     cases[i].registers),
 		        &s, cases[i].capability);
-		ok(r->blocks == cases[i].blocks && !strcmp(r->bound, cases[i].bound) && !r->reject == (r->blocks > 0),
-		   "capability %d: %d blocks of %d threads, %d registers, %lld bytes (%s)", cases[i].capability,
-		   r->blocks, cases[i].threads, cases[i].registers, (long long)cases[i].shared, r->bound);
+		ok(r->blocks == cases[i].blocks && !strcmp(r->bound, cases[i].bound) &&
+		           !r->reject == (r->blocks > 0),
+		   "capability %d: %d blocks of %d threads, %d registers, %lld bytes (%s)",
+		   cases[i].capability, r->blocks, cases[i].threads, cases[i].registers,
+		   (long long)cases[i].shared, r->bound);
 	}
 	struct machine m;
 	ok(capability_find(90) && !capability_find(75) && !capability_find(0) && capability_machine(90, &m) &&
-	           m.capability == 90 && m.tensor_flops > 9e14 && m.tensor_flops < 1.1e15 && m.shared == 227 << 10 &&
-	           !capability_machine(75, &m),
+	           m.capability == 90 && m.tensor_flops > 9e14 && m.tensor_flops < 1.1e15 &&
+	           m.shared == 227 << 10 && !capability_machine(75, &m),
 	   "a device that is not at hand has its data sheet");
 }
 
@@ -170,7 +186,7 @@ static void crashes(void)
 
 static bool good;
 /* In a mode: a line only where something is wrong. */
-#define must(condition) \
+#define must(condition)                                                                                      \
 	((condition) || (good = false, printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition), false))
 
 static bool machine(struct machine *m, struct text *why)
@@ -213,12 +229,9 @@ static void cannot_use(void)
 static void runs(void)
 {
 	static char image[64] = "\177ELF";
-	struct kernel_phase phase[] = {{"add_phase0", 3, 128, 0},
-	                               {"big_phase0", 3, 128, 200 << 10},
-	                               {"big_phase0", 3, 128, 300 << 10},
-	                               {"none_phase0", 3, 128, 0},
-	                               {"add_phase0", 0, 128, 0},
-	                               {"fault_phase0", 1, 128, 0}};
+	struct kernel_phase phase[] = {{"add_phase0", 3, 128, 0},         {"big_phase0", 3, 128, 200 << 10},
+	                               {"big_phase0", 3, 128, 300 << 10}, {"none_phase0", 3, 128, 0},
+	                               {"add_phase0", 0, 128, 0},         {"fault_phase0", 1, 128, 0}};
 	struct kernel_source source = {.nphases = 6, .phase = phase, .device = true};
 	const struct target_device *d = target_cuda.device;
 	struct text why = fresh();
@@ -237,15 +250,19 @@ static void runs(void)
 	must(m && d->launch(m, &source, 0, &args, sizeof args, NULL, &why) && d->wait(NULL, &why));
 	void *last = d->mark(NULL, &why);
 	double seconds = 0;
-	must(first && last && d->between(first, last, &seconds, &why) && seconds > 1.4e-3 && seconds < 1.6e-3);
+	must(first && last && d->between(first, last, &seconds, &why) && seconds > 1.4e-3 &&
+	     seconds < 1.6e-3);
 	d->unmark(first);
 	d->unmark(last);
 	must(d->copy_out(y, out, sizeof y, NULL, &why) && y[0] == 41 && y[2] == 43);
-	must(d->launch(m, &source, 1, &args, sizeof args, NULL, &why) && d->launch(m, &source, 4, &args, 0, NULL, &why));
+	must(d->launch(m, &source, 1, &args, sizeof args, NULL, &why) &&
+	     d->launch(m, &source, 4, &args, 0, NULL, &why));
 	why = fresh();
-	must(!d->launch(m, &source, 2, &args, sizeof args, NULL, &why) && strstr(why.s, "307200 bytes of shared"));
+	must(!d->launch(m, &source, 2, &args, sizeof args, NULL, &why) &&
+	     strstr(why.s, "307200 bytes of shared"));
 	why = fresh();
-	must(!d->launch(m, &source, 3, &args, sizeof args, NULL, &why) && strstr(why.s, "none_phase0: CUDA_ERROR_NOT_FOUND"));
+	must(!d->launch(m, &source, 3, &args, sizeof args, NULL, &why) &&
+	     strstr(why.s, "none_phase0: CUDA_ERROR_NOT_FOUND"));
 	why = fresh();
 	must(!d->launch(m, &source, 0, &args, 5000, NULL, &why) && strstr(why.s, "arguments"));
 	why = fresh();
@@ -273,19 +290,21 @@ static int mode(const char *name)
 	bool there = machine(&m, &why), again = machine(&m, &why);
 	must(there == again);
 	if (!strcmp(name, "device")) {
-		must(there && !strcmp(m.model_name, "Fake H200") && m.capability == 90 && m.processors == 132 &&
-		     m.shared == 232448 && m.shared_all == 233472 && m.l2 == 60 << 20 && m.isa == ISA_SM80);
-		must(m.bandwidth > 4.8e12 && m.bandwidth < 5e12 && m.tensor_flops > 1e15 && m.tensor_flops < 1.1e15);
+		must(there && !strcmp(m.model_name, "Fake H200") && m.capability == 90 &&
+		     m.processors == 132 && m.shared == 232448 && m.shared_all == 233472 &&
+		     m.l2 == 60 << 20 && m.isa == ISA_SM80);
+		must(m.bandwidth > 4.8e12 && m.bandwidth < 5e12 && m.tensor_flops > 1e15 &&
+		     m.tensor_flops < 1.1e15);
 		/* Asking for the device leaves the process free to fork; using it does not. */
 		must(in_child(can_use));
 		can_use();
 		must(in_child(cannot_use));
 		runs();
 	} else if (must(!there)) {
-		const char *words = !strcmp(name, "none")    ? "CUDA_ERROR_NO_DEVICE"
-		                    : !strcmp(name, "stub")  ? "stub"
-		                    : !strcmp(name, "old")   ? "compute capability 7.0"
-		                                             : "crashed";
+		const char *words = !strcmp(name, "none")   ? "CUDA_ERROR_NO_DEVICE"
+		                    : !strcmp(name, "stub") ? "stub"
+		                    : !strcmp(name, "old")  ? "compute capability 7.0"
+		                                            : "crashed";
 		must(strstr(why.s, words));
 		if (strcmp(name, "old") && strcmp(name, "crash")) {
 			struct text other = fresh();
@@ -322,7 +341,8 @@ int main(void)
 	arena_init(&arena);
 	if (getenv("FAKE_CUDA"))
 		return mode(getenv("FAKE_CUDA"));
-	ok(target_find("cuda") == &target_cuda && target_cuda.supports(ISA_SM80) && !target_cuda.supports(ISA_AVX2),
+	ok(target_find("cuda") == &target_cuda && target_cuda.supports(ISA_SM80) &&
+	           !target_cuda.supports(ISA_AVX2),
 	   "the target is found by name and is for devices");
 	logs();
 	occupancies();

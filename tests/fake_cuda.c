@@ -1,5 +1,6 @@
-/* A driver of CUDA's that is none: what targets/cuda_driver.c calls, over the memory of this process, so that the way to
- * a device is tested where there is none. FAKE_CUDA in the environment says how it is to fail. Kernels are known by name:
+/* A driver of CUDA's that is none: what targets/cuda_driver.c calls, over the memory of this process, so that
+ * the way to a device is tested where there is none. FAKE_CUDA in the environment says how it is to fail.
+ * Kernels are known by name:
  *
  *     add_phase0    data[1][block] = data[0][block] + stride[0], doubles
  *     fault_phase0  reaches outside its memory
@@ -25,7 +26,10 @@ static int is(const char *mode)
 
 static int context(void)
 {
-	return initialised != getpid() ? NOT_INITIALIZED : !current ? INVALID_CONTEXT : lost ? ILLEGAL_ADDRESS : GOOD;
+	return initialised != getpid() ? NOT_INITIALIZED
+	       : !current              ? INVALID_CONTEXT
+	       : lost                  ? ILLEGAL_ADDRESS
+	                               : GOOD;
 }
 
 int cuInit(unsigned flags);
@@ -79,7 +83,7 @@ int cuDeviceGetName(char *name, int room, int device)
 int cuDeviceGetAttribute(int *value, int which, int device);
 int cuDeviceGetAttribute(int *value, int which, int device)
 {
-	static const int table[][2] = {{13, 1980000}, {16, 132}, {36, 3201000}, {37, 6144}, {38, 60 << 20},
+	static const int table[][2] = {{13, 1980000}, {16, 132}, {36, 3201000}, {37, 6144},  {38, 60 << 20},
 	                               {75, 9},       {76, 0},   {81, 233472},  {97, 232448}};
 	(void)device;
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -172,7 +176,8 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
 	(void)stream;
 	if (context())
 		return context();
-	if (y != 1 || z != 1 || by != 1 || bz != 1 || !bx || bx > 1024 || extra || (shared > 48 << 10 && (int)shared > largest))
+	if (y != 1 || z != 1 || by != 1 || bz != 1 || !bx || bx > 1024 || extra ||
+	    (shared > 48 << 10 && (int)shared > largest))
 		return INVALID_VALUE;
 	memcpy(&args, parameters[0], sizeof args);
 	now += 1.5;
