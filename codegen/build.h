@@ -106,6 +106,8 @@ bool build_mentions(const struct builder *, struct expr, uint32_t index); /* fal
 const char *build_name(struct builder *, const char *stem, bool lower);
 /* … after the first tensor an expression reads. */
 const char *build_load_stem(const struct builder *, struct expr);
+/* Do tasks have parts of the wide index? */
+bool build_shares_wide(const struct builder *);
 /* A last rank's capacity: whole panels of the contractions that have it in their lanes. */
 int64_t build_padded(const struct builder *, uint32_t index, int64_t capacity);
 int64_t build_extent(const struct builder *, uint32_t index);

@@ -38,7 +38,7 @@ static bool is_local(const struct streams *all, const struct stream *s, uint32_t
 	return false;
 }
 
-static bool reads_local(const struct streams *all, const struct stream *s, struct expr e)
+bool plan_reads_local(const struct streams *all, const struct stream *s, struct expr e)
 {
 	const struct expr_pool *p = &all->cascade->pool;
 	for (uint32_t t = 0; t < all->cascade->tensor.n; t++)
@@ -197,7 +197,7 @@ static void plan_inner(const struct streams *all, const struct stream *stream, c
 	out->inner_a = apart ? s->inner_a : s->a;
 	out->inner_b = apart ? s->inner_b : s->b;
 	out->outer = apart && !(expr_is_number(&c->pool, s->outer, &one) && one == 1) ? s->outer : NO_EXPR;
-	out->inner_direct = !reads_local(all, stream, out->inner_b) &&
+	out->inner_direct = !plan_reads_local(all, stream, out->inner_b) &&
 	                    (direct(c, out->inner_b, out->reduced, out->lanes) ||
 	                     direct(c, out->inner_b, out->lanes, out->reduced)) &&
 	                    within(all, out->inner_b);
@@ -227,7 +227,7 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 		return false;
 	*out = (struct plan_contract){
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
-	if (!reads_local(all, stream, s.b)) {
+	if (!plan_reads_local(all, stream, s.b)) {
 		out->direct = direct(c, s.b, reduced, lanes);
 		int outer = 0;
 		out->packable = packable(c, s.b, lanes, reduced, &outer);

@@ -48,6 +48,9 @@ uint32_t stream_equation(const struct stream *, uint32_t k);
  * compute it again? */
 bool stream_stores(const struct streams *, uint32_t stream, uint32_t equation);
 
+/* Does an expression read what this stream computes, and not memory only? */
+bool plan_reads_local(const struct streams *, const struct stream *, struct expr);
+
 /* Extent of an index of the streams' cascade; 1 of NO_INDEX. */
 int64_t plan_extent(const struct streams *, uint32_t index);
 

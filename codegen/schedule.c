@@ -101,6 +101,8 @@ static int block_rows(const struct stream_schedule *s)
 int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
 {
 	int64_t all = isa_info[isa].lanes;
+	if (isa_is_device(isa))
+		return schedule_device_panel(s);
 	for (int i = 0; i < s->ncontracts; i++)
 		if (p->contract[i].lanes == p->walked && s->contract[i].lanes) {
 			int64_t width = s->contract[i].lanes * isa_info[isa].lanes;
@@ -211,6 +213,8 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return schedule_device_illegal(arena, problem, s, i);
 	if (d->stages)
 		return arena_printf(arena, "stream %d: a host reads tensors where they stand, in no stages", i);
+	if (d->wide_tile)
+		return arena_printf(arena, "stream %d: on a host tasks have all of the wide index", i);
 	if (d->row_tile < 1 || d->stream_tile < 1)
 		return arena_printf(arena, "stream %d: a tile has at least one coordinate", i);
 	if (d->row_tile % block_rows(d))

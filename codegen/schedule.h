@@ -27,6 +27,7 @@ struct stream_schedule {
 	int64_t row_tile;    /* coordinates of the tiled row index a task covers; a multiple of the register
 	                        blocks' rows */
 	int64_t stream_tile; /* coordinates of the walked index a tile covers; a multiple of the panels */
+	int64_t wide_tile;   /* coordinates of the plan's wide index a task covers; 0: all, as ever on a host */
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
 	enum sparsity sparsity;
@@ -82,8 +83,26 @@ bool schedule_direct(const struct streams *, const struct plan_contract *, const
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
 /* ---- schedule_device.c: the same of a device ---- */
 
+enum { DEVICE_WARP_ROWS = 16 }; /* or twice that: of a task's rows, a warp has so many */
+
 struct stream_schedule schedule_device_default(const struct problem *, const struct schedule *, int stream);
 const char *schedule_device_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+/* What a tile of the walked index is a multiple of: a tensor core's steps along it. */
+int64_t schedule_device_panel(const struct stream_schedule *);
+/* May tasks share out a stream's wide index? */
+bool schedule_device_shares_wide(const struct problem *, bool fused, int stream);
+/* Sets the lanes of contractions to what the tiles make them. */
+void schedule_device_lanes(const struct problem *, struct schedule *, int stream);
+/* What a stream's kernel will about need; the compile log and kernel_phase tell what it does. */
+struct device_need {
+	int threads;    /* of a block */
+	int registers;  /* of a thread */
+	int64_t shared; /* bytes a block */
+};
+struct device_need schedule_device_need(const struct problem *, const struct schedule *, int stream);
+/* What a block may have of the problem's machine: where that does not say, what every device of the family has. */
+int64_t schedule_device_shared(const struct problem *);
+int schedule_device_registers(int threads);
 
 /* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
  * predicate that separated fast from spilled blocks. */
@@ -101,6 +120,10 @@ enum field {
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
 	FIELD_SPLIT,
+	/* on a device, where FIELD_ROW_BLOCKS is the number of warps */
+	FIELD_WARP_ROWS,
+	FIELD_STAGES,
+	FIELD_WIDE_TILE,
 };
 struct dimension {
 	const char *name; /* "tile m", "block S" */
@@ -120,6 +143,12 @@ struct point {
 };
 void space_init(struct arena *, struct space *, const struct problem *, enum isa);
 struct schedule space_schedule(const struct space *, const struct point *);
+/* The dimensions of a stream on a device, and what they make of each other's choices: space_device.c. */
+void space_device_stream(struct arena *, struct space *, int stream);
+void space_device_settle(const struct space *, struct schedule *, int stream, int64_t warps, int64_t tile);
+/* For them: a dimension, NULL when there is no room for it, and one more choice of it. */
+struct dimension *space_add(struct space *, enum field, int stream, int contract, const char *name);
+void space_choice(struct dimension *, int64_t value);
 /* The point nearest to a schedule (the default, a winner of another shape). */
 struct point space_nearest(const struct space *, const struct schedule *);
 

@@ -5,7 +5,7 @@
 #include "base/whole.h"
 #include "codegen/schedule.h"
 
-enum { WARP_ROWS = 16, MAX_WARPS = 16 };
+enum { MAX_WARPS = 16, PROCESSORS = 132 };
 
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
@@ -101,16 +101,41 @@ static int64_t at_least_one(int64_t n)
 	return n < 1 ? 1 : n;
 }
 
+/* The most coordinates of an index a task has at a time. */
+static int64_t range_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
+                        uint32_t index)
+{
+	int64_t n = at_least_one(plan_extent(all, index));
+	if (index == p->wide && d->wide_tile)
+		return d->wide_tile < n ? d->wide_tile : n;
+	return index == p->walked ? d->stream_tile : index == p->rows ? d->row_tile : n;
+}
+
+/* Not where a tile's Einsums sum over it. */
+static bool wide_splits(const struct streams *all, const struct stream_plan *p)
+{
+	if (p->wide == NO_INDEX)
+		return false;
+	for (uint32_t k = 0; k < stream_equations(p->stream); k++)
+		if (equation_reduces(&all->cascade->equation.v[stream_equation(p->stream, k)], p->wide))
+			return false;
+	return true;
+}
+
+bool schedule_device_shares_wide(const struct problem *problem, bool fused, int i)
+{
+	return wide_splits(fused ? problem->fused : problem->unfused,
+	                   fused ? &problem->fused_plan[i] : &problem->unfused_plan[i]);
+}
+
 /* Groups of eight lanes that hold all there are. */
 static int64_t all_lanes(const struct streams *all, const struct stream_plan *p, const struct plan_contract *k,
                          const struct stream_schedule *d)
 {
-	int64_t lanes = k->lanes == p->walked ? d->stream_tile : at_least_one(plan_extent(all, k->lanes));
-	return round_up(lanes, 8) / 8;
+	return round_up(range_of(all, p, d, k->lanes), 8) / 8;
 }
 
-/* What a tile is a multiple of: a tensor core's steps along it. */
-static int64_t tile_unit(const struct stream_schedule *d)
+int64_t schedule_device_panel(const struct stream_schedule *d)
 {
 	for (int k = 0; k < d->ncontracts; k++)
 		if (d->contract[k].operand == OPERAND_I8)
@@ -119,15 +144,148 @@ static int64_t tile_unit(const struct stream_schedule *d)
 }
 
 /* The widest of what contractions have beside the walked index. */
-static int64_t widest(const struct streams *all, const struct stream_plan *p)
+static int64_t widest(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d)
 {
 	int64_t most = 1;
 	for (int k = 0; k < p->ncontracts; k++) {
 		const struct plan_contract *c = &p->contract[k];
-		int64_t n = plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
+		int64_t n = range_of(all, p, d, c->lanes == p->walked ? c->reduced : c->lanes);
 		most = n > most ? n : most;
 	}
 	return most;
+}
+
+/* ---- what a kernel needs ---- */
+
+enum {
+	SHARED_OF_ALL = 99 << 10, /* a block of every device since 8.0 may have */
+	REGISTERS = 65536,        /* of a multiprocessor */
+	ADDRESSES = 48,           /* registers that hold neither results nor operands */
+};
+
+int64_t schedule_device_shared(const struct problem *p)
+{
+	return p->machine->shared > 0 ? p->machine->shared : SHARED_OF_ALL;
+}
+
+int schedule_device_registers(int threads)
+{
+	int all = REGISTERS / (threads < 1 ? 1 : threads) / 8 * 8;
+	return all < isa_info[ISA_SM80].registers ? all : isa_info[ISA_SM80].registers;
+}
+
+static int operand_bytes(enum operand_type t)
+{
+	return t == OPERAND_I8 ? 1 : t == OPERAND_BF16 || t == OPERAND_F16 ? 2 : 4;
+}
+
+/* A matrix in shared memory: rows of whole steps of a tensor core, apart by what keeps banks apart. */
+static int64_t shared_matrix(int64_t rows, int64_t columns, enum operand_type t)
+{
+	int64_t pitch = round_up(columns * operand_bytes(t), 32);
+	return round_up(rows, t == OPERAND_I8 ? 32 : 16) * (pitch % 128 ? pitch + 16 : pitch);
+}
+
+static bool seen_before(const struct stream_plan *p, int k, bool b)
+{
+	for (int i = 0; i < k; i++)
+		if (expr_same(b ? p->contract[i].inner_b : p->contract[i].inner_a,
+		              b ? p->contract[k].inner_b : p->contract[k].inner_a))
+			return true;
+	return false;
+}
+
+/* The operands of a contraction that are not in registers already. */
+static int64_t shared_of(const struct streams *all, const struct stream_plan *p, const struct schedule *s,
+                         const struct stream_schedule *d, int k)
+{
+	const struct plan_contract *c = &p->contract[k];
+	enum operand_type t = d->contract[k].operand;
+	int64_t reduced = range_of(all, p, d, c->reduced), lanes = range_of(all, p, d, c->lanes), bytes = 0;
+	bool computed = plan_reads_local(all, p->stream, c->inner_a);
+	if (!seen_before(p, k, false) && !(computed && (t == OPERAND_BF16 || t == OPERAND_F16)))
+		bytes += shared_matrix(d->row_tile, reduced, t);
+	if (seen_before(p, k, true))
+		return bytes;
+	const struct expr_pool *pool = &all->cascade->pool;
+	const struct expr_node *b = expr_at(pool, c->inner_b);
+	bool direct = schedule_direct(all, c, s, &d->contract[k]);
+	bool turned = direct && expr_at(pool, expr_operand(pool, c->inner_b, b->count - 1))->symbol == c->reduced;
+	return bytes + (turned ? shared_matrix(lanes, reduced, t) : shared_matrix(reduced, lanes, t)) *
+	                       (direct && d->stages > 1 ? d->stages : 1);
+}
+
+static struct device_need need_of(const struct streams *all, const struct stream_plan *p, const struct schedule *s,
+                                  const struct stream_schedule *d)
+{
+	int rows = d->ncontracts ? d->contract[0].rows : DEVICE_WARP_ROWS;
+	struct device_need n = {.threads = (int)(d->row_tile / rows) * 32, .registers = ADDRESSES};
+	for (int k = 0; k < d->ncontracts; k++) {
+		n.registers += 4 * d->contract[k].lanes * rows / DEVICE_WARP_ROWS; /* f32 in 32 lanes */
+		n.shared += shared_of(all, p, s, d, k);
+	}
+	return n;
+}
+
+struct device_need schedule_device_need(const struct problem *problem, const struct schedule *s, int i)
+{
+	return need_of(streams_of(problem, s), plan_of(problem, s, i), s, &s->stream[i]);
+}
+
+static bool fits(const struct problem *problem, struct device_need n)
+{
+	return n.registers <= schedule_device_registers(n.threads) && n.shared <= schedule_device_shared(problem);
+}
+
+/* ---- the default ---- */
+
+static void fill_lanes(const struct streams *all, const struct stream_plan *p, struct stream_schedule *d)
+{
+	for (int k = 0; k < d->ncontracts; k++) {
+		int64_t lanes = all_lanes(all, p, &p->contract[k], d);
+		d->contract[k].lanes = (uint8_t)(lanes < UINT8_MAX ? lanes : UINT8_MAX);
+	}
+}
+
+void schedule_device_lanes(const struct problem *problem, struct schedule *s, int i)
+{
+	fill_lanes(streams_of(problem, s), plan_of(problem, s, i), &s->stream[i]);
+}
+
+/* One step towards less of everything, what costs least first; false when nothing is left to give. */
+static bool shrink(const struct streams *all, const struct stream_plan *p, struct stream_schedule *d)
+{
+	int64_t unit = schedule_device_panel(d);
+	if (d->stages > 2)
+		d->stages--;
+	else if (d->stream_tile > 64)
+		d->stream_tile = 64;
+	else if (d->row_tile > 64)
+		d->row_tile = 64;
+	else if (d->stream_tile > 32)
+		d->stream_tile = 32;
+	else if (d->stages)
+		d->stages = 0;
+	else if (d->row_tile > DEVICE_WARP_ROWS)
+		d->row_tile = round_up(d->row_tile / 2, DEVICE_WARP_ROWS);
+	else if (d->stream_tile > unit)
+		d->stream_tile = unit;
+	else if (range_of(all, p, d, p->wide) > 32 && wide_splits(all, p))
+		d->wide_tile = round_up(range_of(all, p, d, p->wide) / 2, DEVICE_WARP_ROWS);
+	else
+		return false;
+	return true;
+}
+
+static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
+                       int64_t row_tile)
+{
+	double n = d->wide_tile ? (double)(round_up(plan_extent(all, p->wide), d->wide_tile) / d->wide_tile) : 1;
+	for (int i = 0; i < p->ntasks; i++) {
+		int64_t extent = at_least_one(plan_extent(all, p->task[i]));
+		n *= (double)(p->task[i] == p->rows ? round_up(extent, row_tile) / row_tile : extent);
+	}
+	return n;
 }
 
 struct stream_schedule schedule_device_default(const struct problem *problem, const struct schedule *s, int i)
@@ -138,19 +296,22 @@ struct stream_schedule schedule_device_default(const struct problem *problem, co
 	                            .ncontracts = p->ncontracts};
 	for (int k = 0; k < d.ncontracts; k++)
 		d.contract[k] = (struct contract_schedule){
-		        .rows = WARP_ROWS, .operand = default_operand(all->cascade, &p->contract[k])};
-	int64_t wide = widest(all, p), rows = round_up(at_least_one(plan_extent(all, p->rows)), WARP_ROWS),
-	        walked = round_up(at_least_one(plan_extent(all, p->walked)), tile_unit(&d));
-	d.stages = d.ncontracts ? 2 : 0;
-	d.row_tile = d.ncontracts && wide <= 128 ? 128 : 64;
-	d.row_tile = p->rows == NO_INDEX ? WARP_ROWS : d.row_tile < rows ? d.row_tile : rows;
-	d.stream_tile = !d.ncontracts || (wide > 32 && wide <= 128) ? 64 : wide > 128 ? 32 : 128;
+		        .rows = DEVICE_WARP_ROWS, .operand = default_operand(all->cascade, &p->contract[k])};
+	if (plan_extent(all, p->wide) > 256 && wide_splits(all, p))
+		d.wide_tile = 128;
+	int64_t wide = widest(all, p, &d), rows = round_up(at_least_one(plan_extent(all, p->rows)), DEVICE_WARP_ROWS),
+	        walked = round_up(at_least_one(plan_extent(all, p->walked)), schedule_device_panel(&d));
+	int processors = problem->machine->processors > 0 ? problem->machine->processors : PROCESSORS;
+	bool alone = rows == DEVICE_WARP_ROWS && d.ncontracts; /* one warp: memory is all that matters */
+	d.row_tile = d.ncontracts && wide <= 128 && tasks_of(all, p, &d, 128) >= processors ? 128 : 64;
+	d.row_tile = p->rows == NO_INDEX ? DEVICE_WARP_ROWS : d.row_tile < rows ? d.row_tile : rows;
+	d.stream_tile = !d.ncontracts ? 64 : wide > 128 || (wide > 64 && alone) ? 32 : wide > 32 ? 64 : 128;
 	d.stream_tile = d.stream_tile < walked ? d.stream_tile : walked;
+	d.stages = !d.ncontracts || d.stream_tile >= walked ? 0 : alone ? 3 : 2;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
-	for (int k = 0; k < d.ncontracts; k++) {
-		int64_t lanes = all_lanes(all, p, &p->contract[k], &d);
-		d.contract[k].lanes = (uint8_t)(lanes < UINT8_MAX ? lanes : UINT8_MAX);
-	}
+	do
+		fill_lanes(all, p, &d);
+	while (!fits(problem, need_of(all, p, s, &d)) && shrink(all, p, &d));
 	return d;
 }
 
@@ -160,7 +321,7 @@ static const char *illegal_contract(struct arena *arena, const struct streams *a
 	const struct cascade *c = all->cascade;
 	const struct contract_schedule *b = &d->contract[k];
 	const char *name = c->tensor.v[c->equation.v[p->contract[k].equation].tensor].name;
-	if (b->rows != WARP_ROWS && b->rows != 2 * WARP_ROWS)
+	if (b->rows != DEVICE_WARP_ROWS && b->rows != 2 * DEVICE_WARP_ROWS)
 		return arena_printf(arena, "contract %s: a warp has 16 or 32 rows, not %d", name, b->rows);
 	if (b->rows != d->contract[0].rows)
 		return arena_printf(arena, "contract %s: %d rows a warp, where the stream's first contraction has %d",
@@ -179,7 +340,7 @@ const char *schedule_device_illegal(struct arena *arena, const struct problem *p
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = plan_of(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
-	int rows = d->ncontracts ? d->contract[0].rows : WARP_ROWS;
+	int rows = d->ncontracts ? d->contract[0].rows : DEVICE_WARP_ROWS;
 	for (int k = 0; k < d->ncontracts; k++) {
 		const char *why = illegal_contract(arena, all, p, d, k);
 		if (why)
@@ -188,13 +349,26 @@ const char *schedule_device_illegal(struct arena *arena, const struct problem *p
 	if (d->row_tile < rows || d->row_tile % rows || d->row_tile / rows > MAX_WARPS)
 		return arena_printf(arena, "stream %d: %lld rows a task are not 1 to %d warps of %d", i,
 		                    (long long)d->row_tile, MAX_WARPS, rows);
-	if (d->stream_tile < 1 || d->stream_tile % tile_unit(d))
+	if (d->stream_tile < 1 || d->stream_tile % schedule_device_panel(d))
 		return arena_printf(arena, "stream %d: a tile of %lld is no multiple of %lld, a tensor core's step", i,
-		                    (long long)d->stream_tile, (long long)tile_unit(d));
+		                    (long long)d->stream_tile, (long long)schedule_device_panel(d));
 	if (d->stages > 4)
 		return arena_printf(arena, "stream %d: %d stages, where 4 are the most", i, d->stages);
+	if (d->wide_tile && !wide_splits(all, p))
+		return arena_printf(arena, "stream %d has no index that its tasks could share out as its wide one", i);
+	if (d->wide_tile < 0 || d->wide_tile % DEVICE_WARP_ROWS)
+		return arena_printf(arena, "stream %d: %lld coordinates of the wide index are no multiple of %d", i,
+		                    (long long)d->wide_tile, DEVICE_WARP_ROWS);
 	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
 		return arena_printf(arena,
 		                    "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
+	struct device_need need = need_of(all, p, s, d);
+	int registers = schedule_device_registers(need.threads);
+	if (need.registers > registers)
+		return arena_printf(arena, "stream %d: about %d registers a thread, where %d threads have %d each", i,
+		                    need.registers, need.threads, registers);
+	if (need.shared > schedule_device_shared(problem))
+		return arena_printf(arena, "stream %d: about %lld bytes of shared memory a block, which may have %lld", i,
+		                    (long long)need.shared, (long long)schedule_device_shared(problem));
 	return NULL;
 }

@@ -1,5 +1,7 @@
 /* How many parts a stream's walk is cut in: what is legal, what a search tries, and the default, which cuts
  * only where the tasks alone would leave processors idle and the walk is long enough to share out. */
+#include <math.h>
+
 #include "codegen/schedule.h"
 
 enum {
@@ -29,9 +31,10 @@ static const struct stream_plan *plan_of(const struct problem *p, const struct s
 	return s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
 }
 
-static double tasks_of(const struct streams *all, const struct stream_plan *p, int64_t row_tile)
+static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d)
 {
-	double n = 1;
+	int64_t row_tile = d->row_tile;
+	double n = d->wide_tile ? ceil((double)extent_of(all, p->wide) / (double)d->wide_tile) : 1;
 	for (int i = 0; i < p->ntasks; i++) {
 		int64_t step = p->task[i] == p->rows && row_tile > 0 ? row_tile : 1;
 		n *= (double)((extent_of(all, p->task[i]) + step - 1) / step);
@@ -102,7 +105,7 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 	bool device = s->isa >= HOST_ISAS;
 	int64_t processors = !device ? m->cores : m->processors ? m->processors : DEVICE_PROCESSORS;
 	int64_t tiles = tiles_of(all, p, d->stream_tile);
-	double tasks = tasks_of(all, p, d->row_tile);
+	double tasks = tasks_of(all, p, d);
 	struct schedule cut = *s;
 	int64_t split = 1;
 	if (tasks < 1 || tiles < TILES_LEAST || (!device && extent_of(all, p->walked) < HOST_WALK))
@@ -123,7 +126,7 @@ int split_choices(const struct problem *problem, enum isa isa, int stream, int64
 	const struct streams *all = problem->fused;
 	const struct stream_plan *p = &problem->fused_plan[stream];
 	const struct machine *m = problem->machine;
-	double tasks = tasks_of(all, p, s.stream[stream].row_tile), enough = 4.0 * m->cores;
+	double tasks = tasks_of(all, p, &s.stream[stream]), enough = 4.0 * m->cores;
 	int64_t walked = extent_of(all, p->walked),
 	        tile = isa < HOST_ISAS ? s.stream[stream].stream_tile : 64;
 	int n = 0;

@@ -43,6 +43,8 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		text_printf(t, " stages %d", d->stages);
 	if (p->walked != NO_INDEX)
 		text_char(t, '\n');
+	if (p->wide != NO_INDEX && d->wide_tile)
+		text_printf(t, "  wide %s:%lld\n", index_name(all, p->wide), (long long)d->wide_tile);
 	if (d->split > 1)
 		text_printf(t, "  split %s:%lld\n", index_name(all, p->walked), (long long)d->split);
 	text_printf(t, "  sparsity %s\n", d->sparsity == SPARSITY_BOUNDS ? "bounds" : "mask");
@@ -226,6 +228,8 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 	}
 	if (is(r, 0, "tile") && p->walked != NO_INDEX)
 		return read_tile(r, index_name(all, p->walked), d);
+	if (is(r, 0, "wide") && p->wide != NO_INDEX)
+		return read_size(r, 1, index_name(all, p->wide), EXTENT_LIMIT, &d->wide_tile);
 	if (is(r, 0, "split") && p->walked != NO_INDEX)
 		return read_size(r, 1, index_name(all, p->walked), EXTENT_LIMIT, &d->split);
 	if (is(r, 0, "sparsity")) {
@@ -240,7 +244,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
 	return diag_error(r->diags, place(r, 0),
-	                  "expected rows, tile, split, sparsity, contract or the next stream here");
+	                  "expected rows, tile, wide, split, sparsity, contract or the next stream here");
 }
 
 /* The globals are known: the streams start from that form's defaults. */

@@ -21,14 +21,11 @@ static const struct stream_plan *plans(const struct space *s)
 
 static int64_t extent(const struct space *s, uint32_t index)
 {
-	const struct cascade *c = s->problem->fused->cascade;
-	int64_t n = 1;
-	if (index != NO_INDEX)
-		cascade_extent(c, c->index.v[index].extent, &n);
+	int64_t n = plan_extent(s->problem->fused, index);
 	return n < 1 ? 1 : n;
 }
 
-static struct dimension *add(struct space *s, enum field field, int stream, int contract, const char *name)
+struct dimension *space_add(struct space *s, enum field field, int stream, int contract, const char *name)
 {
 	if (s->dimensions == MAX_DIMENSIONS)
 		return NULL;
@@ -37,7 +34,7 @@ static struct dimension *add(struct space *s, enum field field, int stream, int 
 	return d;
 }
 
-static void choice(struct dimension *d, int64_t value)
+void space_choice(struct dimension *d, int64_t value)
 {
 	for (int i = 0; d && i < d->choices; i++)
 		if (d->value[i] == value)
@@ -48,8 +45,13 @@ static void choice(struct dimension *d, int64_t value)
 
 static void two(struct dimension *d)
 {
-	choice(d, 0);
-	choice(d, 1);
+	space_choice(d, 0);
+	space_choice(d, 1);
+}
+
+static const char *index_name(const struct space *s, uint32_t index)
+{
+	return s->problem->fused->cascade->index.v[index].name;
 }
 
 static const char *tensor_name(const struct space *s, const struct plan_contract *k)
@@ -63,62 +65,73 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 	const struct plan_contract *c = &plans(s)[stream].contract[k];
 	const int width = isa_info[s->isa].lanes;
 	struct dimension *d =
-	        add(s, FIELD_BLOCK, stream, k, arena_printf(arena, "block %s", tensor_name(s, c)));
+	        space_add(s, FIELD_BLOCK, stream, k, arena_printf(arena, "block %s", tensor_name(s, c)));
 	for (int i = 0; i < COUNT(blocks); i++) {
 		int rows = (int)(blocks[i] / 16), lanes = (int)(blocks[i] % 16);
 		bool wasteful = (lanes - 1) * width >= extent(s, c->lanes) || rows - 1 >= extent(s, c->rows);
 		if (registers_fit(s->isa, rows, lanes) && (!wasteful || (rows == 1 && lanes == 1)))
-			choice(d, blocks[i]);
+			space_choice(d, blocks[i]);
 	}
 	if (c->packable)
-		two(add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
+		two(space_add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
+}
+
+/* Sizes of a stream's blocks and tiles on a host. */
+static void add_tiles(struct arena *arena, struct space *s, int i)
+{
+	const struct stream_plan *p = &plans(s)[i];
+	struct dimension *d;
+	if (p->rows != NO_INDEX) {
+		d = space_add(s, FIELD_ROW_BLOCKS, i, 0, arena_printf(arena, "blocks %s", index_name(s, p->rows)));
+		for (int k = 0; k < COUNT(row_blocks); k++)
+			if (row_blocks[k] <= extent(s, p->rows))
+				space_choice(d, row_blocks[k]);
+	}
+	if (p->walked != NO_INDEX) {
+		d = space_add(s, FIELD_STREAM_TILE, i, 0, arena_printf(arena, "tile %s", index_name(s, p->walked)));
+		for (int k = 0; k < COUNT(stream_tiles); k++)
+			if (!k || stream_tiles[k - 1] < extent(s, p->walked))
+				space_choice(d, stream_tiles[k]);
+	}
+	for (int k = 0; k < p->ncontracts; k++)
+		add_contract(arena, s, i, k);
 }
 
 static void add_stream(struct arena *arena, struct space *s, int i)
 {
 	const struct stream_plan *p = &plans(s)[i];
-	const struct cascade *c = s->problem->fused->cascade;
-	if (p->rows != NO_INDEX) {
-		const char *rows = c->index.v[p->rows].name;
-		struct dimension *d = add(s, FIELD_ROW_BLOCKS, i, 0, arena_printf(arena, "blocks %s", rows));
-		for (int k = 0; k < COUNT(row_blocks); k++)
-			if (row_blocks[k] <= extent(s, p->rows))
-				choice(d, row_blocks[k]);
-		if (p->stream->present.id)
-			two(add(s, FIELD_HEAVY_FIRST, i, 0, arena_printf(arena, "heavy first %s", rows)));
-	}
-	if (p->walked != NO_INDEX) {
-		const char *walked = c->index.v[p->walked].name;
-		struct dimension *d = add(s, FIELD_STREAM_TILE, i, 0, arena_printf(arena, "tile %s", walked));
-		for (int k = 0; k < COUNT(stream_tiles); k++)
-			if (!k || stream_tiles[k - 1] < extent(s, p->walked))
-				choice(d, stream_tiles[k]);
-		if (p->stream->present.id) {
-			two(add(s, FIELD_DOWN, i, 0, arena_printf(arena, "down %s", walked)));
-			if (!p->whole)
-				two(add(s, FIELD_SPARSITY, i, 0, arena_printf(arena, "mask %s", walked)));
-		}
+	if (isa_is_device(s->isa))
+		space_device_stream(arena, s, i);
+	else
+		add_tiles(arena, s, i);
+	if (p->rows != NO_INDEX && p->stream->present.id)
+		two(space_add(s, FIELD_HEAVY_FIRST, i, 0,
+		              arena_printf(arena, "heavy first %s", index_name(s, p->rows))));
+	if (p->walked == NO_INDEX)
+		return;
+	const char *walked = index_name(s, p->walked);
+	if (p->stream->present.id) {
+		two(space_add(s, FIELD_DOWN, i, 0, arena_printf(arena, "down %s", walked)));
+		if (!p->whole)
+			two(space_add(s, FIELD_SPARSITY, i, 0, arena_printf(arena, "mask %s", walked)));
 	}
 	int64_t splits[MAX_CHOICES];
-	int n = p->walked == NO_INDEX ? 0 : split_choices(s->problem, s->isa, i, splits, MAX_CHOICES);
-	if (n) {
-		struct dimension *d =
-		        add(s, FIELD_SPLIT, i, 0, arena_printf(arena, "split %s", c->index.v[p->walked].name));
-		for (int k = 0; k < n; k++)
-			choice(d, splits[k]);
-	}
-	for (int k = 0; k < p->ncontracts; k++)
-		add_contract(arena, s, i, k);
+	int n = split_choices(s->problem, s->isa, i, splits, MAX_CHOICES);
+	struct dimension *d = n ? space_add(s, FIELD_SPLIT, i, 0, arena_printf(arena, "split %s", walked)) : NULL;
+	for (int k = 0; k < n; k++)
+		space_choice(d, splits[k]);
 }
 
 void space_init(struct arena *arena, struct space *s, const struct problem *problem, enum isa isa)
 {
 	*s = (struct space){.problem = problem, .isa = isa};
 	if (problem->unfused->stream.n != problem->fused->stream.n)
-		two(add(s, FIELD_FUSE, 0, 0, "fuse"));
-	struct dimension *d = add(s, FIELD_EXP, 0, 0, "exp");
-	choice(d, 5);
-	choice(d, 6);
+		two(space_add(s, FIELD_FUSE, 0, 0, "fuse"));
+	if (!isa_is_device(isa)) {
+		struct dimension *d = space_add(s, FIELD_EXP, 0, 0, "exp");
+		space_choice(d, 5);
+		space_choice(d, 6);
+	}
 	for (int i = 0; i < (int)problem->fused->stream.n; i++)
 		add_stream(arena, s, i);
 }
@@ -158,9 +171,19 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
 		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
+		case FIELD_WARP_ROWS:
+			for (int k = 0; k < t->ncontracts; k++)
+				t->contract[k].rows = (uint8_t)v;
+			break;
+		case FIELD_STAGES: t->stages = (uint8_t)v; break;
+		case FIELD_WIDE_TILE: t->wide_tile = v; break;
 		}
 	}
 	for (int i = 0; i < out.nstreams; i++) {
+		if (isa_is_device(out.isa)) {
+			space_device_settle(s, &out, i, blocks_of[i], tile_of[i]);
+			continue;
+		}
 		struct stream_schedule *t = &out.stream[i];
 		const struct stream_plan *p = &plans(s)[i];
 		for (int k = 1; k < t->ncontracts; k++) {
@@ -185,7 +208,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 static int64_t value_in(const struct dimension *d, const struct schedule *s)
 {
 	const struct stream_schedule *t = &s->stream[d->stream];
-	int rows = t->ncontracts ? t->contract[0].rows : 1;
+	int rows = t->ncontracts ? t->contract[0].rows : isa_is_device(s->isa) ? DEVICE_WARP_ROWS : 1;
 	switch (d->field) {
 	case FIELD_FUSE: return s->fused;
 	case FIELD_EXP: return s->exp_degree;
@@ -197,6 +220,9 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_PACK: return t->contract[d->contract].pack;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;
+	case FIELD_WARP_ROWS: return rows;
+	case FIELD_STAGES: return t->stages;
+	case FIELD_WIDE_TILE: return t->wide_tile;
 	}
 	return 0;
 }

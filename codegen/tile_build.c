@@ -59,6 +59,11 @@ int64_t build_padded(const struct builder *b, uint32_t index, int64_t capacity)
 	return round_up(capacity < 1 ? 1 : capacity, unit);
 }
 
+bool build_shares_wide(const struct builder *b)
+{
+	return b->sizes->wide_tile && b->sizes->wide_tile < build_extent(b, b->plan->wide);
+}
+
 uint32_t build_new_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index, int n,
                          int64_t rows)
 {
@@ -67,7 +72,8 @@ uint32_t build_new_value(struct builder *b, const char *stem, enum dtype dtype, 
 		v.index[i] = index[i];
 		int64_t whole = index[i] == b->plan->rows     ? rows
 		                : index[i] == b->plan->walked ? b->sizes->stream_tile
-		                                              : build_extent(b, index[i]);
+		                : build_shares_wide(b) && index[i] == b->plan->wide ? b->sizes->wide_tile
+		                                                                    : build_extent(b, index[i]);
 		bool row = index[i] == b->plan->rows;
 		v.capacity[i] = i == n - 1 && !(row && n == 1) ? build_padded(b, index[i], whole)
 		                : whole < 1                    ? 1
@@ -248,10 +254,11 @@ struct tile_block build_guarded(struct builder *b, struct expr condition, struct
 struct expr build_once(struct builder *b, const struct equation *q)
 {
 	struct expr once = NO_EXPR;
-	for (int i = 0; i <= b->plan->ntasks; i++) {
-		uint32_t index = i < b->plan->ntasks ? b->plan->task[i]
-		                 : b->in_body        ? b->plan->walked
-		                                     : NO_INDEX;
+	for (int i = 0; i <= b->plan->ntasks + 1; i++) {
+		uint32_t index = i < b->plan->ntasks                             ? b->plan->task[i]
+		                 : i == b->plan->ntasks && b->in_body            ? b->plan->walked
+		                 : i > b->plan->ntasks && build_shares_wide(b) ? b->plan->wide
+		                                                                 : NO_INDEX;
 		if (index == NO_INDEX || equation_has_index(q, index))
 			continue;
 		struct expr first = expr2(b->p->pool, OP_EQ, expr_leaf(b->p->pool, OP_LOW, KIND_INT, index),
@@ -529,6 +536,9 @@ void build_tasks(struct builder *b, struct tile_phase *phase, bool parts)
 			                            .step = tiled ? b->sizes->row_tile : 1,
 			                            .down = tiled && b->sizes->heavy_first});
 	}
+	if (build_shares_wide(b))
+		vec_push(b->arena, &phase->task,
+		         (struct tile_task){.index = b->plan->wide, .step = b->sizes->wide_tile});
 }
 
 static void build_stream(struct builder *b, uint32_t number)

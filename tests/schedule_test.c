@@ -147,6 +147,44 @@ static void test_reasons(void)
 	bad = s, bad.compute = DTYPE_F64;
 	refused(p, bad, "scalar form only");
 
+	struct schedule device = schedule_default(p, ISA_SM80);
+	bad = s, bad.stream[0].contract[1].operand = OPERAND_TF32;
+	refused(p, bad, "a host multiplies in the type of computation, not as tf32");
+	bad = s, bad.stream[0].stages = 2;
+	refused(p, bad, "in no stages");
+	bad = s, bad.stream[0].wide_tile = 64;
+	refused(p, bad, "tasks have all of the wide index");
+	bad = device, bad.compute = DTYPE_F64;
+	refused(p, bad, "devices are given f32 programs only");
+	bad = device, bad.stream[0].contract[0].rows = 24;
+	refused(p, bad, "a warp has 16 or 32 rows, not 24");
+	bad = device, bad.stream[0].contract[1].rows = 32;
+	refused(p, bad, "32 rows a warp, where the stream's first contraction has 16");
+	bad = device, bad.stream[0].contract[0].lanes++;
+	refused(p, bad, "a warp has all lanes of a tile");
+	bad = device, bad.stream[0].contract[0].pack = true;
+	refused(p, bad, "nothing is packed on a device");
+	bad = device, bad.stream[0].contract[0].operand = OPERAND_BF16;
+	refused(p, bad, "as bf16, which does not hold what is in K : f32");
+	bad = device, bad.stream[0].contract[1].operand = OPERAND_I8;
+	refused(p, bad, "as i8 where its operands are not elements of i8 tensors");
+	bad = device, bad.stream[0].row_tile = 17 * 16;
+	refused(p, bad, "are not 1 to 16 warps of 16");
+	bad = device, bad.stream[0].row_tile = 24;
+	refused(p, bad, "are not 1 to 16 warps of 16");
+	bad = device, bad.stream[0].stream_tile = 24, schedule_device_lanes(p, &bad, 0);
+	refused(p, bad, "a tile of 24 is no multiple of 16");
+	bad = device, bad.stream[0].stages = 5;
+	refused(p, bad, "5 stages, where 4 are the most");
+	bad = device, bad.stream[0].wide_tile = 24, schedule_device_lanes(p, &bad, 0);
+	refused(p, bad, "no multiple of 16");
+	bad = device, bad.stream[0].row_tile = 256, bad.stream[0].stream_tile = 512, schedule_device_lanes(p, &bad, 0);
+	refused(p, bad, "registers a thread, where 512 threads have 128 each");
+	bad = device, bad.stream[0].stream_tile = 128, bad.stream[0].stages = 4, schedule_device_lanes(p, &bad, 0);
+	refused(p, bad, "bytes of shared memory a block, which may have 101376");
+	bad = device, bad.stream[0].contract[0].operand = bad.stream[0].contract[1].operand = OPERAND_TF32;
+	ok(!schedule_illegal(&a, p, &bad) && round_trips(&a, p, &bad), "tf32 where a schedule says so");
+
 	static const char *const broken[][2] = {
 	        {"isa avx9000\n", "unknown instruction set"},
 	        {"fuse some\n", "fuse is all or none"},
@@ -154,6 +192,13 @@ static void test_reasons(void)
 	        {"stream m for b h n\n  rows n:0\n", "a number from 1"},
 	        {"stream m for b h n\n  contract Z rows n:6 lanes m:4\n", "no such contraction"},
 	        {"stream m for b h n\n  tiles m:64\n", "expected rows, tile"},
+	        {"stream m for b h n\n  tile m:64 up stages 9\n", "stages are 0 to 8"},
+	        {"stream m for b h n\n  tile m:64 up stages\n", "stages are 0 to 8"},
+	        {"stream m for b h n\n  tile m:64 up slowly\n", "expected 'stages'"},
+	        {"stream m for b h n\n  wide m:64\n", "expected 'e:'"},
+	        {"stream m for b h n\n  contract S rows n:16 lanes m:8 as f64\n", "operands are multiplied as"},
+	        {"stream m for b h n\n  contract S rows n:16 lanes m:8 as\n", "operands are multiplied as"},
+	        {"stream m for b h n\n  contract S rows n:16 lanes m:8 as bf16 packed\n", "expected 'pack'"},
 	        {"stream m for b h n\nstream m for b h n\nstream m for b h n\n", "streams only"},
 	};
 	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
@@ -170,7 +215,7 @@ int main(void)
 	glob_t g;
 	if (!glob("examples/*.att", 0, NULL, &g)) {
 		for (size_t i = 0; i < g.gl_pathc; i++)
-			for (int isa = 0; isa < HOST_ISAS; isa++)
+			for (int isa = 0; isa < ISAS; isa++)
 				test_example(g.gl_pathv[i], (enum isa)isa);
 		globfree(&g);
 	}

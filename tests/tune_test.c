@@ -98,7 +98,7 @@ static bool render(void *owner, struct arena *a, const struct schedule *s, int w
 	k->text = arena_printf(a, form, code_of(s), passes(code_of(s)), columns, columns);
 	k->digest = arena_printf(a, "%d at %d x %d", code_of(s), n, columns);
 	k->phase = arena_new(a, struct kernel_phase);
-	*k->phase = (struct kernel_phase){"sum_phase0", n};
+	*k->phase = (struct kernel_phase){.symbol = "sum_phase0", .tasks = n};
 	return true;
 }
 
