@@ -119,7 +119,9 @@ void c_print(const struct c_block *b, int depth, struct text *t)
 		case C_COMMENT: print_comment(n->text, depth, t); break;
 		case C_BLOCK:
 			indent(t, depth * !follows);
-			text_printf(t, depth ? "%s {\n" : "%s\n{\n", n->text);
+			if (*n->text)
+				text_printf(t, depth ? "%s " : "%s\n", n->text);
+			text_add(t, "{\n");
 			c_print(&n->body, depth + 1, t);
 			indent(t, depth);
 			follows = n->next && n->next->kind == C_BLOCK && !strncmp(n->next->text, "else", 4);

@@ -25,7 +25,7 @@ struct c_node {
 
 void c_line(struct arena *, struct c_block *, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void c_comment(struct arena *, struct c_block *, const char *text);
-/* Both append and return the new, empty inner block. */
+/* Both append and return the new, empty inner block. A block without a head is a scope. */
 struct c_block *c_open(struct arena *, struct c_block *, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 struct c_block *c_group(struct arena *, struct c_block *);

@@ -131,7 +131,8 @@ int tile_element_bytes(enum operand_type);
 
 /* ---- cuda_copy.c ---- */
 
-/* Copies a value from its fragment, the elements of the current ranges and zeroes beyond, into its tile. */
+/* Copies a value from its fragment, the elements of the current ranges and zeroes beyond, into its tile, which the
+ * caller has announced with shared_write. */
 void tile_copy(struct cuda *, struct c_block *, uint32_t value);
 /* C text of the shared address where a row begins. */
 const char *tile_start(struct cuda *, const struct shared_tile *, const char *stage, const char *row);
@@ -142,8 +143,8 @@ const char *tile_chunk(struct cuda *, const struct shared_tile *, const char *st
 const char *tile_get(struct cuda *, const struct shared_tile *, const char *address);
 const char *tile_put(struct cuda *, const struct shared_tile *, const char *address, const char *x);
 /* Code that begins to copy the current ranges of `rows` and `columns` of a READ into the tile by all threads of the
- * block: cp_async where type and alignment allow, else element by element, converted. Zeroes beyond extents. Does not
- * commit or wait; returns whether it used cp_async. */
+ * block: cp_async where type and alignment allow, else element by element, converted. Zeroes beyond extents. Neither
+ * announces, commits nor waits; returns whether it used cp_async. */
 bool tile_fetch(struct cuda *, struct c_block *, const struct shared_tile *, const char *stage, struct expr read,
                 uint32_t rows, uint32_t columns, const char *first_row, const char *first_column);
 

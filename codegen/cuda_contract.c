@@ -315,7 +315,6 @@ void cuda_contract(struct cuda *c, struct c_block *b, const struct tile_statemen
 	const struct tile_index *index = c->e.program->index.v;
 	if (!index[s->lanes].extent || !index[s->rows].extent)
 		return;
-	c_comment(c->e.arena, b, emit_describe(&c->e, s));
 	if (s->operand == OPERAND_COMPUTE)
 		plain_cores(c, b, s);
 	else

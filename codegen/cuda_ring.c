@@ -150,11 +150,16 @@ static void fetch_step(struct cuda *c, struct c_block *b, const struct tile_stat
 	c->e.range[loop->index] = old;
 }
 
+/* The coordinate where a step begins; `step` is C text, a number where it is known. */
 static const char *coordinate(struct cuda *c, struct c_block *b, const char *step, const char *first,
                               const char *by)
 {
-	const char *at = plan_name(&c->e, "ahead");
-	c_line(c->e.arena, b, "const int %s = %s + (%s) * %s;", at, first, step, by);
+	if (!strcmp(step, "0"))
+		return first;
+	const char *at = plan_name(&c->e, "ahead"), *way = arena_printf(c->e.arena, "(%s) * %s", step, by);
+	if (strcmp(first, "0"))
+		way = arena_printf(c->e.arena, "%s + %s", first, way);
+	c_line(c->e.arena, b, "const int %s = %s;", at, way);
 	return at;
 }
 
