@@ -131,8 +131,8 @@ int tile_element_bytes(enum operand_type);
 
 /* ---- cuda_copy.c ---- */
 
-/* Copies a value from its fragment, the elements of the current ranges and zeroes beyond, into its tile, which the
- * caller has announced with shared_write. */
+/* Copies a value from its fragment, the elements of the current ranges and zeroes beyond, into its tile. Calls
+ * shared_write itself. */
 void tile_copy(struct cuda *, struct c_block *, uint32_t value);
 /* C text of the shared address where a row begins. */
 const char *tile_start(struct cuda *, const struct shared_tile *, const char *stage, const char *row);

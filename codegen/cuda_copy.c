@@ -378,6 +378,7 @@ void tile_copy(struct cuda *c, struct c_block *b, uint32_t value)
 	uint32_t line = y.v->fragment == FRAGMENT_ROWS ? c->row_index : y.v->lanes;
 	y.row0 = tile_row(&n, c, value);
 	y.row_last = v->nranks && v->index[v->nranks - 1] == line;
+	shared_write(c, b, y.tile);
 	b = c_open(c->e.arena, b, "%s", "");
 	switch (y.v->fragment) {
 	case FRAGMENT_MATRIX: copy_matrix(&y, b); break;
