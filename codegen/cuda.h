@@ -62,8 +62,9 @@ enum fragment { FRAGMENT_NONE, FRAGMENT_SCALAR, FRAGMENT_ROWS, FRAGMENT_LANES, F
 struct cuda_value {
 	enum fragment fragment; /* in registers; NONE: not there */
 	uint32_t lanes;         /* index in its lanes; NO_INDEX */
-	int lane_groups;        /* of 8 */
+	int lane_groups;        /* of 8; even */
 	bool shared;
+	bool operand; /* a contraction reads the tile: all of it is written, zeroes beyond the ranges */
 	struct shared_tile tile; /* ranks but the last are the rows, outermost first */
 };
 
@@ -85,12 +86,41 @@ struct kept {
 	const char *name;
 };
 
+/* Where in the fragments an expression stands, in C text: the group of 16 rows and which half of it, the group of 8
+ * lanes and which of the thread's two. NULL: it has no such coordinate. */
+struct fragment_at {
+	const char *group, *half;
+	uint32_t lanes; /* index; NO_INDEX */
+	const char *columns, *odd;
+};
+
+/* What was done to a shared tile since the last barrier. */
+struct touch {
+	int64_t offset;
+	bool read, written, pending;
+};
+
+/* The loops of one statement. As a fragment: over rows, over lanes, over both or none of them; else over elements
+ * of the indices, by all threads in turns. */
+struct cuda_loops {
+	bool fragment, rows;
+	uint32_t lanes; /* NO_INDEX: none */
+	int lane_groups;
+	int n;
+	uint32_t index[MAX_RANKS + 1];
+};
+
 struct cuda {
-	struct emitter e; /* ranges, names, expressions */
+	struct emitter e; /* ranges, names, expressions; first, so that an emitter is a struct cuda */
+	bool plain; /* nothing in registers but what has no ranks */
 	const struct tile_phase *phase;
 	uint32_t row_index; /* NO_INDEX: none */
 	int warps, groups;  /* groups of 16 rows a warp */
+	int threads;
 	struct cuda_value *value; /* one a value of the program */
+	struct fragment_at at;
+	VEC(struct touch) touch;
+	struct shared_tile across; /* a line a warp, for reductions over rows; rows 0: none */
 	VEC(struct ring) ring;
 	VEC(struct kept) kept;
 	int64_t shared_bytes;
@@ -108,6 +138,11 @@ int64_t cuda_shared(struct cuda *, int64_t bytes, int align);
 bool cuda_whole(const struct cuda *, uint32_t index, int64_t count);
 
 /* ---- cuda.c ---- */
+
+/* emit_cuda with every value in shared memory: what is done where no fragment can do it, for all of a program. */
+struct kernel_source emit_cuda_plain(struct arena *, const struct tile_program *);
+/* The block of one statement or several, in its own scope of names. */
+void cuda_block(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
 
 /* Barriers where they are needed before this code touches the tile at `offset`. */
 void shared_read(struct cuda *, struct c_block *, const struct shared_tile *);
@@ -182,8 +217,21 @@ void contract_fill_kept(struct cuda *, struct c_block *, const struct tile_state
 
 /* ---- cuda_loops.c ---- */
 
+struct cuda_loops cuda_loops_of(const struct cuda *, const struct tile_statement *);
+/* Is the value at this place of the fragments in registers? */
+bool value_at(const struct cuda *, uint32_t value, const struct fragment_at *);
+/* A nest for expressions at a place of the fragments. Its coordinates are declared: the row's in `row`, the lane's in
+ * `body`, where what depends on the lane is computed. nest_text(&n, x, KIND_REAL, false) is x there. */
+struct nest cuda_nest(struct cuda *, struct c_block *row, struct c_block *body, struct fragment_at);
+/* An array's element there: "x1[i][j][half * 2 + odd]". */
+const char *fragment_element(const struct cuda *, uint32_t value, const struct fragment_at *);
+
 /* One statement that is neither structure nor contraction; neighbours may be taken along: returns how many. */
 uint32_t cuda_statements(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
+/* The leaf of a value, for the emitter. */
+struct term cuda_value_leaf(struct nest *, struct expr);
+/* Barriers before the values of an expression that is one for the block are read. */
+void cuda_touch(struct cuda *, struct c_block *, struct expr);
 /* A contraction whose result lives in shared memory, element by element. */
 void plain_contract(struct cuda *, struct c_block *, const struct tile_statement *);
 

@@ -56,6 +56,8 @@ struct tensor_plan {
 	int64_t offset;            /* bytes into the work area */
 };
 
+struct nest;
+struct term;
 struct emitter {
 	struct arena *arena;
 	const struct tile_program *program;
@@ -64,6 +66,7 @@ struct emitter {
 	bool real_double;
 	const char *integer;          /* C type of an int: "long", on a device "int" */
 	const char *const *reserved;  /* further names that nothing may have; NULL: none */
+	struct term (*value_leaf)(struct nest *, struct expr); /* where values are not in scratch; else NULL */
 	struct current **range; /* one an index variable: its current range */
 	const char **index_name;
 	struct value_plan *value;
@@ -115,6 +118,8 @@ void emit_task(struct emitter *, struct c_block *, const struct tile_phase *);
 void emit_whole_ranges(struct emitter *);
 /* `known`: only the values in memory have their names already. */
 void emit_start_names(struct emitter *, bool known);
+/* Constants for the tensors in use and their strides; `flat`: those of all arguments lie one after the other. */
+void emit_tensors(struct emitter *, struct c_block *, const char *args, bool flat);
 /* The schedule as the text's first comment; a name made an identifier; the digest of a kernel. */
 void emit_schedule(const char *schedule, struct text *);
 const char *emit_identifier(struct arena *, const char *name);
@@ -145,6 +150,16 @@ struct nest {
 	const char *left;     /* coordinates from there to the end of the range */
 	bool staged;          /* long chains in steps */
 	bool partial;         /* fewer than a vector may be left */
+	/* One element at a time, as threads of a device take them: what depends on `across` counts as a vector,
+	 * so that the rest is computed once a row, and is printed in the scalar forms all the same. */
+	bool spread;
+	uint32_t across;
+	/* Coordinates that may lie beyond their range: what is read at them is 0. */
+	int guards;
+	struct {
+		uint32_t index;
+		const char *inside;
+	} guard[2];
 	uint32_t loop[MAX_RANKS + 1];
 	int nloops;
 	uint8_t *uses;              /* one an expression: how often the statements of the loop mention it */
@@ -161,6 +176,8 @@ struct term nest_convert(struct nest *, struct term, enum kind, bool vector);
 /* A value was assigned: what was computed from it is forgotten; `term` is it from now on. */
 void nest_assign(struct nest *, uint32_t value, struct term);
 const char *nest_temporary(struct nest *, struct c_block *, const char *stem, struct term);
+/* … of the block it belongs to, and remembered as what this expression is. */
+struct term nest_bind(struct nest *, struct expr, const char *stem, struct term);
 const char *emit_number(struct emitter *, double, enum kind);
 const char *emit_condition(struct nest *, struct expr);
 /* high + 1, and high + 1 - at. */
@@ -207,6 +224,9 @@ struct group {
 
 /* Takes statements from s[0 … n) that share loops; how many is group->count, at least 1. */
 void group_take(const struct emitter *, const struct tile_statement *s, uint32_t n, struct group *);
+/* May a statement follow those of a group, as far as what they read and assign goes? */
+bool group_allows(const struct emitter *, const struct tile_statement *const *group, int count,
+                  const struct tile_statement *);
 void emit_group(struct emitter *, struct c_block *, const struct group *);
 /* The statement in a few words, for a comment. */
 const char *emit_describe(struct emitter *, const struct tile_statement *);
@@ -231,5 +251,7 @@ void emit_contract(struct emitter *, struct c_block *, const struct tile_stateme
 
 /* Adds to `out` the paragraphs of the ISA's prelude that `body` mentions, and those they mention. */
 void emit_prelude(struct arena *, enum isa, bool real_double, const char *body, struct text *out);
+/* … of the numbers on a device. */
+void emit_cuda_prelude(struct arena *, const char *body, struct text *out);
 
 #endif

@@ -91,6 +91,8 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 			stride = r == t->lanes ? "1" : arena_printf(m->arena, "%lld", (long long)t->panel);
 		} else {
 			stride = arena_printf(m->arena, "%lld", (long long)p->stride[r]);
+			if (p->elements > INT32_MAX && !strcmp(m->integer, "int"))
+				at[r] = arena_printf(m->arena, "(long)%s", at[r]);
 			sum = emit_sum(m, sum, at[r], p->stride[r]);
 		}
 		if (in_lane && lane_stride)

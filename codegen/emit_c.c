@@ -79,34 +79,6 @@ static void emit_block(struct emitter *e, struct c_block *b, const struct tile_s
 
 /* ---- phases ---- */
 
-static void declare_tensors(struct emitter *e, struct c_block *b)
-{
-	struct arena *a = e->arena;
-	int argument = 0;
-	for (uint32_t i = 0; i < e->program->tensor.n; i++) {
-		const struct tile_tensor *t = &e->program->tensor.v[i];
-		const struct tensor_plan *p = &e->tensor[i];
-		int at = t->place == PLACE_ARGUMENT ? argument++ : -1;
-		if (!p->used)
-			continue;
-		const char *from = at < 0 ? arena_printf(a, "(char *)args->work + %lld", (long long)p->offset)
-		                          : arena_printf(a, "args->data[%d]", at);
-		if (t->dtype == DTYPE_I4) /* half bytes have no address: see si_get_i4 */
-			c_line(a, b, "const long %s = (long)(%s) * 2;", p->name, from);
-		else if (at < 0)
-			c_line(a, b, "%s *const %s = (%s *)(%s);", p->type, p->name, p->type, from);
-		else
-			c_line(a, b,
-			       t->role == ROLE_OUT ? "%s *const %s = (%s *)%s;"
-			                           : "const %s *const %s = (const %s *)%s;",
-			       p->type, p->name, p->type, from);
-		for (int r = 0; at >= 0 && r < t->nranks; r++)
-			if (p->strides >> r & 1)
-				c_line(a, b, "const long %s_stride%d = args->stride[%d][%d];", p->name, r, at,
-				       r);
-	}
-}
-
 static void declare_values(struct emitter *e, struct c_block *b)
 {
 	bool any = false;
@@ -149,7 +121,7 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 		struct c_block *f = c_open(
 		        e->arena, out,
 		        "void %s(const struct at_args *args, long begin, long end, void *scratch)", symbol);
-		declare_tensors(e, f);
+		emit_tensors(e, f, "args", false);
 		declare_values(e, f);
 		struct c_block *body = c_open(e->arena, f, "for (long task = begin; task < end; task++)");
 		if (p->task.n)

@@ -139,23 +139,23 @@ void nest_assign(struct nest *n, uint32_t value, struct term term)
 		}
 }
 
-static const char *c_type(const struct term *t)
+static const char *c_type(const struct nest *n, const struct term *t)
 {
-	if (t->vector)
+	if (t->vector && !n->spread)
 		return t->kind == KIND_REAL ? "vreal" : "vint";
-	return t->kind == KIND_REAL ? "real" : t->kind == KIND_INT ? "long" : "int";
+	return t->kind == KIND_REAL ? "real" : t->kind == KIND_INT ? n->e->integer : "int";
 }
 
 const char *nest_temporary(struct nest *n, struct c_block *block, const char *stem, struct term t)
 {
 	const char *name = plan_name(n->e, stem);
-	c_line(n->e->arena, block, "const %s %s = %s;", c_type(&t), name, emit_strip(n->e, t.text));
+	c_line(n->e->arena, block, "const %s %s = %s;", c_type(n, &t), name, emit_strip(n->e, t.text));
 	if (block == n->row && n->row != n->body)
 		vec_push(n->e->arena, &n->row_name, name);
 	return name;
 }
 
-static struct term bound(struct nest *n, struct expr e, const char *stem, struct term t)
+struct term nest_bind(struct nest *n, struct expr e, const char *stem, struct term t)
 {
 	if (t.bare)
 		return t;
@@ -173,17 +173,19 @@ static struct term value_term(struct nest *n, struct expr e)
 	uint32_t value = expr_at(m->pool, e)->symbol;
 	struct value_plan *p = &m->value[value];
 	p->memory = true;
+	if (m->value_leaf)
+		return m->value_leaf(n, e);
 	enum kind kind = p->integer ? KIND_INT : KIND_REAL;
 	if (n->lane != NO_INDEX && value_rank(m, value, n->lane) >= 0) {
 		const char *load = p->integer ? "vi_load" : "v_load";
-		return bound(
+		return nest_bind(
 		        n, e, arena_printf(m->arena, "%s_%s", p->name, m->index_name[n->lane]),
 		        term_of(arena_printf(m->arena, "%s(%s)", load, nest_pointer(n, value)), kind, true));
 	}
 	/* Bound even when used once: what the statement stores may be where it was loaded from. */
 	const struct tile_value *v = &m->program->value.v[value];
 	const char *at = v->nranks ? m->program->index.v[v->index[v->nranks - 1]].name : "0";
-	return bound(n, e, arena_printf(m->arena, "%s_%s", p->name, at),
+	return nest_bind(n, e, arena_printf(m->arena, "%s_%s", p->name, at),
 	             term_of(arena_printf(m->arena, "%s[%s]", p->name, emit_strip(m, nest_element(n, value))),
 	                     kind, false));
 }
@@ -212,6 +214,10 @@ static const char *inside(struct nest *n, struct expr e)
 		condition = arena_printf(m->arena, "%s%s(unsigned long)%s < %lld", condition,
 		                         *condition ? " && " : "", at, (long long)t->extent[r]);
 	}
+	for (int i = 0; i < n->guards; i++)
+		if (expr_mentions(m->pool, e, OP_INDEX, n->guard[i].index))
+			condition = arena_printf(m->arena, "%s%s%s", condition, *condition ? " && " : "",
+			                         n->guard[i].inside);
 	return condition;
 }
 
@@ -231,15 +237,16 @@ static struct term read_term(struct nest *n, struct expr e)
 	if (*condition)
 		text = arena_printf(m->arena, "(%s ? %s : %s)", condition, text,
 		                    stride ? kind == KIND_REAL ? "v_splat(0)" : "vi_splat(0)" : "0");
-	return bound(n, e, arena_printf(m->arena, "%s_0", p->name), term_of(text, kind, stride != NULL));
+	bool vector = stride || (n->spread && expr_mentions(m->pool, e, OP_INDEX, n->across));
+	return nest_bind(n, e, arena_printf(m->arena, "%s_0", p->name), term_of(text, kind, vector));
 }
 
 static struct term index_term(struct nest *n, struct expr e)
 {
 	uint32_t index = expr_at(n->e->pool, e)->symbol;
 	if (index != n->lane)
-		return term_of(nest_coordinate(n, index), KIND_INT, false);
-	return bound(n, e, arena_printf(n->e->arena, "%s_lanes", n->e->index_name[index]),
+		return term_of(nest_coordinate(n, index), KIND_INT, n->spread && index == n->across);
+	return nest_bind(n, e, arena_printf(n->e->arena, "%s_lanes", n->e->index_name[index]),
 	             term_of(arena_printf(n->e->arena, "vi_iota(%s)", n->at), KIND_INT, true));
 }
 
@@ -254,17 +261,22 @@ struct term nest_convert(struct nest *n, struct term t, enum kind kind, bool vec
 			t.text = nest_temporary(n, n->row, "uniform", t);
 			t.bare = true;
 		}
+		if (n->spread) {
+			t.vector = true;
+			return t;
+		}
 		const char *splat = kind == KIND_REAL ? "v_splat" : kind == KIND_INT ? "vi_splat" : "vi_all";
 		return term_of(arena_printf(a, "%s(%s)", splat, emit_strip(n->e, t.text)), kind, true);
 	}
-	if (t.kind == kind || (t.kind == KIND_BOOL && !t.vector && kind == KIND_INT)) {
+	bool forms = t.vector && !n->spread; /* printed by the forms of vectors */
+	if (t.kind == kind || (t.kind == KIND_BOOL && !forms && kind == KIND_INT)) {
 		t.kind = kind;
 		return t;
 	}
 	const char *from = t.kind == KIND_BOOL ? "of_bool" : "of_int", *text;
-	const char *prefix = t.vector ? kind == KIND_REAL ? "v_" : "vi_" : kind == KIND_REAL ? "s_" : "i_";
+	const char *prefix = forms ? kind == KIND_REAL ? "v_" : "vi_" : kind == KIND_REAL ? "s_" : "i_";
 	if (kind == KIND_BOOL)
-		text = arena_printf(a, t.vector ? "(%s != %s)" : "(%s != 0)", t.text,
+		text = arena_printf(a, forms ? "(%s != %s)" : "(%s != 0)", t.text,
 		                    t.kind == KIND_REAL ? "v_splat(0)" : "vi_splat(0)");
 	else if (t.kind == KIND_REAL)
 		text = arena_printf(a, "%sof_real(%s)", prefix, emit_strip(n->e, t.text));
@@ -384,11 +396,12 @@ static struct term op_term(struct nest *n, struct expr e)
 			x[i] = nest_convert(n, x[i], want, vector);
 	}
 	bool real = (op_info[node.op].result == RESULT_BOOL ? operand_kind(m, e, 0) : kind) == KIND_REAL;
-	const char *prefix = vector ? real ? "v_" : "vi_" : real ? "s_" : "i_", *text;
+	bool forms = vector && !n->spread;
+	const char *prefix = forms ? real ? "v_" : "vi_" : real ? "s_" : "i_", *text;
 	if (node.op == OP_CAST) {
 		const char *to = dtype_info[node.symbol].spelling;
 		text = arena_printf(m->arena, "%scast_%s(%s)",
-		                    x[0].kind == KIND_REAL ? (vector ? "v_" : "s_") : prefix, to,
+		                    x[0].kind == KIND_REAL ? (forms ? "v_" : "s_") : prefix, to,
 		                    emit_strip(m, x[0].text));
 	} else {
 		text = node.count == 2 ? power_of_two(m, (enum op)node.op, expr_operand(m->pool, e, 1), x)
@@ -399,7 +412,7 @@ static struct term op_term(struct nest *n, struct expr e)
 			text = fill(m, op_info[node.op].c, prefix, x);
 	}
 	struct term t = term_of(text, kind, vector);
-	return n->uses[e.id] > 1 ? bound(n, e, "t", t) : t;
+	return n->uses[e.id] > 1 ? nest_bind(n, e, "t", t) : t;
 }
 
 struct term nest_term(struct nest *n, struct expr e)

@@ -154,6 +154,21 @@ static bool reads(const struct emitter *e, const struct tile_statement *s, uint3
 	return expr_mentions(e->pool, s->expression, OP_VALUE, value);
 }
 
+bool group_allows(const struct emitter *e, const struct tile_statement *const *group, int count,
+                  const struct tile_statement *s)
+{
+	bool folds = s->kind == TILE_REDUCE;
+	for (int i = 0; i < count; i++) {
+		const struct tile_statement *before = group[i];
+		if (before->kind == TILE_REDUCE &&
+		    (reads(e, s, before->value) || (s->kind != TILE_STORE && s->value == before->value)))
+			return false;
+		if (folds && reads(e, before, s->value))
+			return false;
+	}
+	return true;
+}
+
 /* May a statement of this shape follow the group inside its loops? */
 static bool joins(const struct emitter *e, const struct group *g, const struct tile_statement *s,
                   const struct shape_of *shape)
@@ -162,16 +177,7 @@ static bool joins(const struct emitter *e, const struct group *g, const struct t
 	    shape->nouter != g->shape.nouter ||
 	    memcmp(shape->outer, g->shape.outer, (size_t)shape->nouter * sizeof *shape->outer) != 0)
 		return false;
-	bool folds = s->kind == TILE_REDUCE;
-	for (int i = 0; i < g->count; i++) {
-		const struct tile_statement *before = g->statement[i];
-		if (before->kind == TILE_REDUCE &&
-		    (reads(e, s, before->value) || (s->kind != TILE_STORE && s->value == before->value)))
-			return false;
-		if (folds && reads(e, before, s->value))
-			return false;
-	}
-	return true;
+	return group_allows(e, g->statement, g->count, s);
 }
 
 void group_take(const struct emitter *e, const struct tile_statement *s, uint32_t n, struct group *g)

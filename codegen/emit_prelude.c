@@ -10,7 +10,7 @@
 
 extern const char embed_codegen_prelude_abi_h[], embed_codegen_prelude_f32_h[], embed_codegen_prelude_f64_h[],
         embed_codegen_prelude_scalar_h[], embed_codegen_prelude_single_h[], embed_codegen_prelude_vector_h[],
-        embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[];
+        embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[], embed_codegen_prelude_cuda_math_h[];
 
 struct paragraph {
 	const char *s;
@@ -161,5 +161,12 @@ void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const cha
 		add_file(&c, isa == ISA_AVX2 ? embed_codegen_prelude_avx2_h : embed_codegen_prelude_avx512_h);
 		add_file(&c, embed_codegen_prelude_vector_h);
 	}
+	take(&c, body, body + strlen(body));
+}
+
+void emit_cuda_prelude(struct arena *arena, const char *body, struct text *out)
+{
+	struct chooser c = {.arena = arena, .slot = arena_new_array(arena, SLOTS, uint32_t), .out = out};
+	add_file(&c, embed_codegen_prelude_cuda_math_h);
 	take(&c, body, body + strlen(body));
 }

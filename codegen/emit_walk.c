@@ -260,6 +260,38 @@ void emit_start_names(struct emitter *e, bool known)
 			vec_push(e->arena, &e->taken, e->value[i].name);
 }
 
+void emit_tensors(struct emitter *e, struct c_block *b, const char *args, bool flat)
+{
+	struct arena *a = e->arena;
+	int argument = 0, strides = 0;
+	for (uint32_t i = 0; i < e->program->tensor.n; i++) {
+		const struct tile_tensor *t = &e->program->tensor.v[i];
+		const struct tensor_plan *p = &e->tensor[i];
+		int at = t->place == PLACE_ARGUMENT ? argument++ : -1;
+		int first = strides;
+		if (at >= 0)
+			strides += t->nranks;
+		if (!p->used)
+			continue;
+		const char *from = at < 0 ? arena_printf(a, "(char *)%s->work + %lld", args, (long long)p->offset)
+		                          : arena_printf(a, "%s->data[%d]", args, at);
+		if (t->dtype == DTYPE_I4) /* half bytes have no address: see si_get_i4 */
+			c_line(a, b, "const long %s = (long)(%s) * 2;", p->name, from);
+		else if (at < 0)
+			c_line(a, b, "%s *const %s = (%s *)(%s);", p->type, p->name, p->type, from);
+		else
+			c_line(a, b,
+			       t->role == ROLE_OUT ? "%s *const %s = (%s *)%s;"
+			                           : "const %s *const %s = (const %s *)%s;",
+			       p->type, p->name, p->type, from);
+		for (int r = 0; at >= 0 && r < t->nranks; r++)
+			if (p->strides >> r & 1)
+				c_line(a, b, flat ? "const long %s_stride%d = %s->stride[%d];"
+				                  : "const long %s_stride%d = %s->stride[%d][%d];",
+				       p->name, r, args, flat ? first + r : at, r);
+	}
+}
+
 /* ---- the unit ---- */
 
 void emit_schedule(const char *schedule, struct text *t)

@@ -1,0 +1,226 @@
+/* cuda_test.c: kernels for a device under the emulator against the interpreter of tile programs, with values in
+ * fragments and with all of them in shared memory: every example on ragged shapes, and tile programs made up. LONG=1
+ * runs the whole grid. With a file and its extents N M D [TYPE [plain]] the kernel is printed instead. */
+#include <glob.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codegen/cuda.h"
+#include "codegen/schedule.h"
+#include "dsl/parse.h"
+#include "tests/emulated.h"
+#include "tests/tap.h"
+
+struct extents {
+	int64_t n, m, d;
+};
+
+static const struct machine machine = {.isa = ISA_AVX512,
+                                       .cores = 2,
+                                       .l1 = 32 << 10,
+                                       .l2 = 1 << 20,
+                                       .l3 = 16 << 20,
+                                       .processors = 108,
+                                       .shared = 163 << 10,
+                                       .shared_all = 164 << 10,
+                                       .capability = 80};
+
+static char *slurp(struct arena *a, const char *path, size_t *size)
+{
+	FILE *f = fopen(path, "rb");
+	char *s = arena_alloc(a, SOURCE_LIMIT);
+	*size = f ? fread(s, 1, SOURCE_LIMIT - 1, f) : 0;
+	if (f)
+		fclose(f);
+	return s;
+}
+
+static int64_t extent_of(const char *rank, struct extents s)
+{
+	switch (*rank) {
+	case 'B': return 1;
+	case 'H': return 4;
+	case 'N':
+	case 'T': return s.n;
+	case 'M': return s.m;
+	default: return s.d;
+	}
+}
+
+/* The default program of a file for a device, its matrices declared of another type where one is named. */
+static struct tile_program *program_of(struct arena *a, const char *path, struct extents shape, const char *type,
+                                       bool naive, struct text *why)
+{
+	size_t size;
+	char *source = slurp(a, path, &size);
+	struct diags d;
+	diags_init(&d, a, path, source, size);
+	struct cascade *c = cascade_parse(a, source, size, NULL, 0, &d);
+	if (c && type) {
+		struct overrides with = {0};
+		struct retype *to = arena_new_array(a, c->tensor.n, struct retype);
+		for (uint32_t i = 0; i < c->tensor.n; i++)
+			if (c->tensor.v[i].role != ROLE_LOCAL && c->tensor.v[i].dtype == DTYPE_F32 &&
+			    c->tensor.v[i].nranks > 2)
+				to[with.ntypes++] = (struct retype){c->tensor.v[i].name, type};
+		with.type = to;
+		c = cascade_parse_with(a, source, size, &with, &d);
+	}
+	for (uint32_t i = 0; c && i < c->rank.n; i++)
+		if (c->rank.v[i].extent == NOT_BOUND)
+			c->rank.v[i].extent = extent_of(c->rank.v[i].name, shape);
+	struct problem *p = c ? problem_new(a, c, &machine, &d) : NULL;
+	diags_print(&d, why);
+	if (!p)
+		return NULL;
+	struct schedule s = naive ? schedule_naive(p, ISA_SM80) : schedule_default(p, ISA_SM80);
+	const char *illegal = schedule_illegal(a, p, &s);
+	if (illegal) {
+		text_add(why, illegal);
+		return NULL;
+	}
+	struct tile_program *t = tile_build(a, p, &s);
+	return tile_check(t, why) ? t : NULL;
+}
+
+static uint64_t state = 5;
+static double uniform(void)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (double)(state >> 40) / (1 << 23) - 1;
+}
+
+static double **inputs(struct arena *a, const struct tile_program *p)
+{
+	double **tensor = arena_new_array(a, p->tensor.n, double *);
+	state = 5;
+	for (uint32_t i = 0; i < p->tensor.n; i++) {
+		const struct tile_tensor *t = &p->tensor.v[i];
+		int64_t n = emulated_count(t);
+		tensor[i] = arena_new_array(a, (size_t)n + 1, double);
+		for (int64_t k = 0; k < n && t->place == PLACE_ARGUMENT && t->role == ROLE_IN; k++)
+			tensor[i][k] = dtype_round(t->dtype, dtype_info[t->dtype].integer ? (double)(k / 20 % 5)
+			                                     : t->nranks > 2 || n < 3 ? 2 * uniform()
+			                                                      : 0.5 + 0.1 * uniform());
+	}
+	return tensor;
+}
+
+static double apart(const double *expected, const double *got, int64_t n)
+{
+	double most = 0, scale = 1e-30;
+	for (int64_t i = 0; i < n; i++)
+		if (isfinite(expected[i]))
+			scale = fmax(scale, fabs(expected[i]));
+	for (int64_t i = 0; i < n; i++) {
+		double x = expected[i], y = got[i];
+		double d = x == y || (isnan(x) && isnan(y)) ? 0 : fabs(x - y) / scale;
+		most = d <= most ? most : isnan(d) ? (double)INFINITY : d;
+	}
+	return most;
+}
+
+/* Bounds by what the arguments hold: two roundings of an output, and of what is rounded on the way. */
+static double bound_of(const struct tile_program *p, double exact)
+{
+	double bound = exact;
+	for (uint32_t i = 0; i < p->tensor.n; i++)
+		if (p->tensor.v[i].dtype == DTYPE_BF16)
+			bound = fmax(bound, 1.6e-2);
+		else if (p->tensor.v[i].dtype == DTYPE_F16)
+			bound = fmax(bound, 2e-3);
+	return bound;
+}
+
+static bool compare(struct arena *a, const struct tile_program *p, bool plain, double bound, int orders,
+                    double *worst, struct text *why)
+{
+	struct kernel_source k = plain ? emit_cuda_plain(a, p) : emit_cuda(a, p);
+	struct emulated run;
+	double **expected = inputs(a, p), **got = inputs(a, p);
+	if (!tile_run(a, p, expected, true, why))
+		return false;
+	bool good = emulated_open(&run, a, p, &k, why);
+	for (int order = 0; good && order < orders; order++) {
+		good = emulated_run(&run, got, (enum emulate_order)order, why);
+		for (uint32_t i = 0; good && i < p->tensor.n; i++)
+			if (p->tensor.v[i].place == PLACE_ARGUMENT && p->tensor.v[i].role == ROLE_OUT) {
+				double d = apart(expected[i], got[i], emulated_count(&p->tensor.v[i]));
+				*worst = fmax(*worst, d);
+				if (!(d <= bound)) {
+					text_printf(why, "%s is apart by %g", p->tensor.v[i].name, d);
+					good = false;
+				}
+			}
+	}
+	if (k.text)
+		emulated_close(&run);
+	return good;
+}
+
+static void try_example(const char *path, struct extents s, const char *type, bool naive, bool plain, int orders)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	a.limit = (size_t)2 << 30;
+	const char *form = plain ? "shared memory" : "fragments", *name = strrchr(path, '/') + 1;
+	if (!ARENA_TRY(&a, &env)) {
+		ok(false, "%s: memory", path);
+		arena_free(&a);
+		return;
+	}
+	struct text why;
+	text_init(&why, &a);
+	double worst = 0;
+	struct tile_program *p = program_of(&a, path, s, type, naive, &why);
+	bool good = p && compare(&a, p, plain, bound_of(p, 4e-5), orders, &worst, &why);
+	ok(good, "%s N %d M %d D %d %s%s by %s: apart by %.2g %s", name, (int)s.n, (int)s.m, (int)s.d,
+	   type ? type : "f32", naive ? ", naive," : "", form, worst, why.s);
+	arena_free(&a);
+}
+
+static int print(int argc, char **argv)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	if (!ARENA_TRY(&a, &env))
+		return 1;
+	struct text why;
+	text_init(&why, &a);
+	struct extents s = {atoi(argv[2]), atoi(argv[3]), atoi(argv[4])};
+	const char *type = argc > 5 && strcmp(argv[5], "f32") != 0 ? argv[5] : NULL;
+	struct tile_program *p = program_of(&a, argv[1], s, type, argc > 6 && !strcmp(argv[6], "naive"), &why);
+	struct kernel_source k = {.reason = why.s};
+	if (p) {
+		struct text t;
+		text_init(&t, &a);
+		tile_print(p, &t);
+		fputs(t.s, stderr);
+		k = argc > 6 && !strcmp(argv[6], "plain") ? emit_cuda_plain(&a, p) : emit_cuda(&a, p);
+	}
+	fputs(k.text ? k.text : k.reason, stdout);
+	arena_free(&a);
+	return !k.text;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct extents quick[] = {{63, 200, 64}, {200, 1, 60}};
+	if (argc > 4)
+		return print(argc, argv);
+	glob_t files;
+	size_t count = glob("examples/*.att", 0, NULL, &files) ? 0 : files.gl_pathc;
+	ok(count >= 9, "%zu examples", count);
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < sizeof quick / sizeof *quick; k++)
+			for (int form = 0; form < 4; form++)
+				try_example(files.gl_pathv[i], quick[k], form == 2 ? "bf16" : form == 3 ? "f16" : NULL,
+				            false, form == 1, form == 1 ? 1 : k ? 1 : EMULATE_ORDERS);
+	if (count)
+		globfree(&files);
+	return tap_done();
+}
