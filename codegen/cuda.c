@@ -237,8 +237,10 @@ static void emit_contraction(struct cuda *c, struct c_block *b, const struct til
 	mark_values(c, s->b);
 	mark_values(c, s->scale);
 	cuda_contract(c, b, s);
-	if (c->value[s->value].shared)
+	if (c->value[s->value].shared) {
+		shared_write(c, b, &c->value[s->value].tile);
 		tile_copy(c, b, s->value);
+	}
 }
 
 void cuda_block(struct cuda *c, struct c_block *b, const struct tile_statement *s, uint32_t n)
@@ -289,6 +291,16 @@ static void emit_threads(const struct cuda *c, struct c_block *b)
 	c_line(a, b, "const int g = lane / 4, t = lane %% 4, warp_row = warp * %d;", 16 * c->groups);
 }
 
+/* A copy that no way through the kernel has waited for would outlive it. */
+static void emit_end(struct cuda *c, struct c_block *b)
+{
+	bool pending = false;
+	for (uint32_t i = 0; i < c->touch.n; i++)
+		pending |= c->touch.v[i].pending;
+	if (pending)
+		c_line(c->e.arena, b, "at_cp_wait(0);");
+}
+
 static bool emit_phase(struct cuda *c, struct c_block *unit, const struct tile_phase *p, struct kernel_phase *k,
                        struct text *reason)
 {
@@ -319,6 +331,7 @@ static bool emit_phase(struct cuda *c, struct c_block *unit, const struct tile_p
 			emit_task(e, f, p);
 		}
 		cuda_block(c, f, p->body.statement.v, p->body.statement.n);
+		emit_end(c, f);
 	}
 	k->threads = c->threads;
 	k->shared_bytes = c->shared_bytes;

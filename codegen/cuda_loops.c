@@ -688,6 +688,7 @@ uint32_t cuda_statements(struct cuda *c, struct c_block *b, const struct tile_st
 		for (int k = 0; k < count; k++)
 			if (group[k]->kind != TILE_STORE && c->value[group[k]->value].shared) {
 				e->value[group[k]->value].memory = true;
+				shared_write(c, b, &c->value[group[k]->value].tile);
 				tile_copy(c, b, group[k]->value);
 			}
 	}

@@ -60,7 +60,8 @@ static void add_ring(struct walk *w, const struct tile_statement *s)
 			return;
 		}
 	}
-	r.tile = tile_shape((int)w->count[r.rows], (int)w->count[r.columns], s->operand,
+	int rows = w->count[r.rows] > 1 ? (int)w->count[r.rows] : 2; /* not the single row that a vector has */
+	r.tile = tile_shape(rows, (int)w->count[r.columns], s->operand,
 	                    loop && !r.still ? loop->stages : 1);
 	r.tile.integer = integer;
 	r.tile.offset = cuda_shared(c, r.tile.stages * r.tile.stage_bytes, r.tile.swizzle ? 1024 : 128);
