@@ -209,6 +209,9 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	if (d->ncontracts != p->ncontracts)
 		return arena_printf(arena, "stream %d has %d contractions, the schedule speaks of %d", i,
 		                    p->ncontracts, d->ncontracts);
+	const char *cut = split_illegal(arena, problem, s, i);
+	if (cut)
+		return cut;
 	if (isa_is_device(s->isa))
 		return schedule_device_illegal(arena, problem, s, i);
 	if (d->stages)
@@ -228,9 +231,6 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return arena_printf(
 		        arena,
 		        "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
-	const char *cut = split_illegal(arena, problem, s, i);
-	if (cut)
-		return cut;
 	int64_t bytes = d->row_tile * d->stream_tile * 4;
 	if (bytes > WORK_LIMIT_TILES || d->row_tile * plan_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
 		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i,

@@ -13,14 +13,6 @@ enum {
 	DEVICE_PROCESSORS = 132 /* of a device that is not at hand: an H100 or H200 */
 };
 
-static int64_t extent_of(const struct streams *all, uint32_t index)
-{
-	int64_t n = 1;
-	if (index != NO_INDEX)
-		cascade_extent(all->cascade, all->cascade->index.v[index].extent, &n);
-	return n;
-}
-
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
 	return s->fused ? p->fused : p->unfused;
@@ -34,17 +26,17 @@ static const struct stream_plan *plan_of(const struct problem *p, const struct s
 static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d)
 {
 	int64_t row_tile = d->row_tile;
-	double n = d->wide_tile ? ceil((double)extent_of(all, p->wide) / (double)d->wide_tile) : 1;
+	double n = d->wide_tile ? ceil((double)plan_extent(all, p->wide) / (double)d->wide_tile) : 1;
 	for (int i = 0; i < p->ntasks; i++) {
 		int64_t step = p->task[i] == p->rows && row_tile > 0 ? row_tile : 1;
-		n *= (double)((extent_of(all, p->task[i]) + step - 1) / step);
+		n *= (double)((plan_extent(all, p->task[i]) + step - 1) / step);
 	}
 	return n;
 }
 
 static int64_t tiles_of(const struct streams *all, const struct stream_plan *p, int64_t tile)
 {
-	return tile < 1 ? 0 : (extent_of(all, p->walked) + tile - 1) / tile;
+	return tile < 1 ? 0 : (plan_extent(all, p->walked) + tile - 1) / tile;
 }
 
 /* Bytes of the carries of one part. */
@@ -55,7 +47,7 @@ static double carried(const struct streams *all, const struct stream *s)
 		const struct equation *q = &all->cascade->equation.v[s->carry.v[i].equation];
 		double n = q->reduce == REDUCE_MEAN || q->reduce == REDUCE_ARGMAX ? 8 : 4;
 		for (int k = 0; k < q->nindex; k++)
-			n *= (double)extent_of(all, q->index[k]);
+			n *= (double)plan_extent(all, q->index[k]);
 		bytes += n;
 	}
 	return bytes;
@@ -90,7 +82,7 @@ const char *split_illegal(struct arena *arena, const struct problem *problem, co
 	}
 	if (p->ntasks >= MAX_TASKS)
 		return arena_printf(arena, "stream %d has %d task indices already", stream, p->ntasks);
-	if (carried(all, p->stream) * (double)split > PARTS_LIMIT)
+	if (carried(all, p->stream) * (double)split > (double)PARTS_LIMIT)
 		return arena_printf(arena, "stream %d: what %lld parts carry passes the limit of %d MiB",
 		                    stream, (long long)split, PARTS_LIMIT >> 20);
 	return NULL;
@@ -102,13 +94,13 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 	const struct stream_plan *p = plan_of(problem, s, stream);
 	const struct stream_schedule *d = &s->stream[stream];
 	const struct machine *m = problem->machine;
-	bool device = s->isa >= HOST_ISAS;
+	bool device = isa_is_device(s->isa);
 	int64_t processors = !device ? m->cores : m->processors ? m->processors : DEVICE_PROCESSORS;
 	int64_t tiles = tiles_of(all, p, d->stream_tile);
 	double tasks = tasks_of(all, p, d);
 	struct schedule cut = *s;
 	int64_t split = 1;
-	if (tasks < 1 || tiles < TILES_LEAST || (!device && extent_of(all, p->walked) < HOST_WALK))
+	if (tasks < 1 || tiles < TILES_LEAST || (!device && plan_extent(all, p->walked) < HOST_WALK))
 		return 0;
 	while (tasks * (double)split < (double)processors && 2 * split <= tiles / 2)
 		split *= 2;
@@ -127,10 +119,10 @@ int split_choices(const struct problem *problem, enum isa isa, int stream, int64
 	const struct stream_plan *p = &problem->fused_plan[stream];
 	const struct machine *m = problem->machine;
 	double tasks = tasks_of(all, p, &s.stream[stream]), enough = 4.0 * m->cores;
-	int64_t walked = extent_of(all, p->walked),
-	        tile = isa < HOST_ISAS ? s.stream[stream].stream_tile : 64;
+	int64_t walked = plan_extent(all, p->walked),
+	        tile = !isa_is_device(isa) ? s.stream[stream].stream_tile : 64;
 	int n = 0;
-	if (isa >= HOST_ISAS)
+	if (isa_is_device(isa))
 		enough = 4.0 * (m->processors ? m->processors : DEVICE_PROCESSORS);
 	else if (walked < HOST_WALK)
 		return 0;

@@ -37,20 +37,14 @@ static bool transcendental(enum op op)
 	}
 }
 
-/* What one evaluation of an expression costs. */
-struct price {
-	bool known;
-	double flops, exps, bytes;
-};
-
 struct account {
 	struct tile_cost total;
-	struct price *price; /* by expression id */
+	struct tile_price *price; /* by expression id */
 };
 
-static struct price price_of(const struct tile_program *p, struct expr e)
+struct tile_price tile_price(const struct tile_program *p, struct expr e)
 {
-	struct price sum = {.known = true};
+	struct tile_price sum = {.known = true};
 	struct expr *list;
 	uint32_t n = expr_nodes(p->pool, e, &list);
 	for (uint32_t i = 0; i < n; i++) {
@@ -69,9 +63,9 @@ static struct price price_of(const struct tile_program *p, struct expr e)
 static void count(struct tile_walk *w, struct expr e, double times)
 {
 	struct account *a = w->owner;
-	struct price *one = &a->price[e.id];
+	struct tile_price *one = &a->price[e.id];
 	if (!one->known)
-		*one = price_of(w->p, e);
+		*one = tile_price(w->p, e);
 	a->total.map_flops += times * one->flops;
 	a->total.exps += times * one->exps;
 	a->total.bytes += times * one->bytes;
@@ -118,7 +112,7 @@ static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
 
 struct tile_cost tile_cost(const struct tile_program *p)
 {
-	struct account a = {.price = arena_new_array(p->arena, p->pool->node.n, struct price)};
+	struct account a = {.price = arena_new_array(p->arena, p->pool->node.n, struct tile_price)};
 	struct tile_walk w = {.p = p, .arena = p->arena, .statement = count_statement, .value = no_value,
 	                      .read = no_read, .lenient = true, .owner = &a};
 	tile_walk(&w);

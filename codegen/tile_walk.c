@@ -105,6 +105,8 @@ static bool walk_for(struct tile_walk *w, const struct tile_statement *s)
 		int64_t low = all.low + (s->down ? steps - 1 - i : i) * s->step;
 		int64_t high = low + s->step - 1;
 		set_range(w, s->index, (struct tile_range){low, high < all.high ? high : all.high});
+		if (w->step)
+			w->step(w, s);
 		good = walk_block(w, &s->body);
 	}
 	set_range(w, s->index, outer);
@@ -174,8 +176,11 @@ static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
 		steps[k] = (w->p->index.v[t->index].extent + t->step - 1) / t->step;
 		total *= steps[k];
 	}
-	for (int64_t task = 0; task < total; task++) {
-		int64_t rest = task;
+	int64_t most = w->sample && w->sample < total ? w->sample : total;
+	for (int64_t i = 0; i < most; i++) {
+		/* Anywhere in its part of all tasks, so that no period of theirs is met. */
+		double within = most < total ? fmod((double)i * 0.6180339887498949, 1) : 0;
+		int64_t task = (int64_t)(((double)i + within) * (double)total / (double)most), rest = task;
 		for (int k = n - 1; k >= 0; k--) {
 			const struct tile_task *t = &f->task.v[k];
 			at[k] = rest % steps[k];
@@ -184,19 +189,34 @@ static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
 			int64_t high = low + t->step - 1, last = w->p->index.v[t->index].extent - 1;
 			set_range(w, t->index, (struct tile_range){low, high < last ? high : last});
 		}
+		if (w->task)
+			w->task(w, (double)total / (double)most);
 		if (!walk_block(w, &f->body))
 			return false;
 	}
 	return true;
 }
 
-bool tile_walk(struct tile_walk *w)
+static void begin(struct tile_walk *w)
 {
 	const struct tile_program *p = w->p;
 	w->range = arena_new_array(w->arena, p->index.n, struct tile_range);
 	w->at = arena_new_array(w->arena, p->index.n, double);
 	w->nodes = arena_new_array(w->arena, p->pool->node.n, struct tile_nodes);
 	w->number = arena_new_array(w->arena, p->pool->node.n, double);
+}
+
+bool tile_walk_phase(struct tile_walk *w, uint32_t phase)
+{
+	if (!w->range)
+		begin(w);
+	return walk_phase(w, &w->p->phase.v[phase]);
+}
+
+bool tile_walk(struct tile_walk *w)
+{
+	const struct tile_program *p = w->p;
+	begin(w);
 	for (uint32_t i = 0; i < p->phase.n; i++)
 		if (!walk_phase(w, &p->phase.v[i]))
 			return false;

@@ -22,6 +22,10 @@ struct tile_walk {
 	uint32_t (*enter)(struct tile_walk *);
 	double (*value)(struct tile_walk *, uint32_t value); /* at `at` */
 	double (*read)(struct tile_walk *, uint32_t tensor, int n, const double *coordinate);
+	/* A task, which stands for `share` tasks, and a step of a FOR begin; may be NULL. */
+	void (*task)(struct tile_walk *, double share);
+	void (*step)(struct tile_walk *, const struct tile_statement *);
+	int64_t sample; /* at most so many tasks of a phase, spread over all of them; 0: every one */
 	/* A bound or condition that is a NaN: take the whole range and the second branch, instead of failing. */
 	bool lenient;
 	struct text *reason;
@@ -30,8 +34,9 @@ struct tile_walk {
 	double *number;           /* private: values of nodes */
 };
 
-/* Runs all phases. False when a statement said so, or a bound has no value (with a reason). */
+/* Runs all phases, or one. False when a statement said so, or a bound has no value (with a reason). */
 bool tile_walk(struct tile_walk *);
+bool tile_walk_phase(struct tile_walk *, uint32_t phase);
 /* Value of an expression at w->at. */
 double tile_evaluate(struct tile_walk *, struct expr);
 
@@ -39,6 +44,13 @@ double tile_evaluate(struct tile_walk *, struct expr);
  *     for (bool more = tile_first(w, n, index); more; more = tile_next(w, n, index)) … w->at … */
 bool tile_first(struct tile_walk *, int n, const uint32_t *index);
 bool tile_next(struct tile_walk *, int n, const uint32_t *index);
+
+/* What one evaluation of an expression costs: operations on reals, transcendental functions, bytes of tensors. */
+struct tile_price {
+	bool known; /* for whoever keeps prices */
+	double flops, exps, bytes;
+};
+struct tile_price tile_price(const struct tile_program *, struct expr);
 
 static inline int64_t tile_count(const struct tile_walk *w, uint32_t index)
 {
