@@ -7,10 +7,13 @@
 
 enum { WARP_ROWS = 16, LANES = 8 };
 /* What an instruction contracts over, and bytes of an element as it lies in shared memory. */
-static const int depth[OPERANDS] = {[OPERAND_COMPUTE] = 1, [OPERAND_BF16] = 16, [OPERAND_F16] = 16,
-                                    [OPERAND_TF32] = 8, [OPERAND_I8] = 32};
-static const int element[OPERANDS] = {[OPERAND_COMPUTE] = 4, [OPERAND_BF16] = 2, [OPERAND_F16] = 2,
-                                      [OPERAND_TF32] = 4, [OPERAND_I8] = 1};
+static const int depth[OPERANDS] = {[OPERAND_COMPUTE] = 1,
+                                    [OPERAND_BF16] = 16,
+                                    [OPERAND_F16] = 16,
+                                    [OPERAND_TF32] = 8,
+                                    [OPERAND_I8] = 32};
+static const int element[OPERANDS] = {
+        [OPERAND_COMPUTE] = 4, [OPERAND_BF16] = 2, [OPERAND_F16] = 2, [OPERAND_TF32] = 4, [OPERAND_I8] = 1};
 
 struct count {
 	struct device_work *total;
@@ -34,8 +37,8 @@ static double no_read(struct tile_walk *w, uint32_t tensor, int n, const double 
 	return NAN;
 }
 
-/* One number for how much a task has to do; only its ratio to others' matters. An exp takes as long as some eight
- * operations, a byte as long as two, and a tensor core does sixteen in the time of one. */
+/* One number for how much a task has to do; only its ratio to others' matters. An exp takes as long as some
+ * eight operations, a byte as long as two, and a tensor core does sixteen in the time of one. */
 static double effort(const struct device_work *d)
 {
 	double e = d->map_flops + 8 * d->exps + 2 * d->bytes + d->contract[OPERAND_COMPUTE];

@@ -1,6 +1,7 @@
-/* What decides the time of a kernel on a device, after Volkov (Understanding Latency Hiding on GPUs, 2016): each unit
- * of a multiprocessor is busy for a time of its own; units overlap as far as there are other warps to work meanwhile;
- * and a block cannot be faster than its chain of dependent steps, which only other blocks hide.
+/* What decides the time of a kernel on a device, after Volkov (Understanding Latency Hiding on GPUs, 2016):
+ * each unit of a multiprocessor is busy for a time of its own; units overlap as far as there are other warps
+ * to work meanwhile; and a block cannot be faster than its chain of dependent steps, which only other blocks
+ * hide.
  */
 #include "search/model.h"
 
@@ -8,26 +9,30 @@
 
 enum {
 	WARP = 32,
-	SCHEDULERS = 4,      /* of a multiprocessor, from compute capability 5.0 on */
+	SCHEDULERS = 4, /* of a multiprocessor, from compute capability 5.0 on */
 	GUESSED_REGISTERS = 168,
-	SYSTEM_SHARED = 1024, /* bytes a block that the driver takes; CUDA C++ Programming Guide, compute capability 8.x */
+	SYSTEM_SHARED = 1024, /* bytes a block that the driver takes; CUDA C++ Programming Guide, compute
+	                         capability 8.x */
 	SAMPLE = 256,         /* tasks looked at */
 };
 /* A clock and multiprocessor: results of special functions (CUDA C++ Programming Guide, "Throughput of Native
- * Arithmetic Instructions"), bytes of shared memory (32 banks of 4 bytes, ibid.), bytes from the second-level cache
- * (5120 a clock for 108 multiprocessors, NVIDIA A100 white paper), bytes of a thread's own memory, by way of the first
- * level (64, ibid.). */
+ * Arithmetic Instructions"), bytes of shared memory (32 banks of 4 bytes, ibid.), bytes from the second-level
+ * cache (5120 a clock for 108 multiprocessors, NVIDIA A100 white paper), bytes of a thread's own memory, by
+ * way of the first level (64, ibid.). */
 static const double special_rate = 16, shared_rate = 128, l2_rate = 48, local_rate = 64;
-/* What mma.sync reaches of the dense peak where wgmma is needed for all of it, on compute capability 9.0: Luo et al.,
- * Benchmarking and Dissecting the Nvidia Hopper GPU Architecture, 2024, table of mma and wgmma throughput. */
+/* What mma.sync reaches of the dense peak where wgmma is needed for all of it, on compute capability 9.0: Luo
+ * et al., Benchmarking and Dissecting the Nvidia Hopper GPU Architecture, 2024, table of mma and wgmma
+ * throughput. */
 static const double mma_share_hopper = 0.62;
 /* Multiply-adds of plain cores that feed on shared memory: one operand in two is at hand in a register. */
 static const double plain_share = 0.5;
 /* Clocks: to memory beyond the caches; of one step's chain, two contractions, an exchange between lanes, an
- * exponential and a barrier; of beginning and ending a task. Latencies: Luo et al., tables of memory and mma latency. */
+ * exponential and a barrier; of beginning and ending a task. Latencies: Luo et al., tables of memory and mma
+ * latency. */
 static const double memory_latency = 600, step_latency = 400, task_latency = 1500;
-static const double launch = 2e-6;            /* seconds from one kernel of a stream to the next */
-static const double tail = 0.5, tail_down = 0.25; /* of the heaviest task's excess, that is waited for at the end */
+static const double launch = 2e-6; /* seconds from one kernel of a stream to the next */
+static const double tail = 0.5,
+                    tail_down = 0.25; /* of the heaviest task's excess, that is waited for at the end */
 
 /* What a clock does for one multiprocessor, in units a second. */
 struct rates {
@@ -91,7 +96,8 @@ static bool place(const struct kernel_phase *k, const struct resources *known, c
 static void busy(const struct device_work *w, const struct kernel_phase *k, const struct resources *known,
                  const struct rates *r, double tasks, double warps, struct model_phase *out)
 {
-	double each = tasks / w->tasks, feed = fmin(1, warps / SCHEDULERS), hide = fmin(1, warps / (2 * SCHEDULERS));
+	double each = tasks / w->tasks, feed = fmin(1, warps / SCHEDULERS),
+	       hide = fmin(1, warps / (2 * SCHEDULERS));
 	double mma = w->contract[OPERAND_BF16] + w->contract[OPERAND_F16] + 2 * w->contract[OPERAND_TF32] +
 	             w->contract[OPERAND_I8] / 2;
 	double plain = w->contract[OPERAND_COMPUTE] / (2 * plain_share) + w->map_flops;
@@ -120,8 +126,9 @@ static void decide(struct model_phase *out, double units)
 	const struct {
 		const char *name;
 		double seconds;
-	} of[] = {{"memory", out->memory},         {"tensor cores", out->tensor}, {"plain cores", out->cores},
-	          {"special functions", out->special}, {"shared memory", out->shared}, {"second-level cache", out->l2},
+	} of[] = {{"memory", out->memory},        {"tensor cores", out->tensor},
+	          {"plain cores", out->cores},    {"special functions", out->special},
+	          {"shared memory", out->shared}, {"second-level cache", out->l2},
 	          {"spills", out->spills}};
 	double most = 0;
 	for (size_t i = 0; i < sizeof of / sizeof *of; i++)
@@ -146,7 +153,8 @@ void model_phase(const struct device_work *w, const struct kernel_phase *k, cons
 	busy(w, k, known, &r, mine, warps, out);
 	double sum = out->tensor + out->cores + out->special + out->shared + out->spills;
 	double most = fmax(fmax(fmax(out->tensor, out->cores), fmax(out->special, out->shared)), out->spills);
-	double alone = fmin(1, SCHEDULERS / warps); /* of the work, that nothing else is there to overlap with */
+	double alone =
+	        fmin(1, SCHEDULERS / warps); /* of the work, that nothing else is there to overlap with */
 	double units = fmax(most + alone * (sum - most), out->l2);
 	double steps = w->steps / w->tasks, one = units / mine;
 	double wait = memory_latency / r.clock;
@@ -160,8 +168,8 @@ void model_phase(const struct device_work *w, const struct kernel_phase *k, cons
 	decide(out, units);
 }
 
-double model_seconds(const struct tile_program *p, const struct kernel_source *s, const struct resources *known,
-                     const struct machine *m)
+double model_seconds(const struct tile_program *p, const struct kernel_source *s,
+                     const struct resources *known, const struct machine *m)
 {
 	double all = 0;
 	for (int i = 0; i < s->nphases; i++) {

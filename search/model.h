@@ -1,8 +1,8 @@
-/* model.h: how long a kernel takes on a device on which nothing has run: from what its phases ask of it, what the
- * assembler's log says they take, and the machine's rates.
+/* model.h: how long a kernel takes on a device on which nothing has run: from what its phases ask of it, what
+ * the assembler's log says they take, and the machine's rates.
  *
- * It orders candidates where there is no device and suggests what to measure where there is one; it is no measurement.
- * Every constant and its source stand in model.c.
+ * It orders candidates where there is no device and suggests what to measure where there is one; it is no
+ * measurement. Every constant and its source stand in model.c.
  */
 #ifndef ATTUNE_SEARCH_MODEL_H
 #define ATTUNE_SEARCH_MODEL_H

@@ -93,12 +93,12 @@ static bool text_is_kept(struct stages *s, const struct schedule *schedule)
 }
 
 /* The forms of one cut: the default's tiles, small ones walked backwards, the naive form, a random point; the default
- * for a device. */
+ * for a device and a random point of its space. */
 static struct schedule form(struct stages *s, int i, enum isa isa)
 {
 	struct schedule schedule =
 	        i == 2 ? schedule_naive(s->problem, isa) : schedule_default(s->problem, isa);
-	if (i == 3)
+	if (i == 3 || i == 5)
 		return stages_random(s, isa);
 	for (int k = 0; i == 1 && k < schedule.nstreams; k++) {
 		const struct stream_plan *p = &s->problem->fused_plan[k];
@@ -115,8 +115,8 @@ static bool through(struct stages *s, int compiled, const char *by, int *cuts)
 	machine_detect(&here);
 	bool compiles = target && !target->missing(s->arena);
 	for (int k = 0; k < (int)(sizeof splits / sizeof *splits); k++)
-		for (int i = 0; i < 5; i++) {
-			enum isa isa = i == 4  ? ISA_SM80
+		for (int i = 0; i < 6; i++) {
+			enum isa isa = i >= 4  ? ISA_SM80
 			               : i % 2 ? ISA_AVX2 : ISA_AVX512;
 			struct schedule schedule = form(s, i, isa);
 			*cuts += cut(s, &schedule, splits[k]);
