@@ -168,7 +168,7 @@ static void together(const struct lane *l, const char *what)
 	if (w->gone)
 		emulate_fail(l, "at_%s, but lane %d of the warp has left the kernel (divergence)", what,
 		             __builtin_ctz(w->gone));
-	if (w->waiting && (w->line != l->line || strcmp(w->what, what)))
+	if (w->waiting && (w->line != l->line || w->what != what)) /* a primitive names itself in one place */
 		emulate_fail(l, "at_%s, but lane %d of the warp is at at_%s, line %d (divergence)", what,
 		             __builtin_ctz(w->waiting), w->what, w->line);
 }

@@ -66,22 +66,23 @@ struct product {
 	unsigned b0, b1;
 };
 
-static float number_bf16(unsigned bits)
+static inline float number_bf16(unsigned bits)
 {
 	return at_f32_bits(bits << 16);
 }
 
 /* The cores look at the upper bits only. */
-static float number_tf32(unsigned bits)
+static inline float number_tf32(unsigned bits)
 {
 	return at_f32_bits(bits & ~0x1fffu);
 }
 
-/* 16-bit numbers, two a register, or 32-bit ones. */
-static void multiply(const void *const argument[WARP], int per, float (*number)(unsigned))
+/* 16-bit numbers, two a register, or 32-bit ones. Once for each `number`: a million of these are a small kernel. */
+__attribute__((always_inline)) static inline void multiply(const void *const argument[WARP], int per,
+                                                           float (*number)(unsigned))
 {
 	enum { DEPTH = 16 };
-	float a[16][DEPTH], b[DEPTH][8];
+	float a[16][DEPTH], b[DEPTH][8], d[16][8];
 	int half = 4 * per;
 	unsigned mask = per == 2 ? 0xffff : 0xffffffff;
 	for (int lane = 0; lane < WARP; lane++) {
@@ -93,16 +94,18 @@ static void multiply(const void *const argument[WARP], int per, float (*number)(
 			b[per * t + e][g] = number(p->b0 >> 16 * e & mask);
 			b[per * t + e + half][g] = number(p->b1 >> 16 * e & mask);
 		}
+		memcpy(&d[g][2 * t], p->d, 8);
+		memcpy(&d[g + 8][2 * t], (const float *)p->d + 2, 8);
 	}
-	for (int row = 0; row < 16; row++) {
-		float sum[8];
-		for (int j = 0; j < 8; j++)
-			sum[j] = ((const float *)((const struct product *)argument[4 * (row % 8) + j / 2])->d)[2 * (row / 8) + j % 2];
+	for (int row = 0; row < 16; row++)
 		for (int k = 0; k < 2 * half; k++)
 			for (int j = 0; j < 8; j++)
-				sum[j] += a[row][k] * b[k][j];
-		for (int j = 0; j < 8; j++)
-			((float *)((const struct product *)argument[4 * (row % 8) + j / 2])->d)[2 * (row / 8) + j % 2] = sum[j];
+				d[row][j] += a[row][k] * b[k][j];
+	for (int lane = 0; lane < WARP; lane++) {
+		const struct product *p = argument[lane];
+		int g = lane / 4, t = lane % 4;
+		memcpy(p->d, &d[g][2 * t], 8);
+		memcpy((float *)p->d + 2, &d[g + 8][2 * t], 8);
 	}
 }
 
