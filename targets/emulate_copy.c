@@ -9,7 +9,8 @@
 static void fill(struct copy *c)
 {
 	unsigned char *to = emulation->shared + c->to;
-	memcpy(to, c->from, c->bytes);
+	if (c->bytes)
+		memcpy(to, c->from, c->bytes);
 	memset(to + c->bytes, 0, (size_t)c->size - c->bytes);
 	c->filled = true;
 }
