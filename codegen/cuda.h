@@ -139,8 +139,6 @@ bool cuda_whole(const struct cuda *, uint32_t index, int64_t count);
 
 /* ---- cuda.c ---- */
 
-/* emit_cuda with every value in shared memory: what is done where no fragment can do it, for all of a program. */
-struct kernel_source emit_cuda_plain(struct arena *, const struct tile_program *);
 /* The block of one statement or several, in its own scope of names. */
 void cuda_block(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
 

@@ -163,6 +163,8 @@ struct kernel_source emit_c(struct arena *, const struct tile_program *, enum is
 /* Tile program to a kernel a phase in the common part of C17 and CUDA C++, over the primitives of
  * codegen/primitives.h; codegen/kernel.h has the ABI. */
 struct kernel_source emit_cuda(struct arena *, const struct tile_program *);
+/* … with every value in shared memory: what is otherwise done only where no fragment can do it. */
+struct kernel_source emit_cuda_plain(struct arena *, const struct tile_program *);
 
 /* SHA-256 over the sources of everything that turns a cascade into C: part of every cache key. */
 const char *codegen_digest(void);

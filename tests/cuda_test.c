@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codegen/cuda.h"
 #include "codegen/schedule.h"
 #include "dsl/parse.h"
 #include "tests/emulated.h"
 #include "tests/tap.h"
+#include "tests/emit_programs.h"
 
 struct extents {
 	int64_t n, m, d;
@@ -207,9 +207,99 @@ static int print(int argc, char **argv)
 	return !k.text;
 }
 
+/* Tile programs with what examples do not have. */
+static const struct {
+	const char *name, *text;
+	double bound;
+} more[] = {
+        {"reductions over rows of a task, to a vector and to a number",
+         "program down : f32\nindex n : 75\nindex m : 21\nin X[75, 21] : f32\nin I[75] : i32\n"
+         "out A[3, 21] : f32\nout B[3] : i32\nout C[3] : f32\nindex k : 3\n"
+         "value x[n:32, m:21] : f32\nvalue i[n:32] : i32\nvalue a[m:21] : f32\nvalue b[] : i32\nvalue c[] : f32\n"
+         "value r[n:32] : f32\n"
+         "phase main\n  task k by 1\n  for n by 32 from k * 32 to min(75, k * 32 + 32)\n    x = load X[n,m]\n"
+         "    i = load I[n]\n    a = reduce sum over n of x * 2\n    b = reduce max over n of i\n"
+         "    r = reduce max over m of x\n    c = reduce min over n of r\n"
+         "    store A[k,m] = a\n    store B[k] = b\n    store C[k] = c\n",
+         2e-6},
+        {"reductions over tiled rows",
+         "program rows : f32\nindex n : 40\nindex b : 2\nindex m : 21\nin X[2, 40, 21] : f32\nin I[2, 40] : i32\n"
+         "out A[2, 21] : f32\nout B[2] : i32\nout C[2] : f32\nout D[2] : bool\n"
+         "value x[n:40, m:21] : f32\nvalue i[n:40] : i32\nvalue a[m:21] : f32\nvalue least[] : i32\nvalue c[] : f32\n"
+         "value r[n:40] : f32\nvalue y[n:40, m:21] : f32\nvalue d[] : i32\n"
+         "phase main\n  task b by 1\n  task n by 40\n  x = load X[b,n,m]\n  i = load I[b,n]\n"
+         "  a = reduce sum over n of x * n\n  least = reduce max over n of i\n  r = reduce max over m of x\n"
+         "  c = reduce min over n of r\n  y = map x + a\n  r = reduce sum over m of y\n"
+         "  d = reduce all over n of i < 4\n  if low(n) == 0\n    store A[b,m] = a\n    store B[b] = least\n"
+         "    store C[b] = c\n    store D[b] = d\n",
+         2e-6},
+        {"a contraction of integers and one rounded to tf32",
+         "program types : f32\nindex n : 50\nindex m : 70\nindex d : 40\nin A[50, 40] : i8\nin B[70, 40] : i8\n"
+         "in X[50, 40] : f32\nin Y[70, 40] : f32\nout C[50, 70] : i32\nout Z[50, 70] : f32\n"
+         "value a[n:32, d:40] : i32\nvalue c[n:32, m:32] : i32\nvalue x[n:32, d:40] : f32\n"
+         "value z[n:32, m:32] : f32\n"
+         "phase main\n  task n by 32\n  a = load A[n,d]\n  x = load X[n,d]\n  for m by 32 from 0 to 70 stages 2\n"
+         "    c = contract a, B[m,d] over d as i8 rows n:16 lanes m:4\n    store C[n,m] = c\n"
+         "    z = contract x, Y[m,d] over d as tf32 rows n:16 lanes m:4\n    store Z[n,m] = z\n",
+         2e-6},
+        {"every storage type but half bytes out",
+         "program types : f32\nindex n : 5\nindex m : 37\n"
+         "in A[5, 37] : f64\nin B[5, 37] : f16\nin C[5, 37] : bf16\nin D[5, 37] : f8e4m3\nin E[5, 37] : f8e5m2\n"
+         "in F[5, 37] : u8\nin G[5, 37] : i4\n"
+         "out H[5, 37] : f64\nout I[5, 37] : f8e4m3\nout J[5, 37] : f8e5m2\nout K[5, 37] : u8\nout L[5, 37] : f16\n"
+         "out M[5, 37] : bf16\n"
+         "value a[n:5, m:37] : f32\nvalue g[n:5, m:37] : i32\n"
+         "phase main\n  a = load A[n,m] + B[n,m] * C[n,m] + D[n,m] - E[n,m] * 9 + F[n,m]\n  g = load G[n,m]\n"
+         "  store H[n,m] = a + g\n  store I[n,m] = a\n  store J[n,m] = a * 20\n  store K[n,m] = a * 30\n"
+         "  store L[n,m] = a * 30000\n  store M[n,m] = a / 7\n",
+         1e-6},
+        {"a product of computed values, and the transpose of one",
+         "program values : f32\nindex n : 40\nindex m : 24\nindex d : 20\nin A[40, 20] : f32\nin B[24, 20] : f32\n"
+         "out C[40, 24] : f32\nout D[24] : f32\nout E[24, 40] : f32\n"
+         "value a[n:40, d:20] : f32\nvalue b[d:20, m:24] : f32\nvalue c[n:40, m:24] : f32\nvalue o[d:20] : f32\n"
+         "value e[m:24, n:40] : f32\nvalue r[m:24] : f32\n"
+         "phase main\n  task n by 40\n  a = load A[n,d] + 1\n  b = load B[m,d] * 2\n"
+         "  c = contract a, b over d as f16 rows n:16 lanes m:3\n  c = contract a, b over d as f16 rows n:16 lanes m:3 "
+         "accumulate scale n - 3\n"
+         "  e = map c - m\n  store C[n,m] = c\n  o = map d\n  r = contract o, b over d lanes m:3\n"
+         "  if low(n) == 0\n    store D[m] = r\n  store E[m,n] = e\n",
+         3e-3},
+};
+
+static void try_program(const char *name, const char *source, double bound, bool plain)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	if (!ARENA_TRY(&a, &env)) {
+		ok(false, "%s: memory", name);
+		arena_free(&a);
+		return;
+	}
+	struct text why;
+	struct diags d;
+	text_init(&why, &a);
+	diags_init(&d, &a, name, source, strlen(source));
+	struct tile_program *p = tile_parse(&a, source, strlen(source), &d);
+	diags_print(&d, &why);
+	double worst = 0;
+	bool good = p && tile_check(p, &why);
+	struct kernel_source k = {.text = NULL};
+	if (good)
+		k = plain ? emit_cuda_plain(&a, p) : emit_cuda(&a, p);
+	if (good && k.reason) {
+		ok(!k.text && *k.reason, "%s: %s", name, k.reason);
+	} else {
+		good = good && compare(&a, p, plain, bound, EMULATE_ORDERS, &worst, &why);
+		ok(good, "%s by %s: apart by %.2g %s", name, plain ? "shared memory" : "fragments", worst, why.s);
+	}
+	arena_free(&a);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct extents quick[] = {{63, 200, 64}, {200, 1, 60}};
+	static const int64_t sizes[] = {1, 63, 200}, widths[] = {60, 64, 128, 256};
 	if (argc > 4)
 		return print(argc, argv);
 	glob_t files;
@@ -220,7 +310,20 @@ int main(int argc, char **argv)
 			for (int form = 0; form < 4; form++)
 				try_example(files.gl_pathv[i], quick[k], form == 2 ? "bf16" : form == 3 ? "f16" : NULL,
 				            false, form == 1, form == 1 ? 1 : k ? 1 : EMULATE_ORDERS);
+	for (size_t i = 0; getenv("LONG") && i < count; i++)
+		for (int k = 0; k < 9; k++)
+			for (int w = 0; w < 4; w++)
+				for (int form = 0; form < 5; form++)
+					try_example(files.gl_pathv[i], (struct extents){sizes[k / 3], sizes[k % 3], widths[w]},
+					            form == 3 ? "bf16" : form == 4 ? "f16" : NULL, form == 2, form == 1,
+					            form > 2 ? EMULATE_ORDERS : 1);
 	if (count)
 		globfree(&files);
+	for (int plain = 0; plain < 2; plain++) {
+		for (size_t i = 0; i < sizeof program / sizeof *program; i++)
+			try_program(program[i].name, program[i].text, fmax(program[i].bound, 1e-5), plain);
+		for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+			try_program(more[i].name, more[i].text, more[i].bound, plain);
+	}
 	return tap_done();
 }

@@ -7,7 +7,7 @@ struct shape {
 };
 
 /* Grouped-query attention with a window, as one would write it by hand. */
-static struct text attention_text(struct arena *a, struct shape s, int lanes)
+__attribute__((unused)) static struct text attention_text(struct arena *a, struct shape s, int lanes)
 {
 	struct text t;
 	text_init(&t, a);
