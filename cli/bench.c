@@ -18,8 +18,11 @@ static int print_rows(const struct attune_bench_result *r, bool json)
 		cJSON_AddItemToObject(object, "rows", rows);
 		return print_json(object);
 	}
-	printf("%d thread%s, peak %.1f GFLOP/s each\n", r->threads, r->threads == 1 ? "" : "s",
-	       r->peak_flops * 1e-9);
+	if (r->threads)
+		printf("%d thread%s, peak %.1f GFLOP/s each\n", r->threads, r->threads == 1 ? "" : "s",
+		       r->peak_flops * 1e-9);
+	else
+		printf("on the device, peak of its tensor cores %.1f TFLOP/s\n", r->peak_flops * 1e-12);
 	for (int i = 0; i < r->rows; i++) {
 		char time[32];
 		printf("%-8s %12s  %8.1f GFLOP/s  %5.1f%% of peak  %6.2fx default\n", r->row[i].name,

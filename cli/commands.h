@@ -7,7 +7,8 @@ COMMAND(EXPLAIN, explain, "FILE [-r RANK=N ...] [-p PARAM=X ...]",
 	"what the algebra found: passes, rewrites, what is fused",
 	"Prints the canonical cascade, the passes of every tensor over every rank as written and after each\n"
 	"rewrite, each rewrite with its reason, and what is fused with what. With all ranks bound also flops,\n"
-	"bytes, intensity and the roofline bound of this machine.")
+	"bytes, intensity and the roofline bound of this machine; with --target cuda that of the device, and the\n"
+	"launch geometry, registers, spills, shared memory and occupancy of each kernel.")
 COMMAND(EMIT, emit, "FILE --stage STAGE [-r RANK=N ...] [-p PARAM=X ...] [--schedule FILE]",
 	"any stage as text that parses back",
 	"STAGE is cascade, streams, schedule, tile or c. From schedule on all ranks must be bound. Without\n"
@@ -27,7 +28,8 @@ COMMAND(BENCH, bench, "FILE -r RANK=N ... [-p PARAM=X ...]",
 	"computes every equation by itself and keeps every intermediate in memory.")
 COMMAND(BUILD, build, "FILE -r RANK=N ... [-p PARAM=X ...] -o DIR [--isa ISA] [--name NAME]",
 	"write the kernel as plain C with header, object and library",
-	"DIR receives NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json. None of them needs attune.")
+	"DIR receives NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json, or with --target cuda NAME.cu,\n"
+	"NAME.h, NAME.ARCH.cubin and manifest.json. None of them needs attune.")
 COMMAND(REPLAY, replay, "FILE [--strategy NAME] [--evaluations N] [--seed N]",
 	"judge search strategies on a recorded landscape",
 	"FILE is what 'attune tune --record FILE' wrote. Prints, for every strategy or the one named, the median\n"

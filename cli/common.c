@@ -58,7 +58,7 @@ failed:
 struct attune_context *open_context(const struct options *o, int *status)
 {
 	struct attune_options a = {
-	        .cache = o->cache, .threads = o->threads, .isa = o->isa, .target = o->target};
+	        .cache = o->cache, .threads = o->threads, .isa = o->isa, .target = o->target, .arch = o->arch};
 	struct attune_context *context = NULL;
 	struct attune_error error;
 	if (attune_context_new(&a, &context, &error))

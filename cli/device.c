@@ -20,6 +20,8 @@ static int print_device(const struct attune_device_info *d, bool json)
 			cJSON_AddBoolToObject(target, "works", !d->target[i].missing);
 			if (d->target[i].missing)
 				cJSON_AddStringToObject(target, "missing", d->target[i].missing);
+			if (d->target[i].device)
+				cJSON_AddStringToObject(target, "device", d->target[i].device);
 			cJSON_AddItemToArray(targets, target);
 		}
 		cJSON_AddItemToObject(object, "targets", targets);
@@ -32,9 +34,12 @@ static int print_device(const struct attune_device_info *d, bool json)
 	       (long long)d->l2 >> 10, (long long)d->l3 >> 10);
 	printf("peak       %.1f GFLOP/s f32 multiply-add, one core\n", d->peak_flops * 1e-9);
 	printf("bandwidth  %.1f GB/s read from memory, one core\n", d->bandwidth * 1e-9);
-	for (int i = 0; i < d->targets; i++)
+	for (int i = 0; i < d->targets; i++) {
 		printf("target     %s%s%s\n", d->target[i].name, d->target[i].missing ? ": " : "",
 		       d->target[i].missing ? d->target[i].missing : "");
+		if (d->target[i].device)
+			printf("           runs on: %s\n", d->target[i].device);
+	}
 	printf("key        %s\n", d->key);
 	return 0;
 }

@@ -36,7 +36,7 @@ struct options {
 	struct pairs input, type, as;
 	struct words output; /* -o: TENSOR=FILE or a folder */
 	char cache_file[4096]; /* where cache points when the environment says where */
-	const char *schedule, *stage, *target, *isa, *strategy, *record, *name, *cache;
+	const char *schedule, *stage, *target, *arch, *isa, *strategy, *record, *name, *cache;
 	double budget; /* seconds */
 	int threads, evaluations, rounds;
 	uint64_t seed;

@@ -22,7 +22,8 @@ SWITCH(0,   "rounds",   "N",           COUNT,    rounds,      FOR(BENCH), "inter
 SWITCH(0,   "name",     "NAME",        TEXT,     name,        FOR(BUILD), "of files and function; default the kernel's name")
 SWITCH(0,   "threads",  "N",           COUNT,    threads,     COMPILES, "threads a kernel may use; default all usable cores")
 SWITCH(0,   "isa",      "ISA",         TEXT,     isa,         COMPILES, "avx512, avx2 or scalar; default the best of this machine")
-SWITCH(0,   "target",   "TARGET",      TEXT,     target,      COMPILES, "clang or tcc; default the best that is installed")
+SWITCH(0,   "target",   "TARGET",      TEXT,     target,      COMPILES | FOR(EXPLAIN), "clang, tcc, cuda or cuda-emulated; default the best for this processor that is installed")
+SWITCH(0,   "arch",     "ARCH",        TEXT,     arch,        COMPILES | FOR(EXPLAIN), "sm_80, sm_90, ...: compile for it; default the device at hand, sm_80 where there is none")
 SWITCH(0,   "cache",    "FILE",        TEXT,     cache,       COMPILES | FOR(CACHE), "the tuning cache; 'none' for none; default $XDG_CACHE_HOME/attune/tune.db")
 SWITCH(0,   "json",     NULL,          FLAG,     json,        PROGRAMS | FOR(CHECK) | FOR(CACHE) | FOR(DEVICE) | FOR(REPLAY), "print JSON")
 #undef FOR

@@ -57,7 +57,7 @@ int64_t cuda_shared(struct cuda *c, int64_t bytes, int align)
 bool cuda_whole(const struct cuda *c, uint32_t index, int64_t count)
 {
 	const struct current *r = c->e.range[index];
-	return r->step == count && r->multiple % count == 0;
+	return count && r->step == count && r->multiple % count == 0;
 }
 
 /* ---- how statements run ---- */
@@ -86,6 +86,8 @@ static bool as_fragment(const struct cuda *c, struct cuda_loops *l)
 			return false;
 	}
 	int64_t lanes = l->lanes == NO_INDEX ? 0 : c->e.range[l->lanes]->step;
+	if (l->lanes != NO_INDEX && !lanes)
+		lanes = 1; /* what has no element has a place all the same */
 	l->lane_groups = (int)((lanes + 7) / 8);
 	return lanes <= 4096 && (l->rows ? (int64_t)c->groups * l->lane_groups * 4 : l->lane_groups * 2) <= MOST_FLOATS &&
 	       (!c->plain || !l->n);
@@ -347,7 +349,7 @@ static void choose_rows(struct cuda *c)
 		if (!agree || warps > MOST_WARPS)
 			c->row_index = NO_INDEX;
 		else
-			c->warps = (int)warps;
+			c->warps = warps > 1 ? (int)warps : 1; /* rows there are none of make no task */
 	}
 	c->threads = c->warps * 32;
 }

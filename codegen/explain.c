@@ -81,12 +81,13 @@ static struct explain_work work_of(struct cascade *c, const struct streams *s, c
 		w.handed_on += tensor_bytes(s->cascade, t);
 		w.bytes += tensor_bytes(s->cascade, t) * (x->role == ROLE_LOCAL ? 2 : 1);
 	}
-	if (!m || m->peak_flops <= 0 || m->bandwidth <= 0 || w.bytes <= 0)
+	double peak = !m ? 0 : m->capability ? m->tensor_flops : m->peak_flops;
+	if (peak <= 0 || m->bandwidth <= 0 || w.bytes <= 0)
 		return w;
 	double by_memory = w.flops / w.bytes * m->bandwidth;
-	w.memory_bound = by_memory < m->peak_flops;
-	w.roofline = w.memory_bound ? by_memory : m->peak_flops;
-	w.seconds = w.memory_bound ? w.bytes / m->bandwidth : w.flops / m->peak_flops;
+	w.memory_bound = by_memory < peak;
+	w.roofline = w.memory_bound ? by_memory : peak;
+	w.seconds = w.memory_bound ? w.bytes / m->bandwidth : w.flops / peak;
 	return w;
 }
 
@@ -275,7 +276,7 @@ static void print_work(const struct explanation *e, struct text *t)
 	text_char(t, '\n');
 	if (w->roofline <= 0)
 		return;
-	text_add(t, "  one core of this machine: at most ");
+	text_printf(t, "  %s: at most ", e->machine->capability ? e->machine->model_name : "one core of this machine");
 	quantity(t, w->roofline, "flop/s");
 	text_printf(t, ", bound by %s, so no less than %.4g ms\n", w->memory_bound ? "memory" : "arithmetic",
 	            w->seconds * 1e3);

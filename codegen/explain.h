@@ -20,7 +20,7 @@ struct explain_work {
 	double bytes; /* inputs read once, outputs written once, what streams hand on written and read */
 	double naive_bytes; /* … when every equation runs on its own */
 	double handed_on;   /* bytes of tensors one stream writes for another */
-	double roofline;    /* flop/s one core can reach at most; 0 when the machine is not measured */
+	double roofline;    /* flop/s one core, or a device's tensor cores, can reach at most; 0: not known */
 	double seconds;     /* … and the time that takes */
 	bool memory_bound;
 };

@@ -29,7 +29,7 @@ struct machine {
 	int64_t l1, l2, l3; /* bytes of data cache a core can use */
 	/* measured; 0 until attune_device or a tuning run measures them */
 	double peak_flops;  /* f32 fused multiply-add, one core, the best ISA, flop/s */
-	double bandwidth;   /* DRAM read, one core, bytes/s */
+	double bandwidth;   /* DRAM read, one core or all of a device, bytes/s */
 	/* of a device; 0 on a host. Where no device is at hand they are those of the architecture asked for */
 	int processors;          /* streaming multiprocessors */
 	int64_t shared;          /* bytes of shared memory a block may use */

@@ -25,7 +25,7 @@
  * programs is used by one thread at a time. A compiled kernel may be called by many threads at once, also
  * while its context is used elsewhere.
  *
- * Tensors are DLPack's DLTensor on the CPU. Any strides (in elements; negative ones too), any byte offset
+ * Tensors are DLPack's DLTensor, on the CPU or, for a kernel of target "cuda", on that device. Any strides (in elements; negative ones too), any byte offset
  * that keeps elements aligned to their size; strides == NULL means dense and row-major. bool is an unsigned
  * or a DLPack boolean of 8 bits, bf16 is kDLBfloat of 16. Extents are checked in 64 bits.
  */
@@ -72,7 +72,10 @@ struct attune_options {
 	                       in  the home directory that the user database names; "": none */
 	int threads;        /* that a call may use, the caller's included; 0: all usable cores */
 	const char *isa;    /* "avx512", "avx2", "scalar"; NULL: the best this machine allows */
-	const char *target; /* "clang", "tcc"; NULL: the best that is installed */
+	const char *target; /* "clang", "tcc"; "cuda", "cuda-emulated" for kernels of a device; NULL: the best
+	                       for this processor that is installed */
+	const char *arch;   /* of a device target: "sm_90"; NULL: that of the device at hand, "sm_80" where there
+	                       is none */
 	struct pthreadpool
 	        *pool; /* lent for the life of the context, overrides `threads`; NULL: one of its own */
 };
@@ -214,7 +217,18 @@ void attune_kernel_free(struct attune_kernel *);
  * at a time than ever before, allocates. */
 enum attune_status attune_call(struct attune_kernel *, const DLTensor *const *tensors, int count,
                                void *workspace, struct attune_error *);
-/* What a caller's own workspace must hold, whichever code answers; waits for the final code. */
+/* The same on a stream of the device's driver (CUstream, cudaStream_t; NULL: the default one). Tensors of the
+ * host are copied in and out, through device memory that the kernel keeps, and the call returns when it is
+ * done. Tensors on the device, all of them, are used where they lie; the call begins the kernel and returns,
+ * what it did wrong shows when the stream is waited for, and `workspace`, of device memory aligned to 256, is
+ * the kernel's own till then. Such a tensor must be what the kernel's text assumes (attune_kernel_argument). */
+enum attune_status attune_call_on(struct attune_kernel *, const DLTensor *const *tensors, int count,
+                                  void *workspace, void *stream, struct attune_error *);
+/* What a tensor on the device must be: `align` bytes divide its address and every stride but the last rank's;
+ * `unit`: the last rank's elements lie one after the other. */
+void attune_kernel_argument(const struct attune_kernel *, int argument, int *align, bool *unit);
+/* What a caller's own workspace must hold, whichever code answers; waits for the final code. Of a kernel for a
+ * device: memory there; with tensors of the host it is not used. */
 size_t attune_kernel_workspace(struct attune_kernel *);
 
 struct attune_kernel_info {
@@ -309,13 +323,14 @@ struct attune_bench_row {
 	const char *name; /* "tuned", "default", "naive" */
 	double seconds;   /* a run: the mean of the two lowest */
 	double flops;     /* useful multiply-adds counted twice, by seconds */
-	double peak;      /* share of the FMA peak of the threads used, probed between the rounds */
+	double peak;      /* share of the FMA peak of the threads used, probed between the rounds; on a device of
+	                     what its tensor cores are said to do in bf16 */
 };
 struct attune_bench_result {
 	struct attune_bench_row row[3];
-	int rows; /* "tuned" is absent where nothing is cached */
-	int threads;
-	double peak_flops; /* of one thread */
+	int rows;          /* "tuned" is absent where nothing is cached */
+	int threads;       /* 0: on a device, timed by its clock, tensors there */
+	double peak_flops; /* of one thread, or of the device */
 };
 enum attune_status attune_bench(struct attune_program *, const struct attune_bench_options *,
                                 struct attune_bench_result *, struct attune_error *);
@@ -330,8 +345,9 @@ struct attune_build_options {
 
 /* Writes NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json: the kernel for the bound shape as
  * plain C that needs neither attune nor a header of the system, compiled by clang, for the context's ISA.
- * Existing files of these names are replaced, each at once. `manifest`: its JSON text for the caller, or
- * NULL. */
+ * Of a device target: NAME.cu, NAME.h, NAME.ARCH.cubin and manifest.json; NAME.cu is the whole text, NAME.h
+ * tells how to launch the phases. Existing files of these names are replaced, each at once. `manifest`: its
+ * JSON text for the caller, or NULL. */
 enum attune_status attune_build(struct attune_program *, const struct attune_build_options *, char **manifest,
                                 struct attune_error *);
 
@@ -374,6 +390,7 @@ struct attune_device_info {
 	const char *key;    /* what identifies this hardware in the cache */
 	struct {
 		const char *name, *missing; /* missing: NULL, or why the target does not work and the mend */
+		const char *device; /* what its kernels run on, or why there is none; NULL: this processor */
 	} target[8];
 	int targets;
 };

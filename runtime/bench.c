@@ -1,21 +1,15 @@
 /* bench.c: winner, default and naive form of a kernel side by side. */
-#include "runtime/internal.h"
+#include "runtime/bench.h"
 
 #include <string.h>
 
 #include "codegen/work.h"
-#include "search/workload.h"
-
-enum { CONTENDERS = 3 };
 
 struct bench_job {
 	struct attune_program *program;
 	int rounds;
 	struct attune_bench_result *result;
-	struct attune_kernel *kernel[CONTENDERS];
-	const char *name[CONTENDERS];
-	int n;
-	struct workload *workload;
+	struct contenders contenders;
 };
 
 /* The arguments as a caller would pass them, inputs drawn, outputs made. */
@@ -40,10 +34,11 @@ static const DLTensor **make_arguments(struct arena *a, struct workload *w)
 static enum attune_status add_contender(struct bench_job *job, const char *name,
                                         struct attune_compile_options o, struct attune_error *error)
 {
+	struct contenders *c = &job->contenders;
 	o.wait = true;
-	enum attune_status status = attune_compile(job->program, &o, &job->kernel[job->n], error);
+	enum attune_status status = attune_compile(job->program, &o, &c->kernel[c->n], error);
 	if (!status)
-		job->name[job->n++] = name;
+		c->name[c->n++] = name;
 	return status;
 }
 
@@ -67,9 +62,9 @@ static enum attune_status compile_all(struct bench_job *job, struct arena *arena
 	return status;
 }
 
-/* Keeps the two lowest. */
-static void note(double *low, double seconds)
+void bench_note(struct contenders *c, int i, double seconds)
 {
+	double *low = c->low[i];
 	if (low[0] == 0 || seconds < low[0]) {
 		low[1] = low[0];
 		low[0] = seconds;
@@ -83,40 +78,59 @@ static double envelope(const double *low)
 	return low[1] > 0 ? 0.5 * (low[0] + low[1]) : low[0];
 }
 
+/* Also probes the peak between the rounds. */
+static enum attune_status processor_bench(const struct attune_context *context, struct arena *arena,
+                                          struct contenders *c, struct workload *w, int rounds, double *peak,
+                                          struct attune_error *error)
+{
+	const DLTensor **argument = make_arguments(arena, w);
+	/* One thread is timed by its CPU time, which a neighbour on the core does not lengthen. */
+	double (*clock)(void) = context->threads == 1 ? thread_seconds : wall_seconds;
+	for (int round = 0; round <= rounds; round++) {
+		for (int i = 0; i < c->n; i++) {
+			double start = clock();
+			enum attune_status status = attune_call(c->kernel[i], argument, w->arguments, NULL, error);
+			if (status)
+				return status;
+			if (round) /* the first warms up */
+				bench_note(c, i, clock() - start);
+		}
+		double probe = machine_peak_probe(context->machine.isa);
+		*peak = probe > *peak ? probe : *peak;
+	}
+	return ATTUNE_OK;
+}
+
 static enum attune_status run_bench(void *data, struct arena *arena, struct attune_error *error)
 {
 	struct bench_job *job = data;
 	struct attune_context *context = job->program->context;
+	struct contenders *c = &job->contenders;
+	bool device = context_on_device(context);
+	if (device && !context->target->device->mark)
+		return runtime_fail(error, ATTUNE_USAGE, "target %s has no clock: what it takes says nothing",
+		                    context->target->name);
 	enum attune_status status = compile_all(job, arena, error);
 	if (status)
 		return status;
 	struct cascade *cascade = cascade_clone(arena, job->program->cascade);
 	struct workload *w = workload_new(arena, cascade);
 	workload_inputs(arena, w, cascade, SET_NORMAL, 1, 1);
-	const DLTensor **argument = make_arguments(arena, w);
-
-	/* One thread is timed by its CPU time, which a neighbour on the core does not lengthen. */
-	double (*clock)(void) = context->threads == 1 ? thread_seconds : wall_seconds;
-	double low[CONTENDERS][2] = {{0}}, peak = 0;
-	for (int round = 0; round <= job->rounds; round++) {
-		for (int i = 0; i < job->n; i++) {
-			double start = clock();
-			status = attune_call(job->kernel[i], argument, w->arguments, NULL, error);
-			if (status)
-				return status;
-			if (round) /* the first warms up */
-				note(low[i], clock() - start);
-		}
-		double probe = machine_peak_probe(context->machine.isa);
-		peak = probe > peak ? probe : peak;
-	}
-	double flops = cascade_flops(cascade);
-	struct attune_bench_result r = {.rows = job->n, .threads = context->threads, .peak_flops = peak};
-	for (int i = 0; i < job->n; i++) {
-		double seconds = envelope(low[i]);
+	double flops = cascade_flops(cascade), peak = 0;
+	if (device)
+		status = device_bench(context, arena, c, w, job->rounds, error);
+	else
+		status = processor_bench(context, arena, c, w, job->rounds, &peak, error);
+	if (status)
+		return status;
+	struct attune_bench_result r = {.rows = c->n,
+	                                .threads = device ? 0 : context->threads,
+	                                .peak_flops = device ? context->machine.tensor_flops : peak};
+	for (int i = 0; i < c->n; i++) {
+		double seconds = envelope(c->low[i]), all = r.peak_flops * (device ? 1 : r.threads);
 		r.row[i] = (struct attune_bench_row){
-		        .name = job->name[i], .seconds = seconds, .flops = seconds > 0 ? flops / seconds : 0};
-		r.row[i].peak = r.row[i].flops / (peak * context->threads);
+		        .name = c->name[i], .seconds = seconds, .flops = seconds > 0 ? flops / seconds : 0};
+		r.row[i].peak = all > 0 ? r.row[i].flops / all : 0;
 	}
 	*job->result = r;
 	return ATTUNE_OK;
@@ -131,6 +145,6 @@ enum attune_status attune_bench(struct attune_program *p, const struct attune_be
 	                        .rounds = options && options->rounds ? options->rounds : ROUNDS};
 	enum attune_status status = runtime_try(run_bench, &job, error);
 	for (int i = 0; i < CONTENDERS; i++)
-		attune_kernel_free(job.kernel[i]);
+		attune_kernel_free(job.contenders.kernel[i]);
 	return status;
 }

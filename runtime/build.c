@@ -49,7 +49,7 @@ static bool is_identifier(const char *s)
 	return !*s;
 }
 
-static cJSON *tensors_json(const struct attune_program *p)
+static cJSON *tensors_json(const struct attune_program *p, const struct kernel_source *source)
 {
 	cJSON *list = cJSON_CreateArray();
 	for (int i = 0; i < p->ntensors; i++) {
@@ -61,6 +61,10 @@ static cJSON *tensors_json(const struct attune_program *p)
 		for (int k = 0; k < t->ndim; k++)
 			cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->shape[k]));
 		cJSON_AddItemToObject(one, "shape", shape);
+		if (source->device) {
+			cJSON_AddNumberToObject(one, "align", source->argument[i].align > 1 ? source->argument[i].align : 1);
+			cJSON_AddBoolToObject(one, "unit", source->argument[i].unit);
+		}
 		cJSON_AddItemToArray(list, one);
 	}
 	return list;
@@ -83,7 +87,8 @@ static cJSON *evidence_json(struct attune_context *c, struct arena *a, const str
 }
 
 static const char *manifest(struct arena *a, const struct attune_program *p, const struct variant *v,
-                            const struct build *b, const struct file *file, int nfiles)
+                            const struct build *b, const struct resources *resources,
+                            const struct file *file, int nfiles)
 {
 	cJSON *m = cJSON_CreateObject(), *files = cJSON_CreateObject();
 	cJSON_AddStringToObject(m, "name", b->name);
@@ -92,14 +97,16 @@ static const char *manifest(struct arena *a, const struct attune_program *p, con
 	cJSON_AddStringToObject(m, "cascade", p->digest);
 	cJSON_AddStringToObject(m, "shape", b->shape);
 	cJSON_AddStringToObject(m, "isa", isa_info[v->choice.schedule.isa].name);
-	cJSON_AddStringToObject(m, "march", isa_info[v->choice.schedule.isa].march);
+	cJSON_AddStringToObject(m, "march", b->arch ? b->arch : isa_info[v->choice.schedule.isa].march);
 	cJSON_AddStringToObject(m, "toolchain", v->key.env.toolchain);
 	cJSON_AddStringToObject(m, "codegen", codegen_digest());
 	cJSON_AddStringToObject(m, "source", v->choice.source_key);
 	cJSON_AddStringToObject(m, "origin", v->origin);
 	cJSON_AddStringToObject(m, "schedule", v->choice.text);
 	cJSON_AddNumberToObject(m, "workspace_bytes", (double)(b->work_bytes + b->scratch_bytes));
-	cJSON_AddItemToObject(m, "tensors", tensors_json(p));
+	cJSON_AddItemToObject(m, "tensors", tensors_json(p, b->source));
+	if (b->arch)
+		cJSON_AddItemToObject(m, "phases", device_phases_json(b->source, resources));
 	cJSON_AddItemToObject(m, "evidence", evidence_json(p->context, a, v));
 	for (int i = 0; i < nfiles; i++)
 		cJSON_AddStringToObject(files, file[i].name, digest_text(a, file[i].bytes, file[i].size));
@@ -130,6 +137,78 @@ struct build_job {
 	struct object object;
 };
 
+enum { MAX_FILES = 6 };
+
+static enum attune_status compile(struct build_job *job, const struct tune_place *place, const struct variant *v,
+                                  const char *text, struct arena *a, struct attune_error *error)
+{
+	struct text why;
+	text_init(&why, a);
+	return place->target->compile(text, &v->choice.options, &job->object, &why)
+	               ? ATTUNE_OK
+	               : runtime_fail(error, ATTUNE_SYSTEM, "%s could not compile the kernel:\n%s", place->target->name,
+	                              why.s);
+}
+
+/* All files but the manifest; how many there are, or 0 after an error. */
+static int processor_files(struct build_job *job, const struct tune_place *place, const struct variant *v,
+                           struct build *b, struct arena *a, struct file *file, struct attune_error *error)
+{
+	struct text source, header, archive;
+	text_init(&source, a);
+	text_init(&header, a);
+	text_init(&archive, a);
+	build_source(b, &source);
+	build_header(b, &header);
+	if (compile(job, place, v, source.s, a, error))
+		return 0;
+	build_archive(b, job->object.bytes, job->object.size, &archive);
+	const char *package = package_text(a, b);
+	const struct file list[] = {
+	        {arena_printf(a, "%s.c", b->name), source.s, source.len},
+	        {arena_printf(a, "%s.h", b->name), header.s, header.len},
+	        {arena_printf(a, "%s.o", b->name), job->object.bytes, job->object.size},
+	        {arena_printf(a, "lib%s.a", b->name), archive.s, archive.len},
+	        {arena_printf(a, "%s.pc", b->name), package, strlen(package)},
+	};
+	memcpy(file, list, sizeof list);
+	return sizeof list / sizeof *list;
+}
+
+static int device_files(struct build_job *job, const struct tune_place *place, const struct variant *v,
+                        struct build *b, struct arena *a, struct file *file, struct attune_error *error)
+{
+	struct text source, header;
+	text_init(&source, a);
+	text_init(&header, a);
+	if (compile(job, place, v, b->source->text, a, error))
+		return 0;
+	text_printf(&source, "%s\n%s", place->target->device->prelude, b->source->text);
+	build_device_header(b, &header);
+	const struct file list[] = {
+	        {arena_printf(a, "%s.cu", b->name), source.s, source.len},
+	        {arena_printf(a, "%s.h", b->name), header.s, header.len},
+	        {arena_printf(a, "%s.%s.cubin", b->name, b->arch), job->object.bytes, job->object.size},
+	};
+	memcpy(file, list, sizeof list);
+	return sizeof list / sizeof *list;
+}
+
+static enum attune_status check_buildable(const struct tune_place *place, const struct variant *v, const char *name,
+                                          struct attune_error *error)
+{
+	if (place->target->device ? place->target->device->emulated : place->target != &target_clang)
+		return runtime_fail(error, ATTUNE_USAGE, "target %s makes no %s; build needs %s", place->target->name,
+		                    place->target->device ? "code for a device" : "object files",
+		                    place->target->device ? "cuda" : "clang");
+	if (!v->choice.source.text)
+		return runtime_fail(error, ATTUNE_PROGRAM, "there is no kernel for this schedule: %s",
+		                    v->choice.source.reason);
+	if (!is_identifier(name))
+		return runtime_fail(error, ATTUNE_USAGE, "'%s' can name no C function; give another name", name);
+	return ATTUNE_OK;
+}
+
 static enum attune_status run_build(void *data, struct arena *a, struct attune_error *error)
 {
 	struct build_job *job = data;
@@ -138,59 +217,39 @@ static enum attune_status run_build(void *data, struct arena *a, struct attune_e
 	struct tune_place place;
 	enum attune_status status = program_variant(p, a, job->options->schedule, false, FOR_CODE, &v, error);
 	object_free(&v.choice.object); /* the calling functions are compiled with the kernel */
-	if (status || (status = context_place(p->context, a, &place, error)))
-		return status;
-	if (place.target != &target_clang)
-		return runtime_fail(error, ATTUNE_USAGE, "target %s makes no object files; build needs clang",
-		                    place.target->name);
 	const char *name = job->options->name ? job->options->name : attune_program_name(p);
-	if (!is_identifier(name))
-		return runtime_fail(error, ATTUNE_USAGE, "'%s' can name no C function; give another name",
-		                    name);
+	if (status || (status = context_place(p->context, a, &place, error)) ||
+	    (status = check_buildable(&place, &v, name, error)))
+		return status;
+	const struct target_device *device = place.target->device;
 	struct build b = {
 	        .name = name,
 	        .kernel = attune_program_name(p),
 	        .shape = program_shape(p, a),
 	        .origin = v.origin,
 	        .isa = v.choice.schedule.isa,
+	        .arch = device ? arena_printf(a, "sm_%d", place.machine->capability) : NULL,
 	        .tensor = p->tensor,
 	        .ntensors = p->ntensors,
 	        .source = &v.choice.source,
 	};
 	build_sizes(&b);
-	struct text source, header, why;
-	text_init(&source, a);
-	text_init(&header, a);
-	text_init(&why, a);
-	build_source(&b, &source);
-	build_header(&b, &header);
-	if (!place.target->compile(source.s, &v.choice.options, &job->object, &why))
-		return runtime_fail(error, ATTUNE_SYSTEM, "%s could not compile the kernel:\n%s",
-		                    place.target->name, why.s);
-	struct text archive;
-	text_init(&archive, a);
-	build_archive(&b, job->object.bytes, job->object.size, &archive);
-	const char *package = package_text(a, &b);
-	struct file file[] = {
-	        {arena_printf(a, "%s.c", name), source.s, source.len},
-	        {arena_printf(a, "%s.h", name), header.s, header.len},
-	        {arena_printf(a, "%s.o", name), job->object.bytes, job->object.size},
-	        {arena_printf(a, "lib%s.a", name), archive.s, archive.len},
-	        {arena_printf(a, "%s.pc", name), package, strlen(package)},
-	        {"manifest.json", NULL, 0},
-	};
-	enum { FILES = sizeof file / sizeof *file };
-	const char *text = manifest(a, p, &v, &b, file, FILES - 1);
+	struct file file[MAX_FILES];
+	int files = (device ? device_files : processor_files)(job, &place, &v, &b, a, file, error);
+	if (!files)
+		return ATTUNE_SYSTEM;
+	const struct resources *resources =
+	        device && device->resources ? device->resources(a, &job->object, b.source, &v.choice.options) : NULL;
+	const char *text = manifest(a, p, &v, &b, resources, file, files);
 	if (!text)
 		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
-	file[FILES - 1].bytes = text;
-	file[FILES - 1].size = strlen(text);
+	file[files++] = (struct file){"manifest.json", text, strlen(text)};
 	if (mkdir(job->options->directory, 0777) && errno != EEXIST)
 		return runtime_fail(error, ATTUNE_SYSTEM, "%s: %s", job->options->directory, strerror(errno));
-	for (int i = 0; i < FILES; i++)
+	for (int i = 0; i < files; i++)
 		if (!write_file(a, job->options->directory, &file[i], error))
 			return ATTUNE_SYSTEM;
-	struct text give = {.s = (char *)file[FILES - 1].bytes, .len = file[FILES - 1].size};
+	struct text give = {.s = (char *)text, .len = strlen(text)};
 	return job->manifest ? runtime_give(&give, job->manifest, error) : ATTUNE_OK;
 }
 

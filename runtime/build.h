@@ -9,6 +9,7 @@ struct build {
 	const char *kernel; /* the program's */
 	const char *shape, *origin;
 	enum isa isa;
+	const char *arch; /* "sm_90"; NULL: for a processor */
 	const struct attune_tensor *tensor;
 	int ntensors;
 	const struct kernel_source *source;
@@ -21,5 +22,13 @@ void build_source(const struct build *, struct text *);
 void build_header(const struct build *, struct text *);
 /* An archive of one object, with the index of symbols that linkers ask for. */
 void build_archive(const struct build *, const void *object, size_t size, struct text *);
+
+/* The name of a tensor as C may have it. */
+void build_c_name(const char *name, struct text *);
+
+/* ---- build_device.c ---- */
+
+/* Launch geometry and the argument block. */
+void build_device_header(const struct build *, struct text *);
 
 #endif

@@ -21,7 +21,7 @@ static const char *c_type(DLDataType t)
 }
 
 /* A tensor may be named as C names something else. */
-static void c_name(const char *name, struct text *t)
+void build_c_name(const char *name, struct text *t)
 {
 	static const char *const taken[] = {
 	        "auto",     "break",  "case",   "char",     "const",    "continue", "default",   "do",
@@ -40,7 +40,7 @@ static void c_name(const char *name, struct text *t)
 static void print_tensor(const struct attune_tensor *tensor, struct text *t)
 {
 	text_printf(t, "%s%s *", tensor->role == ATTUNE_IN ? "const " : "", c_type(tensor->dtype));
-	c_name(tensor->name, t);
+	build_c_name(tensor->name, t);
 }
 
 static void print_signature(const struct build *b, struct text *t)
@@ -133,7 +133,7 @@ static void print_run(const struct build *b, struct text *t)
 	text_add(t, "\n{\n\tvoid *const data[] = {");
 	for (int i = 0; i < b->ntensors; i++) {
 		text_printf(t, "%s(void *)call->", i ? ", " : "");
-		c_name(b->tensor[i].name, t);
+		build_c_name(b->tensor[i].name, t);
 	}
 	text_add(t, "};\n\tstatic const long *const strides[] = {");
 	for (int i = 0; i < b->ntensors; i++)
@@ -160,7 +160,7 @@ void build_source(const struct build *b, struct text *t)
 	text_printf(t, "\n{\n\tconst struct %s_tensors call = {", b->name);
 	for (int i = 0; i < b->ntensors; i++) {
 		text_add(t, i ? ", " : "");
-		c_name(b->tensor[i].name, t);
+		build_c_name(b->tensor[i].name, t);
 	}
 	text_printf(t, "};\n\tfor (int phase = 0; phase < %d; phase++)\n", b->source->nphases);
 	text_printf(

@@ -1,4 +1,5 @@
-/* call.c: running a compiled kernel. Nothing here allocates once a workspace is at hand. */
+/* call.c: running a compiled kernel. Nothing here allocates once a workspace is at hand; device_call.c
+ * is about kernels for a device. */
 #include "runtime/kernel.h"
 
 #include <stdlib.h>
@@ -43,8 +44,8 @@ static void give_area(struct attune_kernel *k, struct area *area)
 	free(area);
 }
 
-enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *tensors, int count,
-                               void *workspace, struct attune_error *error)
+static enum attune_status call(struct attune_kernel *k, const DLTensor *const *tensors, int count, void *workspace,
+                               void *stream, bool wait, struct attune_error *error)
 {
 	enum attune_status status = tensors_counted(k->name, count, k->ntensors, error);
 	if (status)
@@ -55,9 +56,16 @@ enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *t
 		if (status)
 			return status;
 	}
+	const struct code *code = atomic_load_explicit(&k->code, memory_order_acquire);
+	if (code->target->device)
+		return device_call(k, code, tensors, view, workspace, stream, wait, error);
+	if (stream)
+		return runtime_fail(error, ATTUNE_USAGE, "%s runs on this processor, which has no streams", k->name);
+	for (int i = 0; i < count; i++)
+		if ((status = tensor_on_host(k->tensor[i].name, tensors[i], error)))
+			return status;
 	if ((uintptr_t)workspace % 64)
 		return runtime_fail(error, ATTUNE_USAGE, "the workspace is not aligned to 64 bytes");
-	const struct code *code = atomic_load_explicit(&k->code, memory_order_acquire);
 	if (workspace) {
 		code_run(code, k->pool, view, count, workspace);
 		return ATTUNE_OK;
@@ -69,4 +77,26 @@ enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *t
 	code_run(code, k->pool, view, count, area + 1);
 	give_area(k, area);
 	return ATTUNE_OK;
+}
+
+enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *tensors, int count,
+                               void *workspace, struct attune_error *error)
+{
+	return call(k, tensors, count, workspace, NULL, true, error);
+}
+
+enum attune_status attune_call_on(struct attune_kernel *k, const DLTensor *const *tensors, int count, void *workspace,
+                                  void *stream, struct attune_error *error)
+{
+	return call(k, tensors, count, workspace, stream, false, error);
+}
+
+void attune_kernel_argument(const struct attune_kernel *k, int argument, int *align, bool *unit)
+{
+	const struct code *code = atomic_load(&((struct attune_kernel *)k)->code);
+	const struct kernel_argument *a = code->source && argument >= 0 && argument < k->ntensors
+	                                          ? &code->source->argument[argument]
+	                                          : &(struct kernel_argument){0};
+	*align = a->align > 1 ? a->align : 1;
+	*unit = a->unit;
 }

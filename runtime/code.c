@@ -23,12 +23,13 @@ struct code *code_load(const struct target *target, const struct target_options 
 		return NULL;
 	}
 	c->target = target;
+	c->source = target->device ? source : NULL;
 	c->isa = options->isa;
 	c->nphases = source->nphases;
 	c->work_bytes = round_up((size_t)source->work_bytes);
 	c->scratch_bytes = round_up((size_t)source->scratch_bytes);
 	c->module = target->load(object, options, why);
-	for (int i = 0; c->module && i < c->nphases; i++) {
+	for (int i = 0; c->module && !target->device && i < c->nphases; i++) {
 		void *symbol = target->symbol(c->module, source->phase[i].symbol);
 		if (!symbol) {
 			text_printf(why, "the code lacks %s", source->phase[i].symbol);
@@ -75,4 +76,30 @@ void code_run(const struct code *c, struct pool *pool, const struct view *view, 
 		scratch[i] = (char *)workspace + c->work_bytes + (size_t)i * c->scratch_bytes;
 	for (int i = 0; i < c->nphases; i++)
 		pool_run(pool, c->phase[i], &args, c->tasks[i], scratch);
+}
+
+size_t code_argument_bytes(const struct attune_tensor *tensor, int count)
+{
+	size_t words = 1 + (size_t)count;
+	for (int i = 0; i < count; i++)
+		words += (size_t)tensor[i].ndim;
+	return words * sizeof(int64_t);
+}
+
+bool code_launch(const struct code *c, const struct view *view, int count, void *work, void *stream, struct text *why)
+{
+	/* struct at_device_args of codegen/kernel.h */
+	int64_t word[MAX_DEVICE_ARGUMENT_BYTES / sizeof(int64_t)];
+	size_t words = 0;
+	for (int i = 0; i < count; i++)
+		word[words++] = (int64_t)(intptr_t)view[i].data;
+	for (int i = 0; i < count; i++)
+		for (int k = 0; k < view[i].nranks; k++)
+			word[words++] = view[i].stride[k];
+	word[words++] = (int64_t)(intptr_t)work;
+	for (int i = 0; i < c->nphases; i++)
+		if (c->source->phase[i].tasks > 0 &&
+		    !c->target->device->launch(c->module, c->source, i, word, words * sizeof *word, stream, why))
+			return false;
+	return true;
 }

@@ -57,6 +57,8 @@ static struct kernel_source copy_source(struct arena *a, struct kernel_source s)
 {
 	s.text = arena_strdup(a, s.text);
 	s.digest = s.digest ? arena_strdup(a, s.digest) : NULL;
+	if (s.device)
+		s.argument = arena_copy(a, s.argument, (size_t)s.narguments * sizeof *s.argument);
 	s.phase = arena_copy(a, s.phase, (size_t)s.nphases * sizeof *s.phase);
 	for (int i = 0; i < s.nphases; i++)
 		s.phase[i].symbol = arena_strdup(a, s.phase[i].symbol);
@@ -89,11 +91,20 @@ enum attune_status kernel_choose(struct attune_kernel *k, const struct attune_pr
 	if (status || (status = context_place(p->context, arena, &place, error)))
 		return status;
 	enum isa isa = v->choice.schedule.isa;
+	if (!v->choice.source.text)
+		return runtime_fail(error, ATTUNE_PROGRAM, "there is no kernel for this schedule: %s",
+		                    v->choice.source.reason);
+	if (p->context->no_device)
+		return runtime_fail(error, ATTUNE_SYSTEM, "target %s: %s", place.target->name, p->context->no_device);
 	if (isa > place.machine->isa)
 		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[isa].name);
 	if (!place.target->supports(isa))
 		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", place.target->name,
 		                    isa_info[isa].name);
+	size_t bytes = code_argument_bytes(k->tensor, k->ntensors);
+	if (v->choice.source.device && bytes > MAX_DEVICE_ARGUMENT_BYTES)
+		return runtime_fail(error, ATTUNE_PROGRAM, "the arguments of %s take %zu bytes; a device takes at most %d",
+		                    k->name, bytes, MAX_DEVICE_ARGUMENT_BYTES);
 	struct arena *a = &k->arena;
 	k->final_info = (struct attune_kernel_info){
 	        .source = v->origin,
@@ -218,8 +229,9 @@ static enum attune_status compile(void *data, struct arena *arena, struct attune
 	describe_arguments(k, p);
 	struct cascade *cascade = cascade_clone(arena, p->cascade);
 	double work = work_of(cascade);
-	k->pool = work < SHARED_WORK ? NULL : context_pool(c);
-	bool quick = work < QUICK_WORK && !job->options.wait && c->target != &target_tcc;
+	bool device = context_on_device(c);
+	k->pool = device || work < SHARED_WORK ? NULL : context_pool(c);
+	bool quick = work < QUICK_WORK && !job->options.wait && !device && c->target != &target_tcc;
 	bool usual = !job->options.schedule && !job->options.naive;
 	if (quick && usual && is_cold(c) && !may_be_tuned(p, arena)) {
 		struct problem *problem;
@@ -277,8 +289,13 @@ void attune_kernel_free(struct attune_kernel *k)
 		return;
 	if (k->compiling)
 		pthread_join(k->compiler, NULL);
-	for (int i = 0; i < AREAS; i++)
-		free(atomic_load(&k->area[i]));
+	for (int i = 0; i < AREAS; i++) {
+		struct area *area = atomic_load(&k->area[i]);
+		if (k->final && k->final->target->device)
+			device_area_free(k->final, area);
+		else
+			free(area);
+	}
 	code_free(k->quick);
 	code_free(k->final);
 	attune_context_free(k->context);
@@ -291,6 +308,8 @@ void attune_kernel_free(struct attune_kernel *k)
 size_t attune_kernel_workspace(struct attune_kernel *k)
 {
 	attune_kernel_wait(k, NULL);
+	if (k->final && k->final->target->device)
+		return k->final->work_bytes;
 	int threads = pool_threads(k->pool);
 	size_t quick = k->quick ? code_workspace(k->quick, threads) : 0;
 	size_t final = k->final ? code_workspace(k->final, threads) : 0;

@@ -43,6 +43,7 @@ static enum attune_status fill(void *data, struct arena *scratch, struct attune_
 		return runtime_fail(error, ATTUNE_USAGE,
 		                    "there is no ISA '%s'; there are scalar, avx2 and avx512", o->isa);
 	if (o->target) {
+		enum attune_status status;
 		struct text names;
 		text_init(&names, scratch);
 		for (int i = 0; targets[i]; i++)
@@ -51,17 +52,28 @@ static enum attune_status fill(void *data, struct arena *scratch, struct attune_
 		if (!c->target)
 			return runtime_fail(error, ATTUNE_USAGE, "there is no target '%s'; there are: %s",
 			                    o->target, names.s);
-		const char *missing = c->target->missing(scratch);
+		if (c->target->device && o->isa)
+			return runtime_fail(error, ATTUNE_USAGE,
+			                    "target %s is for a device, which has no ISA of this processor's; what "
+			                    "it compiles for is said by arch",
+			                    o->target);
+		/* Of a device the compiler is asked for when there is something to compile: texts need none. */
+		const char *missing = c->target->device ? NULL : c->target->missing(scratch);
 		if (missing)
 			return runtime_fail(error, ATTUNE_SYSTEM, "target %s: %s", c->target->name, missing);
+		if (c->target->device && (status = context_device(c, o->arch, scratch, error)))
+			return status;
 	}
+	if (o->arch && !context_on_device(c))
+		return runtime_fail(error, ATTUNE_USAGE, "an architecture such as '%s' goes with a target for a device",
+		                    o->arch);
 	if (o->threads < 0 || o->threads > MAX_THREADS)
 		return runtime_fail(error, ATTUNE_USAGE, "the number of threads is from 1 to %d, not %d",
 		                    MAX_THREADS, o->threads);
 	c->cache_path = !o->cache   ? default_cache(&c->arena)
 	                : *o->cache ? arena_strdup(&c->arena, o->cache)
 	                            : NULL;
-	c->threads = o->threads ? o->threads : c->machine.cores;
+	c->threads = context_on_device(c) ? 1 : o->threads ? o->threads : c->machine.cores;
 	return ATTUNE_OK;
 }
 
@@ -95,7 +107,7 @@ void attune_context_free(struct attune_context *c)
 
 void context_measure(struct attune_context *c)
 {
-	if (c->machine.peak_flops <= 0)
+	if (c->machine.peak_flops <= 0 && !context_on_device(c))
 		machine_measure(&c->machine);
 }
 
@@ -119,6 +131,8 @@ static enum attune_status pick_target(struct attune_context *c, struct arena *ar
 	struct text why;
 	text_init(&why, arena);
 	for (int i = 0; targets[i]; i++) {
+		if (targets[i]->device) /* has to be asked for */
+			continue;
 		const char *missing = targets[i]->missing(arena);
 		if (!missing && (!c->isa_given || targets[i]->supports(c->isa))) {
 			c->target = targets[i];
@@ -137,6 +151,9 @@ enum attune_status context_place(struct attune_context *c, struct arena *arena, 
 	enum attune_status status;
 	if (!c->target && (status = pick_target(c, arena, error)))
 		return status;
+	const char *missing = c->target->device ? c->target->missing(arena) : NULL;
+	if (missing)
+		return runtime_fail(error, ATTUNE_SYSTEM, "target %s: %s", c->target->name, missing);
 	while (c->isa > ISA_SCALAR && !c->isa_given && !c->target->supports(c->isa))
 		c->isa--;
 	if (!c->target->supports(c->isa))
@@ -156,6 +173,16 @@ const char *attune_cache_said(struct attune_context *c)
 	return c->cache ? cache_said(c->cache) : NULL;
 }
 
+static const char *device_text(struct arena *a, const struct target *t)
+{
+	struct machine m = {0};
+	struct text why;
+	text_init(&why, a);
+	if (!t->device->machine(&m, &why))
+		return why.s;
+	return arena_printf(a, "%s, sm_%d, %d processors", m.model_name, m.capability, m.processors);
+}
+
 struct device_job {
 	struct attune_context *context;
 	struct attune_device_info *info;
@@ -163,10 +190,13 @@ struct device_job {
 
 static enum attune_status describe_device(void *data, struct arena *scratch, struct attune_error *error)
 {
-	(void)error;
 	const struct device_job *job = data;
 	struct attune_context *c = job->context;
-	c->arena.out_of_memory = scratch->out_of_memory;
+	struct arena *a = &c->arena;
+	a->out_of_memory = scratch->out_of_memory;
+	if (context_on_device(c))
+		return runtime_fail(error, ATTUNE_USAGE, "the context is for %s; ask one for this processor",
+		                    c->target->name);
 	context_measure(c);
 	struct attune_device_info d = {
 	        .model = c->machine.model_name,
@@ -177,11 +207,12 @@ static enum attune_status describe_device(void *data, struct arena *scratch, str
 	        .l3 = c->machine.l3,
 	        .peak_flops = c->machine.peak_flops,
 	        .bandwidth = c->machine.bandwidth,
-	        .key = machine_key(&c->arena, &c->machine),
+	        .key = machine_key(a, &c->machine),
 	};
 	for (int i = 0; targets[i] && d.targets < (int)(sizeof d.target / sizeof *d.target); i++) {
 		d.target[d.targets].name = targets[i]->name;
-		d.target[d.targets++].missing = targets[i]->missing(&c->arena);
+		d.target[d.targets].missing = targets[i]->missing(a);
+		d.target[d.targets++].device = targets[i]->device ? device_text(a, targets[i]) : NULL;
 	}
 	*job->info = d;
 	return ATTUNE_OK;

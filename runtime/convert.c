@@ -50,16 +50,35 @@ void tensor_from_doubles(const DLTensor *d, const struct view *v, const double *
 	while (next_element(position, d, v, &offset));
 }
 
-/* Doubles would lose digits of i64 and the payload of NaNs. */
-static void copy_elements(const DLTensor *from, const struct view *source, const DLTensor *to,
-                          const struct view *target, size_t size)
+void tensor_copy(const struct view *from, const struct view *to, const int64_t *shape, size_t element)
 {
-	if (!tensor_count(from))
+	int last = from->nranks - 1;
+	int64_t rows = 1, position[MAX_RANKS] = {0}, here = 0, there = 0;
+	int64_t width = last < 0 ? 1 : shape[last];
+	int64_t step = last < 0 ? 0 : from->stride[last], stride = last < 0 ? 0 : to->stride[last];
+	int64_t size = (int64_t)element;
+	bool whole = width <= 1 || (step == 1 && stride == 1);
+	for (int k = 0; k < last; k++)
+		rows *= shape[k];
+	if (width <= 0)
 		return;
-	int64_t here[MAX_RANKS] = {0}, there[MAX_RANKS] = {0}, i = 0, k = 0;
-	do
-		memcpy(target->data + k * (int64_t)size, source->data + i * (int64_t)size, size);
-	while (next_element(here, from, source, &i) && next_element(there, to, target, &k));
+	for (; rows > 0; rows--) {
+		const char *source = from->data + here * size;
+		char *target = to->data + there * size;
+		if (whole)
+			memcpy(target, source, (size_t)width * element);
+		for (int64_t i = 0; !whole && i < width; i++)
+			memcpy(target + i * stride * size, source + i * step * size, element);
+		for (int k = last - 1; k >= 0; k--) {
+			here += from->stride[k];
+			there += to->stride[k];
+			if (++position[k] < shape[k])
+				break;
+			here -= from->stride[k] * shape[k];
+			there -= to->stride[k] * shape[k];
+			position[k] = 0;
+		}
+	}
 }
 
 struct convert_job {
@@ -81,8 +100,11 @@ static enum attune_status run_convert(void *data, struct arena *arena, struct at
 	enum attune_status status = tensor_view(&source, source_type, source_type, from, &source_view, error);
 	if (status || (status = tensor_view(&target, target_type, target_type, to, &target_view, error)))
 		return status;
+	if ((status = tensor_on_host(source.name, from, error)) || (status = tensor_on_host(target.name, to, error)))
+		return status;
+	/* Doubles would lose digits of i64 and the payload of NaNs. */
 	if (source_type == target_type) {
-		copy_elements(from, &source_view, to, &target_view, dtype_info[source_type].bits / 8u);
+		tensor_copy(&source_view, &target_view, from->shape, dtype_info[source_type].bits / 8u);
 		return ATTUNE_OK;
 	}
 	double *dense = arena_new_array(arena, (size_t)tensor_count(from), double);

@@ -33,7 +33,15 @@ static enum attune_status emit(void *data, struct arena *arena, struct attune_er
 	switch (job->stage) {
 	case ATTUNE_STAGE_SCHEDULE: text_add(&t, v.choice.text); break;
 	case ATTUNE_STAGE_TILE: tile_print(v.choice.program, &t); break;
-	default: text_add(&t, v.choice.source.text); break;
+	default:
+		if (!v.choice.source.text)
+			return runtime_fail(error, ATTUNE_PROGRAM, "there is no kernel for this schedule: %s",
+			                    v.choice.source.reason);
+		if (context_on_device(p->context)) {
+			text_add(&t, p->context->target->device->prelude);
+			text_char(&t, '\n');
+		}
+		text_add(&t, v.choice.source.text);
 	}
 	return runtime_give(&t, job->out, error);
 }
@@ -50,11 +58,12 @@ struct explain_job {
 	struct attune_program *program;
 	enum attune_format format;
 	char **out;
+	cJSON *json;
 };
 
 static enum attune_status run_explain(void *data, struct arena *arena, struct attune_error *error)
 {
-	const struct explain_job *job = data;
+	struct explain_job *job = data;
 	struct attune_context *context = job->program->context;
 	struct cascade *cascade = cascade_clone(arena, job->program->cascade);
 	bool bound = true;
@@ -68,15 +77,18 @@ static enum attune_status run_explain(void *data, struct arena *arena, struct at
 	struct stream_options options = {0};
 	struct streams *streams = streams_derive(arena, cascade, &options);
 	struct explanation found = explain(arena, cascade, streams, &context->machine);
+	bool kernels = bound && context_on_device(context);
 	struct text t;
 	text_init(&t, arena);
 	if (job->format == ATTUNE_TEXT) {
 		explain_text(&found, &t);
-		return runtime_give(&t, job->out, error);
+		status = kernels ? device_explain(job->program, arena, &t, NULL, error) : ATTUNE_OK;
+		return status ? status : runtime_give(&t, job->out, error);
 	}
-	cJSON *json = explain_json(&found);
-	char *printed = json ? cJSON_Print(json) : NULL;
-	cJSON_Delete(json);
+	job->json = explain_json(&found);
+	if (kernels && job->json && (status = device_explain(job->program, arena, NULL, job->json, error)))
+		return status;
+	char *printed = job->json ? cJSON_Print(job->json) : NULL;
 	if (!printed)
 		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
 	text_add(&t, printed);
@@ -90,5 +102,8 @@ enum attune_status attune_explain(struct attune_program *p, enum attune_format f
 {
 	if (!p->cascade)
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);
-	return runtime_try(run_explain, &(struct explain_job){p, format, text}, error);
+	struct explain_job job = {p, format, text, NULL};
+	enum attune_status status = runtime_try(run_explain, &job, error);
+	cJSON_Delete(job.json);
+	return status;
 }

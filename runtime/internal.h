@@ -2,6 +2,8 @@
 #ifndef ATTUNE_RUNTIME_INTERNAL_H
 #define ATTUNE_RUNTIME_INTERNAL_H
 
+#include <cjson/cJSON.h>
+
 #include "attune.h"
 #include "cache/cache.h"
 #include "codegen/schedule.h"
@@ -29,11 +31,15 @@ struct attune_context {
 	const struct target *target; /* NULL: the best that is installed, decided at first use */
 	enum isa isa;
 	bool isa_given;
-	struct machine machine; /* peak and bandwidth are measured at first need */
+	struct machine machine; /* that code is for; a processor's peak and bandwidth are measured at first need */
+	const char *no_device;  /* why the target's code cannot run here; NULL: it can */
 	struct pool *pool;      /* made at first use */
 	int threads;
 };
 
+/* The machine of a device target: the device at hand, or the architecture asked for. */
+enum attune_status context_device(struct attune_context *, const char *arch, struct arena *, struct attune_error *);
+bool context_on_device(const struct attune_context *);
 void context_measure(struct attune_context *);
 /* One thread: NULL, which pool_run takes for a direct call. */
 struct pool *context_pool(struct attune_context *);
@@ -82,6 +88,14 @@ enum purpose { FOR_TEXT, FOR_CODE };
 enum attune_status program_variant(const struct attune_program *, struct arena *, const char *schedule, bool naive,
                                    enum purpose, struct variant *, struct attune_error *);
 
+/* ---- device_explain.c ---- */
+
+/* Adds what a bound program's kernels take of the device, to the text or to the JSON. */
+enum attune_status device_explain(const struct attune_program *, struct arena *, struct text *, cJSON *,
+                                  struct attune_error *);
+/* Launch geometry and, where they are known, resources; the caller deletes it. */
+cJSON *device_phases_json(const struct kernel_source *, const struct resources *);
+
 struct strategy;
 /* NULL names the default. */
 enum attune_status strategy_named(const char *name, struct arena *, const struct strategy **,
@@ -94,12 +108,17 @@ DLDataType dtype_dl(enum dtype);
 /* An argument as a call needs it: its first element and a stride a rank. */
 struct view {
 	char *data;
+	int nranks;
 	int64_t stride[MAX_RANKS];
 };
 /* Checks a tensor against its declaration; an extent of -1 there stands for any. Its type must be `as`, or
  * `or_as`, which is as good. */
 enum attune_status tensor_view(const struct attune_tensor *, enum dtype as, enum dtype or_as,
                                const DLTensor *, struct view *, struct attune_error *);
+/* In memory of this processor? Else an error. */
+enum attune_status tensor_on_host(const char *name, const DLTensor *, struct attune_error *);
+/* Copies elements of one type and shape. */
+void tensor_copy(const struct view *from, const struct view *to, const int64_t *shape, size_t element);
 /* Elements of a tensor whose extents were checked. */
 int64_t tensor_count(const DLTensor *);
 /* The elements in row-major order as doubles, and back, rounded. Bytes given for a declared bool become 0
@@ -118,8 +137,9 @@ struct code {
 	struct module *module;
 	enum isa isa;
 	int nphases;
-	at_phase **phase;
+	at_phase **phase; /* of code for this processor */
 	long *tasks;
+	const struct kernel_source *source; /* of code for a device: lives as long as the code */
 	size_t work_bytes, scratch_bytes; /* multiples of 64 */
 };
 /* Loads an object; NULL, with the target's words, when it does not. Give back with code_free. */
@@ -130,6 +150,10 @@ void code_free(struct code *);
 size_t code_workspace(const struct code *, int threads);
 /* `count` is at most MAX_ARGUMENTS. */
 void code_run(const struct code *, struct pool *, const struct view *, int count, void *workspace);
+/* Bytes of a device's argument block for tensors of these ranks. */
+size_t code_argument_bytes(const struct attune_tensor *, int count);
+/* Begins all phases on a stream of the device. False with the driver's words. */
+bool code_launch(const struct code *, const struct view *, int count, void *work, void *stream, struct text *why);
 
 /* Memory of `size` bytes aligned to a page, in huge pages where it is large; NULL: none. Give back with free.
  */

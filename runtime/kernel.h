@@ -18,9 +18,14 @@ struct recipe {
 	struct cache_key key;
 };
 
-/* A workspace and its size; what a call uses begins behind it, aligned to 64. */
+/* A workspace and its size; what a call uses begins behind it, aligned to 64. Of a kernel for a device: memory
+ * there, and memory of the host for tensors that are laid out otherwise. */
 struct area {
 	_Alignas(64) size_t size;
+	void *device;
+	char *staging; /* of `size` too; NULL until it is needed */
+	void *stream;  /* that may still use it while `busy` */
+	bool busy;
 };
 
 enum { AREAS = 16 };
@@ -59,5 +64,14 @@ struct code *recipe_cook(const struct recipe *, struct cache *, struct text *why
 /* Starts the thread that makes the final code, with the context and cascade of the kernel, which it owns from
  * then on. False when there can be none. */
 bool kernel_compile_behind(struct attune_kernel *);
+
+/* ---- device_call.c ---- */
+
+/* A call of code for a device; `view` is of checked tensors, none of them NULL, and may be changed. `wait`: also with
+ * tensors of the device return when it is done. */
+enum attune_status device_call(struct attune_kernel *, const struct code *, const DLTensor *const *tensors,
+                               struct view *view, void *workspace, void *stream, bool wait, struct attune_error *);
+enum attune_status device_wait(const struct code *, const char *name, void *stream, struct attune_error *);
+void device_area_free(const struct code *, struct area *);
 
 #endif

@@ -28,7 +28,7 @@ static enum attune_status run_oracle(void *data, struct arena *arena, struct att
 		enum dtype type = c->tensor.v[p->tensor_id[i]].dtype;
 		enum dtype other = p->tensor[i].role == ATTUNE_OUT ? DTYPE_F64 : type;
 		status = tensor_view(&p->tensor[i], type, other, job->tensor[i], &view[i], error);
-		if (status)
+		if (status || (status = tensor_on_host(p->tensor[i].name, job->tensor[i], error)))
 			return status;
 	}
 	size_t limit = memory_limit(), inputs = 0;

@@ -85,8 +85,6 @@ enum attune_status tensor_view(const struct attune_tensor *t, enum dtype as, enu
 {
 	if (!d)
 		return runtime_fail(error, ATTUNE_USAGE, "'%s' is missing", t->name);
-	if (d->device.device_type != kDLCPU)
-		return runtime_fail(error, ATTUNE_USAGE, "'%s' is not in the memory of the CPU", t->name);
 	if (d->ndim != t->ndim)
 		return runtime_fail(error, ATTUNE_USAGE, "'%s' has %d ranks, but %s has %d", t->name, d->ndim,
 		                    t->declared, t->ndim);
@@ -106,6 +104,7 @@ enum attune_status tensor_view(const struct attune_tensor *t, enum dtype as, enu
 		return runtime_fail(error, ATTUNE_USAGE, "the strides of '%s' reach further than 63 bits",
 		                    t->name);
 	v->data = (char *)d->data + d->byte_offset;
+	v->nranks = d->ndim;
 	if (empty)
 		return ATTUNE_OK;
 	if (!d->data)
@@ -114,6 +113,13 @@ enum attune_status tensor_view(const struct attune_tensor *t, enum dtype as, enu
 		return runtime_fail(error, ATTUNE_USAGE, "'%s' is not aligned to its elements of %d bytes",
 		                    t->name, size);
 	return ATTUNE_OK;
+}
+
+enum attune_status tensor_on_host(const char *name, const DLTensor *d, struct attune_error *error)
+{
+	if (!d || d->device.device_type == kDLCPU || d->device.device_type == kDLCUDAHost)
+		return ATTUNE_OK;
+	return runtime_fail(error, ATTUNE_USAGE, "'%s' is not in the memory of the CPU", name);
 }
 
 enum attune_status tensors_counted(const char *kernel, int have, int want, struct attune_error *error)

@@ -27,8 +27,9 @@ static void render(struct arena *arena, const struct problem *problem, const str
 	c->rung = CACHE_DEFAULT;
 	c->text = text.s;
 	c->program = tile_build(arena, problem, &c->schedule);
-	c->source = emit_c(arena, c->program, c->schedule.isa, c->schedule.exp_degree);
-	c->options = (struct target_options){.isa = c->schedule.isa, .optimise = 3};
+	c->source = emit_kernel(arena, c->program, c->schedule.isa, c->schedule.exp_degree);
+	c->options = tune_target_options(place, 3);
+	c->options.isa = c->schedule.isa;
 	c->source_key = tune_source_key(arena, &c->source, place->target, &c->options);
 }
 

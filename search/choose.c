@@ -21,9 +21,9 @@ static void render(struct arena *a, const struct problem *problem, const struct 
 	text_init(&t, a);
 	schedule_print(problem, &c->schedule, &t);
 	c->text = t.s;
-	c->options = (struct target_options){.isa = place->isa, .optimise = 3};
+	c->options = tune_target_options(place, 3);
 	c->program = tile_build(a, problem, &c->schedule);
-	c->source = emit_c(a, c->program, place->isa, c->schedule.exp_degree);
+	c->source = emit_kernel(a, c->program, place->isa, c->schedule.exp_degree);
 	c->source_key = tune_source_key(a, &c->source, place->target, &c->options);
 }
 
@@ -34,7 +34,7 @@ static bool is_winner(struct arena *a, const struct tune_place *place, struct ca
 {
 	static const int levels[] = {3, 1};
 	for (int i = 0; i < 2; i++) {
-		struct target_options options = {.isa = place->isa, .optimise = levels[i]};
+		struct target_options options = tune_target_options(place, levels[i]);
 		const char *source = tune_source_key(a, &c->source, place->target, &options);
 		if (strcmp(source, winner))
 			continue;

@@ -98,7 +98,7 @@ static struct candidate *candidate(struct search *s, struct arena *work, const s
                                    const struct point *point)
 {
 	struct kernel_source k;
-	const struct target_options options = {.isa = s->place->isa, .optimise = OPTIMISE_SEARCH};
+	const struct target_options options = tune_target_options(s->place, OPTIMISE_SEARCH);
 	struct candidate c = {.schedule = *schedule, .number = (int)s->all.n, .cost = NAN};
 	if (point)
 		c.point = *point;

@@ -46,7 +46,7 @@ static const char *facts(struct arena *a, const struct machine *m)
 struct cache_key tune_key(struct arena *a, const struct cascade *c, const struct tune_place *place)
 {
 	const struct machine *m = place->machine;
-	const struct target_options options = {.isa = place->isa, .optimise = 3};
+	const struct target_options options = tune_target_options(place, 3);
 	struct cache_key k = {
 	        .env = {.hardware = machine_key(a, m),
 	                .arch = arena_printf(a, "%s family %d", m->vendor, m->family),
@@ -72,5 +72,7 @@ const char *tune_source_key(struct arena *a, const struct kernel_source *s, cons
 {
 	const char *all = arena_printf(a, "%s\n%s\n%s\n%d\n%d\n", s->digest, target->name,
 	                               target->version(a, options), options->isa, options->optimise);
+	if (options->capability)
+		all = arena_printf(a, "%s%d\n", all, options->capability);
 	return digest_text(a, all, strlen(all));
 }

@@ -47,7 +47,7 @@ static bool load(const struct child *c, struct instance *x, const struct binary 
 	struct arena a;
 	jmp_buf env;
 	const struct tune_place *p = c->limits->place;
-	const struct target_options options = {.isa = p->isa, .optimise = c->limits->optimise};
+	const struct target_options options = tune_target_options(p, c->limits->optimise);
 	*x = (struct instance){.binary = b};
 	if (b->workload->arguments > MAX_ARGUMENTS || b->source->nphases > MAX_PHASES ||
 	    p->threads > MAX_THREADS) {
@@ -350,7 +350,7 @@ void measure_compile_child(void *context, void *result)
 		return;
 	struct text d;
 	struct object o = {0};
-	const struct target_options options = {.isa = j->place->isa, .optimise = j->optimise};
+	const struct target_options options = tune_target_options(j->place, j->optimise);
 	text_init(&d, &a);
 	r->good = j->place->target->compile(j->text, &options, &o, &d);
 	if (r->good && o.size > j->room) {

@@ -27,7 +27,7 @@ static void drop(struct kept *k)
 static bool make(struct search *s, struct arena *work, struct candidate *c, bool all, struct kept *k)
 {
 	const int real = s->subject->workloads - 1;
-	const struct target_options options = {.isa = s->place->isa, .optimise = OPTIMISE_KEEP};
+	const struct target_options options = tune_target_options(s->place, OPTIMISE_KEEP);
 	const struct place_limits limits = search_limits(s, OPTIMISE_KEEP);
 	bool timeout;
 	*k = (struct kept){.candidate = c};

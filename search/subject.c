@@ -74,7 +74,7 @@ static bool render(void *owner, struct arena *a, const struct schedule *schedule
 	const struct problem *p = s->bound[workload].problem;
 	if (schedule_illegal(a, p, schedule))
 		return false;
-	*source = emit_c(a, tile_build(a, p, schedule), schedule->isa, schedule->exp_degree);
+	*source = emit_kernel(a, tile_build(a, p, schedule), schedule->isa, schedule->exp_degree);
 	return true;
 }
 

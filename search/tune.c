@@ -31,7 +31,7 @@ static bool warm(const struct tune_place *place, struct arena *a, struct text *r
 	struct object object = {0};
 	struct text d;
 	text_init(&d, a);
-	const struct target_options options = {.isa = place->isa, .optimise = 1};
+	const struct target_options options = tune_target_options(place, 1);
 	if (place->target->compile("int attune_warm;", &options, &object, &d))
 		object_free(&object);
 	return true;

@@ -21,6 +21,12 @@ struct tune_place {
 	int threads;
 };
 
+/* How a place compiles; `optimise` as in target_options. */
+static inline struct target_options tune_target_options(const struct tune_place *p, int optimise)
+{
+	return (struct target_options){.isa = p->isa, .optimise = optimise, .capability = p->machine->capability};
+}
+
 /* The key of a bound cascade in a place. */
 struct cache_key tune_key(struct arena *, const struct cascade *, const struct tune_place *);
 /* The digest a trial, winner or artifact is kept under: of generated source and how it is compiled. */

@@ -310,6 +310,7 @@ static bool wait(void *stream, struct text *why)
 }
 
 static const struct target_device device = {
+        .emulated = true,
         .prelude = embed_codegen_prelude_cuda_emulated_h,
         .machine = machine,
         .allocate = allocate,

@@ -134,6 +134,9 @@ void machine_detect(struct machine *m)
 
 const char *machine_key(struct arena *a, const struct machine *m)
 {
+	if (m->isa >= HOST_ISAS)
+		return arena_printf(a, "%s capability %d processors %d shared %lld of %lld", m->model_name, m->capability,
+		                    m->processors, (long long)m->shared, (long long)m->shared_all);
 	return arena_printf(a, "%s family %d model %d stepping %d %s l1 %lld l2 %lld l3 %lld cores %d",
 	                    m->vendor, m->family, m->model, m->stepping, isa_info[m->isa].name,
 	                    (long long)m->l1, (long long)m->l2, (long long)m->l3, m->cores);

@@ -30,6 +30,7 @@ struct target_options {
  * target is about its compiler: without a device code can still be compiled and judged, and `machine` says that there is
  * none to run it. */
 struct target_device {
+	bool emulated; /* on this processor: no tensor of a caller's lies in its memory */
 	const char *prelude; /* what `compile` puts before a text: with it the text can be read and compiled by hand */
 	/* The device: processors, shared memory, capability, peaks as far as they are known. */
 	bool (*machine)(struct machine *, struct text *why);

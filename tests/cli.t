@@ -78,6 +78,20 @@ run 2 emit sum.att --stage c -r N=-3 M=4 && says err "'N'"; ok 'a negative exten
 run 2 emit sum.att --stage c -r N=99999999999 M=4; ok 'an extent past the limit'
 run 2 emit sum.att --stage c -r N=3 M=4 --isa avx9 && says err 'avx9'; ok 'an unknown ISA'
 run 2 emit sum.att --stage c -r N=3 M=4 --target cc && says err "'cc'"; ok 'an unknown target'
+run 2 emit sum.att --stage c -r N=3 M=4 --arch sm_80 && says err 'target'; ok 'an architecture without a device target'
+run 2 emit sum.att --stage c -r N=3 M=4 --target cuda --arch sm_12 && says err 'sm_80'; ok 'an unknown architecture'
+run 2 emit sum.att --stage c -r N=3 M=4 --target cuda --isa avx2 && says err 'no ISA'; ok 'a device has no ISA'
+for stage in streams schedule tile c; do
+	run 0 emit sum.att --stage $stage -r N=3 M=4 --target cuda --arch sm_90 && [ -s out ]; ok "emit $stage for a device"
+done
+says out 'AT_KERNEL(' && says out 'asm volatile'; ok 'the text is all that is compiled'
+run 0 explain sum.att -r N=3 M=4 --target cuda --arch sm_90 && says out 'for sm_90' && says out 'threads'
+ok 'explain tells of a kernel for a device'
+run 0 explain sum.att -r N=3 M=4 --target cuda --json && perl -MJSON::PP -0ne '
+	my $e = decode_json($_); exit !($e->{kernels}[0]{blocks} > 0 && ($e->{resources_missing} || $e->{kernels}[0]{registers} > 0))' out
+ok 'as JSON, with its registers or why they are not known'
+run 2 tune sum.att -r N=3 M=4 --target cuda-emulated && says err 'cuda-emulated'; ok 'an emulated device is not tuned'
+run 2 bench sum.att -r N=3 M=4 --target cuda-emulated && says err 'clock'; ok 'nor timed'
 for stage in streams schedule tile c; do
 	run 0 emit sum.att --stage $stage -r N=3 M=4 && [ -s out ]; ok "emit $stage"
 done
@@ -88,6 +102,7 @@ run 0 explain sum.att && says out 'pass'; ok 'explain, unbound'
 run 0 explain sum.att -r N=3 M=4 --json && perl -MJSON::PP -0ne 'decode_json($_)' out; ok 'explain as JSON'
 
 run 0 device && says out GFLOP; ok 'device'
+says out 'cuda-emulated' && says out 'runs on:'; ok 'device tells of the targets for devices, and what they run on'
 run 0 device --json && perl -MJSON::PP -0ne 'exit !(decode_json($_)->{peak_flops} > 1e8)' out; ok 'device as JSON'
 run 0 cache ls && [ ! -s out ]; ok 'an empty cache lists nothing'
 run 0 cache check; ok 'and is sound'

@@ -77,6 +77,30 @@ ok 'types from the command line are as good as those in the text'
 run 0 run causal.att $inputs --as O=f16 -o O=as.npy -t O=f32 && says as.npy "'<f4'"
 ok 'and -t says what a file holds, as ever'
 
+# On a device, emulated where there is no other. A compiler for the emulated one may be missing too.
+half='--as Q,K,V,O=bf16'
+if "$attune" device --json 2>/dev/null | perl -MJSON::PP -0ne 'exit !grep { $_->{name} eq "cuda-emulated" && $_->{works} } @{decode_json($_)->{targets}}'; then
+	run 0 run causal.att $inputs $half --target cuda-emulated -o O=device.npy L=l.npy --compare && says out sm80
+	ok 'an emulated device agrees with the oracle'
+	run 0 run causal.att $inputs $half --target cuda-emulated -o O=again.npy && cmp -s device.npy again.npy
+	ok 'the same bits again'
+	run 0 run causal.att $inputs --as Q,K,V,O=f16 --target cuda-emulated --compare; ok 'in f16'
+	run 0 run causal.att $inputs --target cuda-emulated --compare; ok 'and in f32, on plain cores'
+	run 0 emit causal.att --stage schedule $shape $half --target cuda-emulated && cp out device.sched &&
+		run 0 run causal.att $inputs $half --target cuda-emulated --schedule device.sched --compare && says out given
+	ok 'a schedule of a device from a file'
+	run 2 run causal.att $inputs $half --target cuda-emulated --schedule one.sched; ok 'one of a processor is none for it'
+else
+	count=$((count + 1)); echo "ok $count # SKIP no compiler here serves the emulated device"
+fi
+if "$attune" device --json 2>/dev/null | perl -MJSON::PP -0ne 'exit !grep { $_->{name} eq "cuda" && $_->{works} && $_->{device} =~ /sm_/ } @{decode_json($_)->{targets}}'; then
+	run 0 run causal.att $inputs $half --target cuda -o O=device.npy --compare; ok 'a device agrees with the oracle'
+	run 0 bench causal.att $shape $half --target cuda --rounds 3 && says out 'on the device'; ok 'and is timed'
+else
+	run 3 run causal.att $inputs $half --target cuda && says err 'target cuda: '; ok 'no device is a system error, with the reason'
+	run 3 bench causal.att $shape $half --target cuda && says err 'target cuda: '; ok 'so it is for bench'
+fi
+
 run 0 tune causal.att $shape --budget 20s --evaluations 6 --threads 1 && says out default; ok 'tuning'
 run 0 cache ls && says out causal && says out 'N=37'; ok 'the winner is listed'
 run 0 cache show causal && says out isa; ok 'and shown with its schedule'
