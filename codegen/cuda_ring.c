@@ -20,15 +20,13 @@ struct walk {
 	const struct tile_statement *loop; /* innermost */
 };
 
-static bool assigned(const struct cuda *c, const struct tile_block *b, struct expr read)
+/* Is the range that the READ is over known only inside the loop? */
+static bool narrowed(const struct cuda *c, const struct tile_block *b, struct expr read)
 {
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
-		bool makes = s->kind == TILE_LOAD || s->kind == TILE_MAP || s->kind == TILE_REDUCE ||
-		             s->kind == TILE_CONTRACT;
-		if ((makes && expr_mentions(c->e.pool, read, OP_VALUE, s->value)) ||
-		    (s->kind == TILE_NARROW && expr_mentions(c->e.pool, read, OP_INDEX, s->index)) ||
-		    assigned(c, &s->body, read) || assigned(c, &s->other, read))
+		if ((s->kind == TILE_NARROW && expr_mentions(c->e.pool, read, OP_INDEX, s->index)) ||
+		    narrowed(c, &s->body, read) || narrowed(c, &s->other, read))
 			return true;
 	}
 	return false;
@@ -46,7 +44,7 @@ static void add_ring(struct walk *w, const struct tile_statement *s)
 	struct cuda *c = w->c;
 	const struct expr_node *read = expr_at(c->e.pool, s->b);
 	const struct expr_node *last = expr_at(c->e.pool, expr_operand(c->e.pool, s->b, read->count - 1));
-	const struct tile_statement *loop = w->loop && !assigned(c, &w->loop->body, s->b) ? w->loop : NULL;
+	const struct tile_statement *loop = w->loop && !narrowed(c, &w->loop->body, s->b) ? w->loop : NULL;
 	struct ring r = {.loop = loop, .read = s->b, .stage = "0"};
 	r.columns = last->symbol == s->lanes ? s->lanes : s->index;
 	r.rows = last->symbol == s->lanes ? s->index : s->lanes;
