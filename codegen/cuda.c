@@ -103,6 +103,8 @@ static void touches_all(struct cuda *c)
 	for (uint32_t i = 0; i < c->e.program->value.n; i++)
 		if (c->value[i].shared)
 			touch_of(c, &c->value[i].tile);
+	for (uint32_t i = 0; i < c->ring.n; i++)
+		touch_of(c, &c->ring.v[i].tile);
 	if (c->across.rows)
 		touch_of(c, &c->across);
 	for (uint32_t i = 0; i < c->touch.n; i++)

@@ -578,23 +578,24 @@ static bool fetches(const struct cuda *c, const struct tile_statement *s, uint32
 	const struct emitter *e = &c->e;
 	const struct expr_node *read = expr_at(e->pool, s->expression);
 	const struct tile_value *v = &e->program->value.v[s->value];
-	if (s->kind != TILE_LOAD || read->op != OP_READ || v->nranks < 2 || !c->value[s->value].operand ||
-	    c->value[s->value].tile.element == OPERAND_I8)
+	if (s->kind != TILE_LOAD || read->op != OP_READ || v->nranks < 2 || !c->value[s->value].operand)
 		return false;
 	*rows = v->index[v->nranks - 2];
 	*columns = v->index[v->nranks - 1];
 	for (int r = 0; r < v->nranks - 2; r++)
 		if (!e->range[v->index[r]]->single)
 			return false;
-	int found = 0;
 	for (int r = 0; r < read->count; r++) {
 		struct expr at = expr_operand(e->pool, s->expression, r);
-		bool mentions = expr_mentions(e->pool, at, OP_INDEX, *rows) || expr_mentions(e->pool, at, OP_INDEX, *columns);
-		if (mentions && expr_at(e->pool, at)->op != OP_INDEX)
+		const struct expr_node *x = expr_at(e->pool, at);
+		uint32_t wanted = r == read->count - 2 ? *rows : r == read->count - 1 ? *columns : NO_INDEX;
+		if (wanted != NO_INDEX && (x->op != OP_INDEX || x->symbol != wanted))
 			return false;
-		found += mentions;
+		if (wanted == NO_INDEX && (expr_mentions(e->pool, at, OP_INDEX, *rows) ||
+		                           expr_mentions(e->pool, at, OP_INDEX, *columns)))
+			return false;
 	}
-	return found == 2;
+	return read->count >= 2;
 }
 
 static void emit_plain(struct cuda *c, struct c_block *b, const struct tile_statement *s, const struct cuda_loops *l)
