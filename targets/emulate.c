@@ -335,7 +335,7 @@ static bool prepare(struct emulation *e)
 	e->warps = n / WARP;
 	e->lane = calloc((size_t)n, sizeof *e->lane);
 	e->warp = calloc((size_t)e->warps, sizeof *e->warp);
-	if (!e->lane || !e->warp || !emulate_shared_new(e))
+	if (!e->lane || !e->warp || !emulate_shared_new(e) || !emulate_global_new(e))
 		return false;
 	struct fiber *fiber[MAX_THREADS];
 	for (int i = 0; i < n; i++) {
@@ -358,6 +358,7 @@ static void finish(struct emulation *e)
 {
 	fiber_stacks_free(&e->stacks);
 	emulate_shared_free(e);
+	emulate_global_free(e);
 	for (int i = 0; e->lane && i < e->launch->threads; i++)
 		free(e->lane[i].copy);
 	free(e->lane);

@@ -100,6 +100,7 @@ struct emulation {
 	struct word *word;
 	struct cell *byte;
 	int hint; /* memory that was reached last */
+	uint32_t **written; /* of each memory that was stored to, a byte: 1 + block · threads + thread; 0: nobody */
 	bool failed;
 	char finding[2048];
 };
@@ -139,8 +140,10 @@ void emulate_copies_end(struct lane *);
 
 /* ---- emulate_global.c ---- */
 
-/* Fails unless `size` bytes at p are in one of the launch's memories, aligned. */
-void emulate_global_at(const struct lane *, const void *p, unsigned size, unsigned align, bool write);
+bool emulate_global_new(struct emulation *);
+void emulate_global_free(struct emulation *);
+/* Fails unless `size` bytes at p are in one of the launch's memories, aligned, and not another block's to write. */
+void emulate_global_read(const struct lane *, const void *p, unsigned size, unsigned align);
 
 #define PRIMITIVE(result, name, parameters, arguments) result emulate_##name parameters;
 #include "codegen/primitives.h"

@@ -7,6 +7,7 @@ struct wrong {
 	int line;                /* of the finding; 0: none */
 	const char *says[2];     /* parts of it */
 	int threads, shared;
+	long blocks;
 };
 
 static const struct wrong wrong[] = {
@@ -236,6 +237,20 @@ static const struct wrong wrong[] = {
          .body = "at_cp_wait(-1);",
          .line = 2,
          .says = {"at_cp_wait for -1 groups"}},
+        {.what = "two lanes that store different values in one place",
+         .body = "at_store_u32(out + lane / 2, lane);",
+         .line = 2,
+         .says = {"writes byte 0 of out, which block 0, warp 0, lane 0 wrote; nothing puts them in order"}},
+        {.what = "two blocks that store different values in one place",
+         .body = "at_store_u16((unsigned short *)out + lane, at_block());",
+         .line = 2,
+         .says = {"block 1, ", "of out, which block 0, warp 0, lane"},
+         .blocks = 2},
+        {.what = "a block that reads what another wrote",
+         .body = "if (at_block() == 0) at_store_u32(out + lane, 1);\nelse at_load_u8((char *)(out + 8 + lane) + 3);",
+         .line = 3,
+         .says = {"reads byte 35 of out, which block 0, warp 0, lane 8 wrote"},
+         .blocks = 2},
         /* and what is right, though it looks like the above */
         {.what = "reads of one word by all, then a barrier, then a write",
          .body = "at_load_shared_u32(s);\nat_barrier();\nif (thread == 40) at_store_shared_u32(s, 1);\nat_barrier();\n"
@@ -257,6 +272,9 @@ static const struct wrong wrong[] = {
                  "at_cp_wait(0);\nat_barrier();\nat_load_shared_u32(s + 4 * (63 - thread));\nat_barrier();\n}",
          .threads = 64,
          .shared = 256},
+        {.what = "the same value in one place by all, then read",
+         .body = "at_store_u32(out + at_block(), 7);\nat_load_u32(out + at_block());",
+         .blocks = 3},
         {.what = "a warp that leaves early where no barrier follows",
          .body = "if (thread < 32)\nreturn;\nat_warp_sync();",
          .threads = 64},
@@ -264,7 +282,7 @@ static const struct wrong wrong[] = {
 
 static bool finds(const struct wrong *w, enum emulate_order o, struct text *said)
 {
-	struct program p = {.body = w->body, .threads = w->threads, .shared = w->shared};
+	struct program p = {.body = w->body, .threads = w->threads, .shared = w->shared, .blocks = w->blocks};
 	bool ran = run(&p, o, said);
 	if (!w->line && !w->says[0])
 		return ran;
