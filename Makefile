@@ -7,6 +7,7 @@
 # make check-asan the tests under AddressSanitizer and UBSan
 # make fuzz       ten minutes of fuzzing (FUZZ_SECONDS=600)
 # make bench      ratios to the machine's peak, measured in the run
+# make gpu-pack   kernels for a machine with a GPU, into .gpu: there .gpu/attune check-gpu tries them (ARCHS=90,80)
 # make install    under $(DESTDIR)$(PREFIX)
 
 BUILD  ?= build
@@ -130,6 +131,14 @@ $(BUILD)/bench/kernel_bench: bench/kernel_bench.c $(LIB)
 bench: all $(BUILD)/bench/kernel_bench $(BENCH_TILES)
 	$(BUILD)/bench/kernel_bench $(BENCH_TILES)
 
+# What the program needs beside the C library goes along: that machine may have none of it.
+ARCHS ?= 90,80
+gpu-pack: all
+	@mkdir -p .gpu/lib
+	$(CC) -o .gpu/attune $(CLI_OBJ) $(LIB) $(LIBS) -Wl,-rpath,'$$ORIGIN/lib'
+	ldd .gpu/attune | awk '/=> \// && !/lib(c|m|dl|pthread)\.so/ {print $$3}' | xargs -I{} cp -L {} .gpu/lib
+	$(BUILD)/attune gpu-pack perf/gpu/plan.json -o .gpu --archs $(ARCHS)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig \
 	  $(DESTDIR)$(PREFIX)/share/man/man1
@@ -150,6 +159,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench gpu-pack
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -7,7 +7,7 @@
 
 #include "cli/options.h"
 
-#define COMMAND(id, name, ...) int command_##name(const struct options *);
+#define COMMAND(id, function, ...) int command_##function(const struct options *);
 #include "cli/commands.h"
 #undef COMMAND
 

@@ -7,7 +7,7 @@
 int main(int argc, char **argv)
 {
 	static int (*const run[COMMANDS])(const struct options *) = {
-#define COMMAND(id, name, ...) [COMMAND_##id] = command_##name,
+#define COMMAND(id, function, ...) [COMMAND_##id] = command_##function,
 #include "cli/commands.h"
 #undef COMMAND
 	};

@@ -13,7 +13,7 @@
 static const struct {
 	const char *name, *synopsis, *summary, *about;
 } commands[COMMANDS] = {
-#define COMMAND(id, name, synopsis, summary, about) [COMMAND_##id] = {#name, synopsis, summary, about},
+#define COMMAND(id, function, name, synopsis, summary, about) [COMMAND_##id] = {name, synopsis, summary, about},
 #include "cli/commands.h"
 #undef COMMAND
 };
@@ -132,7 +132,7 @@ void print_help(enum command c)
 		     "Derives fused kernels from Einsums, tunes them on this machine, verifies and keeps "
 		     "them.\n");
 		for (enum command i = 0; i < COMMANDS; i++)
-			printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
+			printf("  %-9s  %s\n", commands[i].name, commands[i].summary);
 		puts("\n'attune help COMMAND' tells all about one; 'attune --version' the version.\n"
 		     "Exit status: 0 well, 1 a program or result at fault, 2 usage, 3 system or device.");
 		return;

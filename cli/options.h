@@ -36,11 +36,12 @@ struct options {
 	struct pairs input, type, as;
 	struct words output; /* -o: TENSOR=FILE or a folder */
 	char cache_file[4096]; /* where cache points when the environment says where */
-	const char *schedule, *stage, *target, *arch, *isa, *strategy, *record, *name, *cache;
+	const char *schedule, *stage, *target, *arch, *isa, *strategy, *record, *name, *cache,
+	        *pack, *archs, *peers;
 	double budget; /* seconds */
 	int threads, evaluations, rounds;
 	uint64_t seed;
-	bool json, oracle, compare;
+	bool json, oracle, compare, quick;
 };
 
 /* Fills `o`, whose strings are argv's, cut where they stand. False after printing what is

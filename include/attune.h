@@ -351,6 +351,45 @@ struct attune_build_options {
 enum attune_status attune_build(struct attune_program *, const struct attune_build_options *, char **manifest,
                                 struct attune_error *);
 
+/* ---- packs for a machine with a device ---- */
+
+/* A pack is a folder of compiled kernels with all that is needed to try them on a machine where nothing can be
+ * compiled: made here, checked there (docs/gpu.md). */
+struct attune_gpu_pack_options {
+	const char *plan;      /* what it is to hold, a file such as perf/gpu/plan.json */
+	const char *directory; /* made when missing; its parent must exist */
+	const char *target;    /* NULL: "cuda" */
+	const char *archs;     /* "90,80", of "cuda"; NULL: these two, of "cuda-emulated" "80" */
+	int threads;           /* cases compiled at a time; 0: all usable cores */
+	bool quick;            /* leave out the emulator, which else runs what is small */
+	void (*progress)(void *user, const char *line); /* a case that is done; may be NULL */
+	void *user;
+};
+struct attune_gpu_pack_result {
+	int cases, kernels;
+	int rejected; /* by the assembler's log: registers, spills */
+	int emulated, wrong;
+	int failed; /* cases without a kernel of the default schedule */
+};
+/* ATTUNE_SYSTEM when there is no compiler for the target. */
+enum attune_status attune_gpu_pack(const struct attune_gpu_pack_options *, struct attune_gpu_pack_result *,
+                                   struct attune_error *);
+
+struct attune_check_gpu_options {
+	const char *directory; /* of the pack */
+	const char *target;    /* NULL: the pack's */
+	double seconds;        /* budget; 0: no limit */
+	const char *peers;     /* a command that times other people's kernels (scripts/peers_gpu.py); NULL: none */
+	void (*progress)(void *user, const char *line); /* may be NULL */
+	void *user;
+};
+/* Tries a pack on the device: primitives, correctness, speed, candidates. `report` and `records`, to be given back to
+ * attune_free: what was found, as a table or JSON, and one line of JSON for each kernel timed; records may be NULL.
+ * `good`: nothing was wrong. ATTUNE_USAGE when the pack is missing, damaged or for something else; ATTUNE_SYSTEM when
+ * there is no device. Kernels run in forked children of the calling process, which must not have used the device. */
+enum attune_status attune_check_gpu(const struct attune_check_gpu_options *, enum attune_format, char **report,
+                                    char **records, bool *good, struct attune_error *);
+
 /* ---- cache and device ---- */
 
 struct attune_cache_entry {

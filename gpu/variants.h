@@ -1,0 +1,19 @@
+/* variants.h: schedules near the default of a device, nearest first: what a pack takes along to be timed. */
+#ifndef ATTUNE_GPU_VARIANTS_H
+#define ATTUNE_GPU_VARIANTS_H
+
+#include "codegen/schedule.h"
+
+struct variants {
+	VEC(struct schedule) list;
+};
+/* Legal schedules other than `from` itself, those with the fewest changed decisions first. `split`: also
+ * walks cut in parts, for problems whose tasks do not fill a device. */
+void variants_of(struct arena *, const struct problem *, const struct schedule *from, bool split,
+                 struct variants *);
+/* The same schedule with every contraction in the type of computation, and tiles small enough to be legal;
+ * false when there is none. `smaller`: halves tiles that many times more. */
+bool variant_exact(struct arena *, const struct problem *, const struct schedule *from, int smaller,
+                   struct schedule *out);
+
+#endif
