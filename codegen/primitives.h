@@ -72,6 +72,9 @@ PRIMITIVE(unsigned, pack_bf16, (float low, float high), (low, high))
 PRIMITIVE(unsigned, pack_f16, (float low, float high), (low, high))
 PRIMITIVE(float, f32_f16, (unsigned half), (half))
 PRIMITIVE(unsigned, tf32, (float x), (x))
+/* the greater and the lesser; a NaN where either is one; -0 is less than 0 */
+PRIMITIVE(float, max, (float x, float y), (x, y))
+PRIMITIVE(float, min, (float x, float y), (x, y))
 /* 2^x with at most 2 units in the last place; 0 for -inf, subnormal results may be 0 */
 PRIMITIVE(float, exp2, (float x), (x))
 /* clang-format on */

@@ -177,6 +177,10 @@ AT_KERNEL(probe_numbers, 128)
 	output(AT_ARGS, 2048 + i, at_pack_f16(x, y));
 	output(AT_ARGS, 3072 + i, at_bits_f32(at_f32_f16(bits >> 16)));
 	output(AT_ARGS, 4096 + i, at_tf32(x));
+	if (i % 4 == 0)
+		x = at_f32_bits(0x7fc00000u);
+	output(AT_ARGS, 5120 + i, at_bits_f32(at_max(x, i % 8 == 2 ? -x : y)));
+	output(AT_ARGS, 6144 + i, at_bits_f32(at_min(x, i % 8 == 2 ? -x : y)));
 }
 
 AT_KERNEL(probe_exp2, 128)

@@ -267,6 +267,20 @@ AT_INLINE unsigned at_tf32(float x)
 	return r;
 }
 
+AT_INLINE float at_max(float x, float y)
+{
+	float z;
+	asm("max.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+	return z;
+}
+
+AT_INLINE float at_min(float x, float y)
+{
+	float z;
+	asm("min.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+	return z;
+}
+
 AT_INLINE float at_exp2(float x)
 {
 	float y;

@@ -159,6 +159,21 @@ static inline unsigned at_tf32(float x)
 	return x != x ? 0x7fffffff : (at_bits_f32(x) + 0x1000) & ~0x1fffu;
 }
 
+/* Equal ones differ in the sign of a zero at most. */
+static inline float at_max(float x, float y)
+{
+	if (x == y)
+		return at_f32_bits(at_bits_f32(x) & at_bits_f32(y));
+	return x > y ? x : y > x ? y : at_f32_bits(0x7fffffff);
+}
+
+static inline float at_min(float x, float y)
+{
+	if (x == y)
+		return at_f32_bits(at_bits_f32(x) | at_bits_f32(y));
+	return x < y ? x : y < x ? y : at_f32_bits(0x7fffffff);
+}
+
 /* The device's own makes subnormal results 0. */
 static inline float at_exp2(float x)
 {

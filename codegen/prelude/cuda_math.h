@@ -60,9 +60,9 @@ AT_INLINE int i_of_long(long a) { return a < INT_LEAST ? INT_LEAST : a > INT_MOS
 
 #define s_select(c, a, b) ((c) ? (a) : (b))
 
-AT_INLINE real s_min(real a, real b) { return a < b ? a : a != a ? a : b; }
+#define s_min(a, b) at_min(a, b)
 
-AT_INLINE real s_max(real a, real b) { return a > b ? a : a != a ? a : b; }
+#define s_max(a, b) at_max(a, b)
 
 #define s_fold_sum(a, b) ((a) + (b))
 
