@@ -62,13 +62,28 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
+static bool text_mentions(const char *text, const char *name, size_t n)
+{
+	for (const char *s = text; s && (s = strstr(s, name)); s += n)
+		if ((s == text || !is_name(s[-1])) && !is_name(s[n]))
+			return true;
+	return false;
+}
+
 bool c_mentions(const struct c_block *b, const char *name)
 {
-	size_t n = strlen(name);
 	for (const struct c_node *node = b->first; node; node = node->next)
-		for (const char *s = node->text; s && (s = strstr(s, name)); s += n)
-			if ((s == node->text || !is_name(s[-1])) && !is_name(s[n]))
-				return true;
+		if (text_mentions(node->text, name, strlen(name)))
+			return true;
+	return false;
+}
+
+bool c_mentions_within(const struct c_block *b, const char *name)
+{
+	for (const struct c_node *node = b->first; node; node = node->next)
+		if ((node->kind != C_COMMENT && text_mentions(node->text, name, strlen(name))) ||
+		    c_mentions_within(&node->body, name))
+			return true;
 	return false;
 }
 

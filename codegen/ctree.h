@@ -35,6 +35,8 @@ void c_interleave(struct arena *, struct c_block *to, const struct c_block *from
 
 /* Is the name an identifier of one of the block's own lines? */
 bool c_mentions(const struct c_block *, const char *name);
+/* … or of a line, or of a head, anywhere within it? */
+bool c_mentions_within(const struct c_block *, const char *name);
 
 void c_print(const struct c_block *, int depth, struct text *);
 

@@ -229,8 +229,9 @@ static void mark_values(struct cuda *c, struct expr x)
 
 static void emit_contraction(struct cuda *c, struct c_block *b, const struct tile_statement *s)
 {
+	c_comment(c->e.arena, b, emit_describe(&c->e, s));
+	c->factor[s->value] = 0;
 	if (!cuda_loops_of(c, s).fragment) {
-		c_comment(c->e.arena, b, emit_describe(&c->e, s));
 		plain_contract(c, b, s);
 		return;
 	}
@@ -322,6 +323,7 @@ static bool emit_phase(struct cuda *c, struct c_block *unit, const struct tile_p
 		emit_start_names(e, false);
 		emit_whole_ranges(e);
 		c->touch.n = 0;
+		memset(c->factor, 0, e->program->value.n * sizeof *c->factor);
 		c_line(e->arena, out, "%s", "");
 		c_comment(e->arena, out, arena_printf(e->arena, "phase %s", p->name));
 		struct c_block *f = c_open(e->arena, out, "AT_KERNEL(%s, %d)", k->symbol, c->threads);
@@ -376,12 +378,24 @@ static void declare_arguments(const struct tile_program *p, struct text *t)
 	text_add(t, "\tvoid *work;\n};\n\n");
 }
 
+/* A pool to add to, with the ids of the one it is made from. */
+static struct expr_pool copy_pool(struct arena *a, const struct expr_pool *from)
+{
+	struct expr_pool p = *from;
+	p.arena = a;
+	p.node.v = arena_copy(a, from->node.v, from->node.n * sizeof *from->node.v);
+	p.node.cap = from->node.n;
+	p.operand.v = arena_copy(a, from->operand.v, from->operand.n * sizeof *from->operand.v);
+	p.operand.cap = from->operand.n;
+	p.slot = arena_copy(a, from->slot, from->slots * sizeof *from->slot);
+	return p;
+}
+
 static struct kernel_source emit_unit(struct arena *arena, const struct tile_program *program, bool plain)
 {
 	struct kernel_source k = {.nphases = (int)program->phase.n, .device = true};
 	struct cuda c = {.e = {.arena = arena,
 	                       .program = program,
-	                       .pool = program->pool,
 	                       .lanes = 1,
 	                       .integer = "int",
 	                       .reserved = reserved,
@@ -395,6 +409,9 @@ static struct kernel_source emit_unit(struct arena *arena, const struct tile_pro
 	k.phase = arena_new_array(arena, program->phase.n, struct kernel_phase);
 	bool good = possible(program, &reason);
 	struct c_block unit = {0};
+	c.pool = copy_pool(arena, program->pool);
+	c.e.pool = &c.pool;
+	c.factor = arena_new_array(arena, program->value.n, double);
 	if (good)
 		plan_init(&c.e);
 	const char *name = emit_identifier(arena, program->name);

@@ -29,6 +29,7 @@
  *   cuda.c           phases, tasks, FOR, IF, barriers; the translation unit
  *   cuda_place.c     where values live; what a warp has
  *   cuda_loops.c     MAP, REDUCE, LOAD, STORE over fragments, and over shared memory
+ *   cuda_algebra.c   what is computed in place of what is written
  *   cuda_tile.c      addresses in shared tiles
  *   cuda_copy.c      copying tensors and fragments into them
  *   cuda_contract.c  contractions: tensor cores; plain cores for OPERAND_COMPUTE
@@ -112,12 +113,14 @@ struct cuda_loops {
 
 struct cuda {
 	struct emitter e; /* ranges, names, expressions; first, so that an emitter is a struct cuda */
+	struct expr_pool pool; /* the program's and what is rewritten */
 	bool plain; /* nothing in registers but what has no ranks */
 	const struct tile_phase *phase;
 	uint32_t row_index; /* NO_INDEX: none */
 	int warps, groups;  /* groups of 16 rows a warp */
 	int threads;
 	struct cuda_value *value; /* one a value of the program */
+	double *factor; /* one a value: what it is times where it is read; 0: nothing */
 	struct fragment_at at;
 	VEC(struct touch) touch;
 	struct shared_tile across; /* a line a warp, for reductions over rows; rows 0: none */
@@ -213,14 +216,21 @@ void cuda_contract(struct cuda *, struct c_block *, const struct tile_statement 
 bool contract_choose_kept(struct cuda *, const struct tile_statement *loop);
 void contract_fill_kept(struct cuda *, struct c_block *, const struct tile_statement *loop);
 
+/* ---- cuda_algebra.c ---- */
+
+/* An expression as a device computes it, with the factors of the values in it. */
+struct expr cuda_rewritten(struct cuda *, struct expr);
+/* The factor that a reduction's result takes instead of its elements; 0: none does. */
+double cuda_factor_past(const struct cuda *, const struct tile_statement *);
+/* k, where this statement, first of n that follow each other in a block, is x = x * k and better left to those who
+ * read x; else 0. */
+double cuda_deferred(struct cuda *, const struct tile_statement *, uint32_t n);
+
 /* ---- cuda_loops.c ---- */
 
 struct cuda_loops cuda_loops_of(const struct cuda *, const struct tile_statement *);
 /* Is the value at this place of the fragments in registers? */
 bool value_at(const struct cuda *, uint32_t value, const struct fragment_at *);
-/* A nest for expressions at a place of the fragments. Its coordinates are declared: the row's in `row`, the lane's in
- * `body`, where what depends on the lane is computed. nest_text(&n, x, KIND_REAL, false) is x there. */
-struct nest cuda_nest(struct cuda *, struct c_block *row, struct c_block *body, struct fragment_at);
 /* An array's element there: "x1[i][j][half * 2 + odd]". */
 const char *fragment_element(const struct cuda *, uint32_t value, const struct fragment_at *);
 

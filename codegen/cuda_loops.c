@@ -87,8 +87,12 @@ struct term cuda_value_leaf(struct nest *n, struct expr x)
 	enum kind kind = value_kind(c, value);
 	bool vector = n->spread && value_rank(n->e, value, n->across) >= 0;
 	if (value_at(c, value, &c->at)) {
-		const char *text = fragment_element(c, value, &c->at);
-		return (struct term){text, kind, vector, c->value[value].fragment == FRAGMENT_SCALAR || vector};
+		struct term t = {fragment_element(c, value, &c->at), kind, vector, true};
+		if (!n->spread || c->value[value].fragment != FRAGMENT_ROWS)
+			return t;
+		t.bare = false; /* read once a row */
+		return nest_bind(n, x, arena_printf(c->e.arena, "%s_%s", c->e.value[value].name,
+		                                    c->e.index_name[c->row_index]), t);
 	}
 	const char *text = tile_get(c, &c->value[value].tile, shared_element(c, n, value));
 	if (c->value[value].tile.element == OPERAND_I8 && kind == KIND_REAL)
@@ -99,7 +103,8 @@ struct term cuda_value_leaf(struct nest *n, struct expr x)
 
 /* ---- nests over fragments ---- */
 
-struct nest cuda_nest(struct cuda *c, struct c_block *row, struct c_block *body, struct fragment_at at)
+/* A nest for expressions at a place of the fragments; what does not depend on the lane goes to `row`. */
+static struct nest fragment_nest(struct cuda *c, struct c_block *row, struct c_block *body, struct fragment_at at)
 {
 	struct emitter *e = &c->e;
 	struct nest n = {.e = e,
@@ -110,23 +115,34 @@ struct nest cuda_nest(struct cuda *c, struct c_block *row, struct c_block *body,
 	                 .across = at.columns ? at.lanes : NO_INDEX,
 	                 .uses = arena_alloc(e->arena, e->pool->node.n)};
 	c->at = at;
-	if (at.group) {
-		const struct current *r = e->range[c->row_index];
+	if (at.group)
 		n.loop[n.nloops++] = c->row_index;
-		const char *sum = strcmp(r->low, "0") ? arena_printf(e->arena, "%s + warp_row", r->low) : "warp_row";
-		sum = emit_sum(e, sum, at.group, 16);
-		sum = emit_sum(e, sum, at.half, 8);
-		c_line(e->arena, row, "const int %s = %s + g;", e->index_name[c->row_index], sum);
-	}
-	if (at.columns) {
-		const struct current *r = e->range[at.lanes];
+	if (at.columns)
 		n.loop[n.nloops++] = at.lanes;
-		const char *sum = strcmp(r->low, "0") ? r->low : "";
-		sum = emit_sum(e, sum, at.columns, 8);
-		sum = emit_sum(e, sum, "t", 2);
-		c_line(e->arena, body, "const int %s = %s + %s;", e->index_name[at.lanes], sum, at.odd);
-	}
 	return n;
+}
+
+/* Declares the row's coordinate in `to`, which stands before `user`, where that mentions it. */
+static void declare_row(struct cuda *c, struct c_block *to, const struct c_block *user, const struct fragment_at *at)
+{
+	struct emitter *e = &c->e;
+	const char *low = e->range[c->row_index]->low, *name = e->index_name[c->row_index];
+	if (!c_mentions_within(user, name))
+		return;
+	const char *sum = emit_sum(e, strcmp(low, "0") ? low : "", "warp_row", 1);
+	sum = emit_sum(e, sum, at->group, 16);
+	sum = emit_sum(e, sum, at->half, 8);
+	c_line(e->arena, to, "const int %s = %s + g;", name, sum);
+}
+
+static void declare_lane(struct cuda *c, struct c_block *to, const struct c_block *user, const struct fragment_at *at)
+{
+	struct emitter *e = &c->e;
+	const char *low = e->range[at->lanes]->low, *name = e->index_name[at->lanes];
+	if (!c_mentions_within(user, name))
+		return;
+	const char *sum = emit_sum(e, strcmp(low, "0") ? low : "", at->columns, 8);
+	c_line(e->arena, to, "const int %s = %s + %s;", name, emit_sum(e, sum, "t", 2), at->odd);
 }
 
 /* "n <= n_high", or NULL where all coordinates of these loops are inside. */
@@ -190,6 +206,7 @@ static void add_guard(struct nest *n, uint32_t index, const char *inside)
 struct fold {
 	enum kind kind; /* of the accumulator: BOOL for any and all */
 	const char *name, *accumulator;
+	double factor; /* of the result; 0: none */
 };
 
 static struct fold fold_of(struct cuda *c, const struct tile_statement *s)
@@ -231,15 +248,18 @@ static void fold_step(struct cuda *c, struct c_block *b, const struct fold *f, e
 	       emit_strip(&c->e, x));
 }
 
-static void fold_across(struct cuda *c, struct c_block *b, const struct fold *f, const char *threads)
+/* The accumulators of the threads that share a row ("quad") or a lane ("column"), joined. */
+static const char *fold_across(struct cuda *c, const struct fold *f, const char *threads)
 {
-	c_line(c->e.arena, b, "%s = %s_%s_%s(%s);", f->accumulator, fold_prefix(f), threads, f->name, f->accumulator);
+	return arena_printf(c->e.arena, "%s_%s_%s(%s)", fold_prefix(f), threads, f->name, f->accumulator);
 }
 
-/* The accumulator as the value's kind. */
-static const char *fold_result(struct nest *n, const struct fold *f, enum kind kind)
+/* A folded number as the value's kind. */
+static const char *fold_result(struct nest *n, const struct fold *f, const char *folded, enum kind kind)
 {
-	return nest_convert(n, (struct term){f->accumulator, f->kind, false, true}, kind, false).text;
+	if (f->factor != 0)
+		return arena_printf(n->e->arena, "(%s * %s)", folded, emit_number(n->e, f->factor, KIND_REAL));
+	return nest_convert(n, (struct term){folded, f->kind, false, folded == f->accumulator}, kind, false).text;
 }
 
 /* ---- over fragments ---- */
@@ -250,12 +270,12 @@ static void assign_element(struct nest *n, uint32_t value, const char *text, boo
 	enum kind kind = value_kind(c, value);
 	struct c_block *b = vector ? n->body : n->row;
 	const char *name = c->e.value[value].name;
-	bool kept = c->e.value[value].memory || c->value[value].shared;
-	if (kept)
-		name = arena_printf(c->e.arena, "%s_0", name);
-	name = nest_temporary(n, b, name, (struct term){text, kind, vector, false});
-	if (kept)
-		c_line(c->e.arena, b, "%s = %s;", fragment_element(c, value, &c->at), name);
+	if (c->e.value[value].memory || c->value[value].shared) {
+		name = fragment_element(c, value, &c->at);
+		c_line(c->e.arena, b, "%s = %s;", name, emit_strip(&c->e, text));
+	} else {
+		name = nest_temporary(n, b, name, (struct term){text, kind, vector, false});
+	}
 	nest_assign(n, value, (struct term){name, kind, vector, true});
 }
 
@@ -272,13 +292,13 @@ static const char *storing(const struct cuda *c, const struct cuda_loops *l)
 	return both(c, inside, l->lanes == NO_INDEX ? "thread == 0" : "warp == 0 && g == 0");
 }
 
-static void store_element(struct nest *n, const struct tile_statement *s, const char *condition)
+static void store_element(struct nest *n, const struct tile_statement *s, struct expr x, const char *condition)
 {
 	struct cuda *c = (struct cuda *)n->e;
 	uint32_t tensor = expr_at(c->e.pool, s->target)->symbol;
 	enum kind kind = stored_kind(c, tensor);
 	struct c_block *b = n->body;
-	const char *text = nest_text(n, s->expression, kind, false);
+	const char *text = nest_text(n, x, kind, false);
 	const char *to = nest_address(n, s->target, NULL);
 	if (condition)
 		b = c_open(c->e.arena, b, "if (%s)", condition);
@@ -286,13 +306,11 @@ static void store_element(struct nest *n, const struct tile_statement *s, const 
 	       emit_strip(&c->e, text));
 }
 
-static void count_uses(struct nest *n, const struct tile_statement *const *s, int count)
+static void count_uses(struct nest *n, const struct tile_statement *s, struct expr x)
 {
-	for (int k = 0; k < count; k++) {
-		nest_count(n, s[k]->expression);
-		if (s[k]->kind == TILE_STORE)
-			nest_count(n, s[k]->target);
-	}
+	nest_count(n, x);
+	if (s->kind == TILE_STORE)
+		nest_count(n, s->target);
 }
 
 static void emit_fragments(struct cuda *c, struct c_block *b, const struct tile_statement *const *s, int count,
@@ -301,21 +319,30 @@ static void emit_fragments(struct cuda *c, struct c_block *b, const struct tile_
 	struct emitter *e = &c->e;
 	struct fragment_at at = {.lanes = NO_INDEX};
 	struct fold fold[MAX_GROUP] = {{0}};
+	struct expr x[MAX_GROUP];
 	bool lanes = l->lanes != NO_INDEX;
 	struct c_block *row = l->rows ? row_loop(c, b, &at) : lanes ? c_group(e->arena, b) : b;
-	struct c_block *coordinates = c_group(e->arena, row), *before = c_group(e->arena, row), *body = row;
-	for (int k = 0; k < count; k++)
-		if (s[k]->kind == TILE_REDUCE) {
-			fold[k] = fold_of(c, s[k]);
-			fold_begin(c, row, &fold[k], s[k]->reduce);
-		}
+	struct c_block *coordinates = c_group(e->arena, row), *before = c_group(e->arena, row), *body = row,
+	               *lane_coordinate = NULL;
+	for (int k = 0; k < count; k++) {
+		double factor = cuda_factor_past(c, s[k]);
+		x[k] = factor != 0 ? s[k]->expression : cuda_rewritten(c, s[k]->expression);
+		if (s[k]->kind != TILE_STORE)
+			c->factor[s[k]->value] = 0;
+		if (s[k]->kind != TILE_REDUCE)
+			continue;
+		fold[k] = fold_of(c, s[k]);
+		fold[k].factor = factor;
+		fold_begin(c, row, &fold[k], s[k]->reduce);
+	}
 	if (lanes) {
 		at.lanes = l->lanes;
 		body = lane_loop(c, row, &at, l->lane_groups);
+		lane_coordinate = c_group(e->arena, body);
 	}
-	struct nest n = cuda_nest(c, coordinates, body, at);
-	n.row = lanes ? before : body;
-	count_uses(&n, s, count);
+	struct nest n = fragment_nest(c, lanes ? before : body, body, at);
+	for (int k = 0; k < count; k++)
+		count_uses(&n, s[k], x[k]);
 	const char *inside = lanes ? inside_lanes(c, l->lanes, l->lane_groups) : NULL;
 	if (l->rows)
 		add_guard(&n, c->row_index, inside_rows(c));
@@ -323,12 +350,12 @@ static void emit_fragments(struct cuda *c, struct c_block *b, const struct tile_
 		add_guard(&n, l->lanes, inside);
 	for (int k = 0; k < count; k++) {
 		if (s[k]->kind == TILE_STORE)
-			store_element(&n, s[k], storing(c, l));
+			store_element(&n, s[k], x[k], storing(c, l));
 		else if (s[k]->kind == TILE_REDUCE)
-			fold_step(c, body, &fold[k], s[k]->reduce, nest_text(&n, s[k]->expression, fold[k].kind, lanes),
+			fold_step(c, body, &fold[k], s[k]->reduce, nest_text(&n, x[k], fold[k].kind, lanes),
 			          inside);
 		else
-			assign_element(&n, s[k]->value, nest_text(&n, s[k]->expression, value_kind(c, s[k]->value), lanes),
+			assign_element(&n, s[k]->value, nest_text(&n, x[k], value_kind(c, s[k]->value), lanes),
 			               lanes);
 	}
 	n.row = n.body = row;
@@ -337,10 +364,14 @@ static void emit_fragments(struct cuda *c, struct c_block *b, const struct tile_
 	c->at.columns = NULL;
 	for (int k = 0; k < count; k++)
 		if (s[k]->kind == TILE_REDUCE) {
-			if (lanes)
-				fold_across(c, row, &fold[k], "quad");
-			assign_element(&n, s[k]->value, fold_result(&n, &fold[k], value_kind(c, s[k]->value)), false);
+			const char *folded = lanes ? fold_across(c, &fold[k], "quad") : fold[k].accumulator;
+			assign_element(&n, s[k]->value, fold_result(&n, &fold[k], folded, value_kind(c, s[k]->value)),
+			               false);
 		}
+	if (lanes)
+		declare_lane(c, lane_coordinate, body, &at);
+	if (l->rows)
+		declare_row(c, coordinates, row, &at);
 }
 
 /* A reduction over rows: lanes outside, the thread's rows inside, then the warps by way of shared memory. */
@@ -350,26 +381,34 @@ static void emit_down(struct cuda *c, struct c_block *b, const struct tile_state
 	struct arena *a = e->arena;
 	struct fragment_at lane = {.lanes = NO_INDEX}, at;
 	bool lanes = l->lanes != NO_INDEX;
-	struct c_block *outer = b;
+	struct c_block *outer = b, *lane_coordinate = NULL;
 	if (lanes) {
 		lane.lanes = l->lanes;
 		outer = lane_loop(c, b, &lane, l->lane_groups);
+		lane_coordinate = c_group(a, outer);
 	}
 	struct fold f = fold_of(c, s);
 	at = lane;
 	fold_begin(c, outer, &f, s->reduce);
 	struct c_block *inner = row_loop(c, outer, &at);
-	struct nest n = cuda_nest(c, inner, inner, at);
+	struct c_block *coordinate = c_group(a, inner);
+	struct nest n = fragment_nest(c, inner, inner, at);
 	n.spread = false;
-	count_uses(&n, &s, 1);
-	fold_step(c, inner, &f, s->reduce, nest_text(&n, s->expression, f.kind, false), inside_rows(c));
-	fold_across(c, outer, &f, "column");
+	struct expr x = cuda_rewritten(c, s->expression);
+	n.uses = arena_alloc(a, c->pool.node.n);
+	count_uses(&n, s, x);
+	fold_step(c, inner, &f, s->reduce, nest_text(&n, x, f.kind, false), inside_rows(c));
+	declare_row(c, coordinate, inner, &at);
+	if (lanes)
+		declare_lane(c, lane_coordinate, outer, &lane);
+	const char *folded = fold_across(c, &f, "column");
 	n = (struct nest){.e = e, .row = outer, .body = outer, .lane = NO_INDEX, .uses = n.uses};
 	c->at = lane;
 	if (c->warps == 1) {
-		assign_element(&n, s->value, fold_result(&n, &f, value_kind(c, s->value)), false);
+		assign_element(&n, s->value, fold_result(&n, &f, folded, value_kind(c, s->value)), false);
 		return;
 	}
+	c_line(a, outer, "%s = %s;", f.accumulator, folded);
 	struct shared_tile across = c->across;
 	bool real = f.kind == KIND_REAL;
 	across.element = OPERAND_COMPUTE;
@@ -390,7 +429,7 @@ static void emit_down(struct cuda *c, struct c_block *b, const struct tile_state
 	const char *w = plan_name(e, "w");
 	inner = c_open(a, outer, "for (int %s = 0; %s < %d; %s++)", w, w, c->warps, w);
 	fold_step(c, inner, &f, s->reduce, tile_get(c, &across, tile_element(c, &across, NULL, w, column)), NULL);
-	assign_element(&n, s->value, fold_result(&n, &f, value_kind(c, s->value)), false);
+	assign_element(&n, s->value, fold_result(&n, &f, f.accumulator, value_kind(c, s->value)), false);
 }
 
 /* ---- over shared memory ---- */
@@ -450,8 +489,8 @@ static void plain_store(struct cuda *c, struct c_block *b, const struct tile_sta
 	n.row = n.body = turns(c, b, &n, l->index, l->n, NULL, &inside);
 	if (inside)
 		n.row = n.body = c_open(c->e.arena, n.body, "if (%s)", inside);
-	count_uses(&n, &s, 1);
-	store_element(&n, s, NULL);
+	count_uses(&n, s, s->expression);
+	store_element(&n, s, s->expression, NULL);
 }
 
 /* Σ over the reduced index of an expression of a REDUCE or the product of a CONTRACT, into an accumulator. */
@@ -471,7 +510,7 @@ static const char *plain_fold(struct nest *n, const struct tile_statement *s)
 		n->nloops--;
 	n->row = n->body = outer;
 	n->scalar.n = 0;
-	return fold_result(n, &f, value_kind(c, s->value));
+	return fold_result(n, &f, f.accumulator, value_kind(c, s->value));
 }
 
 /* An operand of a contraction, rounded to what it is multiplied as. */
@@ -532,7 +571,7 @@ static void plain_assign(struct cuda *c, struct c_block *b, const struct tile_st
 	if (inside)
 		n.row = n.body = c_open(a, body, "if (%s)", inside);
 	if (s->kind != TILE_CONTRACT)
-		count_uses(&n, &s, 1);
+		count_uses(&n, s, s->expression);
 	if (s->kind == TILE_CONTRACT)
 		x = plain_sum(&n, s);
 	else if (s->kind == TILE_REDUCE)
@@ -659,6 +698,12 @@ uint32_t cuda_statements(struct cuda *c, struct c_block *b, const struct tile_st
 	const struct tile_statement *group[MAX_GROUP] = {s};
 	struct cuda_loops l = cuda_loops_of(c, s);
 	int count = 1;
+	double factor = l.fragment ? cuda_deferred(c, s, n) : 0;
+	if (factor != 0) {
+		c->factor[s->value] = factor;
+		c_comment(e->arena, b, arena_printf(e->arena, "%s: left to those who read it", emit_describe(e, s)));
+		return 1;
+	}
 	bool alone = !l.fragment || goes_down(c, s);
 	while (!alone && (uint32_t)count < n && count < MAX_GROUP) {
 		const struct tile_statement *next = &s[count];
@@ -667,7 +712,7 @@ uint32_t cuda_statements(struct cuda *c, struct c_block *b, const struct tile_st
 			break;
 		struct cuda_loops k = cuda_loops_of(c, next);
 		if (!same_loops(&l, &k) || goes_down(c, next) || !group_allows(e, group, count, next) ||
-		    reads_shared(c, next, group, count))
+		    reads_shared(c, next, group, count) || cuda_deferred(c, next, n - (uint32_t)count) != 0)
 			break;
 		group[count++] = next;
 	}
