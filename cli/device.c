@@ -20,8 +20,12 @@ static int print_device(const struct attune_device_info *d, bool json)
 			cJSON_AddBoolToObject(target, "works", !d->target[i].missing);
 			if (d->target[i].missing)
 				cJSON_AddStringToObject(target, "missing", d->target[i].missing);
+			if (d->target[i].compiler)
+				cJSON_AddStringToObject(target, "compiler", d->target[i].compiler);
 			if (d->target[i].device)
 				cJSON_AddStringToObject(target, "device", d->target[i].device);
+			if (d->target[i].no_device)
+				cJSON_AddStringToObject(target, "no_device", d->target[i].no_device);
 			cJSON_AddItemToArray(targets, target);
 		}
 		cJSON_AddItemToObject(object, "targets", targets);
@@ -37,8 +41,11 @@ static int print_device(const struct attune_device_info *d, bool json)
 	for (int i = 0; i < d->targets; i++) {
 		printf("target     %s%s%s\n", d->target[i].name, d->target[i].missing ? ": " : "",
 		       d->target[i].missing ? d->target[i].missing : "");
-		if (d->target[i].device)
-			printf("           runs on: %s\n", d->target[i].device);
+		if (d->target[i].compiler)
+			printf("           compiler: %s\n", d->target[i].compiler);
+		if (d->target[i].device || d->target[i].no_device)
+			printf("           %sdevice: %s\n", d->target[i].device ? "" : "no ",
+			       d->target[i].device ? d->target[i].device : d->target[i].no_device);
 	}
 	printf("key        %s\n", d->key);
 	return 0;

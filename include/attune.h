@@ -429,7 +429,9 @@ struct attune_device_info {
 	const char *key;    /* what identifies this hardware in the cache */
 	struct {
 		const char *name, *missing; /* missing: NULL, or why the target does not work and the mend */
-		const char *device; /* what its kernels run on, or why there is none; NULL: this processor */
+		const char *compiler; /* which one compiles, or NULL */
+		const char *device;   /* what its kernels run on; NULL: this processor, or no_device says why none */
+		const char *no_device;
 	} target[8];
 	int targets;
 };

@@ -173,14 +173,23 @@ const char *attune_cache_said(struct attune_context *c)
 	return c->cache ? cache_said(c->cache) : NULL;
 }
 
-static const char *device_text(struct arena *a, const struct target *t)
+/* What a target's kernels run on, or why there is nothing. */
+static const char *device_text(struct arena *a, const struct target *t, const char **none)
 {
 	struct machine m = {0};
 	struct text why;
 	text_init(&why, a);
-	if (!t->device->machine(&m, &why))
-		return why.s;
-	return arena_printf(a, "%s, sm_%d, %d processors", m.model_name, m.capability, m.processors);
+	if (!t->device->machine(&m, &why)) {
+		*none = why.s;
+		return NULL;
+	}
+	struct text all;
+	text_init(&all, a);
+	text_printf(&all, "%s, sm_%d, %d processors, %lld KiB of shared memory a block, L2 %lld MiB", m.model_name,
+	            m.capability, m.processors, (long long)m.shared >> 10, (long long)m.l2 >> 20);
+	if (m.bandwidth > 0 && m.tensor_flops > 0)
+		text_printf(&all, ", %.2f TB/s, %.0f TFLOP/s bf16", m.bandwidth * 1e-12, m.tensor_flops * 1e-12);
+	return all.s;
 }
 
 struct device_job {
@@ -212,7 +221,10 @@ static enum attune_status describe_device(void *data, struct arena *scratch, str
 	for (int i = 0; targets[i] && d.targets < (int)(sizeof d.target / sizeof *d.target); i++) {
 		d.target[d.targets].name = targets[i]->name;
 		d.target[d.targets].missing = targets[i]->missing(a);
-		d.target[d.targets++].device = targets[i]->device ? device_text(a, targets[i]) : NULL;
+		d.target[d.targets].compiler = targets[i]->about ? targets[i]->about(a) : NULL;
+		if (targets[i]->device)
+			d.target[d.targets].device = device_text(a, targets[i], &d.target[d.targets].no_device);
+		d.targets++;
 	}
 	*job->info = d;
 	return ATTUNE_OK;

@@ -160,6 +160,16 @@ static const char *version(struct arena *a, const struct target_options *o)
 	return t.s;
 }
 
+static const char *about(struct arena *a)
+{
+	char why[1024];
+	const struct clang_shim *shim = enter(why, sizeof why);
+	if (!shim)
+		return NULL;
+	gate_leave();
+	return arena_strdup(a, shim->version);
+}
+
 static bool supports(enum isa isa)
 {
 	return isa < HOST_ISAS;
@@ -239,6 +249,7 @@ const struct target target_clang = {
         .name = "clang",
         .missing = missing,
         .version = version,
+        .about = about,
         .supports = supports,
         .compile = compile,
         .load = load,

@@ -62,6 +62,22 @@ static const char *version(struct arena *a, const struct target_options *o)
 	return t.s;
 }
 
+static const char *about(struct arena *a)
+{
+	struct text t, why;
+	text_init(&t, a);
+	text_init(&why, a);
+	const struct nvrtc_about *n = nvrtc_about(&why);
+	if (!n)
+		return NULL;
+	text_printf(&t, "NVRTC %d.%d", n->major, n->minor);
+	for (int i = 0, told = 0; i < n->archs; i++)
+		if (n->arch[i] >= 80)
+			text_printf(&t, "%s sm_%d", told++ ? "," : ", for", n->arch[i]);
+	text_printf(&t, " (%s)", n->path);
+	return t.s;
+}
+
 static bool supports(enum isa isa)
 {
 	return isa == ISA_SM80;
@@ -144,6 +160,7 @@ const struct target target_cuda = {
         .name = "cuda",
         .missing = missing,
         .version = version,
+        .about = about,
         .supports = supports,
         .compile = compile,
         .load = load,

@@ -59,6 +59,8 @@ struct target {
 	const char *(*missing)(struct arena *);
 	/* Its version and resolved flags for these options, for cache keys; never a literal "native". */
 	const char *(*version)(struct arena *, const struct target_options *);
+	/* What does its work, for a person: "NVRTC 13.0, for sm_80, sm_86". NULL: nothing to tell. */
+	const char *(*about)(struct arena *);
 	bool (*supports)(enum isa);
 	/* Text to object. False with diagnostics on errors; a crash of the compiler is an error too. */
 	bool (*compile)(const char *text, const struct target_options *, struct object *,
