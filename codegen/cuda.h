@@ -28,7 +28,10 @@
  *
  *   cuda.c           phases, tasks, FOR, IF, barriers; the translation unit
  *   cuda_place.c     where values live; what a warp has
- *   cuda_loops.c     MAP, REDUCE, LOAD, STORE over fragments, and over shared memory
+ *   cuda_loops.c     MAP, REDUCE, LOAD, STORE over fragments
+ *   cuda_plain.c     the same, and contractions, over shared memory
+ *   cuda_value.c     values in expressions
+ *   cuda_fold.c      accumulators
  *   cuda_algebra.c   what is computed in place of what is written
  *   cuda_tile.c      addresses in shared tiles
  *   cuda_copy.c      copying tensors and fragments into them
@@ -140,6 +143,9 @@ int64_t cuda_shared(struct cuda *, int64_t bytes, int align);
  * high(i) == low(i) + count - 1? */
 bool cuda_whole(const struct cuda *, uint32_t index, int64_t count);
 
+/* How a statement runs, given where its value lives. */
+struct cuda_loops cuda_loops_of(const struct cuda *, const struct tile_statement *);
+
 /* ---- cuda.c ---- */
 
 /* The block of one statement or several, in its own scope of names. */
@@ -226,20 +232,21 @@ double cuda_factor_past(const struct cuda *, const struct tile_statement *);
  * read x; else 0. */
 double cuda_deferred(struct cuda *, const struct tile_statement *, uint32_t n);
 
-/* ---- cuda_loops.c ---- */
+/* ---- cuda_value.c ---- */
 
-struct cuda_loops cuda_loops_of(const struct cuda *, const struct tile_statement *);
 /* Is the value at this place of the fragments in registers? */
 bool value_at(const struct cuda *, uint32_t value, const struct fragment_at *);
 /* An array's element there: "x1[i][j][half * 2 + odd]". */
 const char *fragment_element(const struct cuda *, uint32_t value, const struct fragment_at *);
-
-/* One statement that is neither structure nor contraction; neighbours may be taken along: returns how many. */
-uint32_t cuda_statements(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
 /* The leaf of a value, for the emitter. */
 struct term cuda_value_leaf(struct nest *, struct expr);
 /* Barriers before the values of an expression that is one for the block are read. */
 void cuda_touch(struct cuda *, struct c_block *, struct expr);
+
+/* ---- cuda_loops.c, cuda_plain.c ---- */
+
+/* One statement that is neither structure nor contraction; neighbours may be taken along: returns how many. */
+uint32_t cuda_statements(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
 /* A contraction whose result lives in shared memory, element by element. */
 void plain_contract(struct cuda *, struct c_block *, const struct tile_statement *);
 
