@@ -408,6 +408,8 @@ static struct term op_term(struct nest *n, struct expr e)
 		                       : NULL;
 		if (!text && vector && n->staged)
 			text = stage(n, (enum op)node.op, x[0]);
+		if (!text && node.op == OP_DIV && m->value_leaf) /* an exact quotient is a call on a device */
+			text = fill(m, "s_div(%0, %1)", prefix, x);
 		if (!text)
 			text = fill(m, op_info[node.op].c, prefix, x);
 	}

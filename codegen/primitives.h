@@ -75,6 +75,8 @@ PRIMITIVE(unsigned, tf32, (float x), (x))
 /* the greater and the lesser; a NaN where either is one; -0 is less than 0 */
 PRIMITIVE(float, max, (float x, float y), (x, y))
 PRIMITIVE(float, min, (float x, float y), (x, y))
+/* a / b with at most 2 units in the last place */
+PRIMITIVE(float, div, (float a, float b), (a, b))
 /* 2^x with at most 2 units in the last place; 0 for -inf, subnormal results may be 0 */
 PRIMITIVE(float, exp2, (float x), (x))
 /* clang-format on */

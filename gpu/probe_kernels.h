@@ -181,6 +181,7 @@ AT_KERNEL(probe_numbers, 128)
 		x = at_f32_bits(0x7fc00000u);
 	output(AT_ARGS, 5120 + i, at_bits_f32(at_max(x, i % 8 == 2 ? -x : y)));
 	output(AT_ARGS, 6144 + i, at_bits_f32(at_min(x, i % 8 == 2 ? -x : y)));
+	output(AT_ARGS, 7168 + i, at_bits_f32(at_div(x, i % 8 == 2 ? -x : y)));
 }
 
 AT_KERNEL(probe_exp2, 128)

@@ -281,6 +281,13 @@ AT_INLINE float at_min(float x, float y)
 	return z;
 }
 
+AT_INLINE float at_div(float a, float b)
+{
+	float x;
+	asm("div.full.f32 %0, %1, %2;" : "=f"(x) : "f"(a), "f"(b));
+	return x;
+}
+
 AT_INLINE float at_exp2(float x)
 {
 	float y;

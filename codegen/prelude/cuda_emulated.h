@@ -174,6 +174,11 @@ static inline float at_min(float x, float y)
 	return x < y ? x : y < x ? y : at_f32_bits(0x7fffffff);
 }
 
+static inline float at_div(float a, float b)
+{
+	return a / b;
+}
+
 /* The device's own makes subnormal results 0. */
 static inline float at_exp2(float x)
 {

@@ -64,6 +64,8 @@ AT_INLINE int i_of_long(long a) { return a < INT_LEAST ? INT_LEAST : a > INT_MOS
 
 #define s_max(a, b) at_max(a, b)
 
+#define s_div(a, b) at_div(a, b)
+
 #define s_fold_sum(a, b) ((a) + (b))
 
 #define s_fold_prod(a, b) ((a) * (b))
@@ -210,12 +212,11 @@ AT_INLINE unsigned s_narrow(float a, int exponent, int mantissa)
 	return sign | (kept < top ? kept : top - 1);
 }
 
-/* The primitives round what is too large to infinity. */
+/* The primitives round what is too large to infinity; infinity and NaN stay. No branch. */
 AT_INLINE float s_saturate(float a, float most)
 {
-	if (!(fabsf(a) > most && fabsf(a) < REAL_INF))
-		return a;
-	return a < 0 ? -most : most;
+	float near = at_max(at_min(a, most), -most);
+	return fabsf(a) == REAL_INF ? a : near;
 }
 
 #define s_bits_bf16(a) (at_pack_bf16(s_saturate(a, at_f32_bits(0x7f7f0000u)), 0.0f) & 0xffffu)
