@@ -99,7 +99,7 @@ static bool all_inside(const struct cuda *c, uint32_t index, int64_t limit, int6
 	if (index == NO_INDEX)
 		return count <= 1;
 	int64_t align = c->e.range[index]->align;
-	return limit % count == 0 && align % count == 0;
+	return limit && limit % count == 0 && align % count == 0;
 }
 
 static const char *row_stride(struct cuda *c, const struct fetch *f)
