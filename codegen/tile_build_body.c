@@ -150,6 +150,8 @@ static struct product product_of(const struct builder *b, int k, bool carry)
 	if (!carry || !c->outer.id || !computed || s->operand == OPERAND_I8 ||
 	    build_mentions(b, c->outer, c->lanes))
 		p = (struct product){c->inner_a, c->inner_b, c->outer, false, p.dtype};
+	if (!build_extent(b, c->reduced))
+		p.outer = NO_EXPR; /* the sum of nothing is 0, even where the factor is infinite */
 	p.direct = schedule_direct(b->all, c, b->schedule, s);
 	return p;
 }

@@ -388,6 +388,8 @@ int main(void)
 	test_call(c, (struct shape){1, 70, 150, 64, 64}, "several tiles");
 	test_call(c, (struct shape){2, 0, 5, 8, 8}, "no queries");
 	test_call(c, (struct shape){2, 5, 0, 8, 8}, "no keys");
+	test_call(c, (struct shape){2, 5, 7, 0, 8}, "a depth of 0: the sum of nothing is 0, times infinity too");
+	test_call(c, (struct shape){2, 5, 7, 8, 0}, "values of depth 0");
 	test_strides(c);
 	test_threads(c);
 	test_refused(c);
