@@ -17,7 +17,7 @@ struct probe {
 	/* Is what a device gave as word k as good as what is expected? NULL: only the same bits are. */
 	bool (*good)(uint32_t k, uint32_t got, uint32_t want);
 };
-enum { PROBES = 12, PROBE_WORDS = 8192 }; /* the most words of any, in or out */
+enum { PROBES = 12, PROBE_WORDS = 8256 }; /* more words than any has, in or out */
 extern const struct probe probes[PROBES];
 
 /* One phase a probe, then one that copies COPY_BYTES; all take the same arguments: memory in, memory out. In
