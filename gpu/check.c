@@ -172,6 +172,7 @@ static void add_case(struct plan *p, cJSON *json, const struct job *j, const str
 		if (c->kernel.v[i].capability == p->work.probe->capability &&
 		    (j->kind == JOB_CANDIDATE ? i == j->kernel : c->kernel.v[i].role == KERNEL_DEFAULT))
 			k = &c->kernel.v[i];
+	cJSON_AddStringToObject(json, "case", c->name);
 	static const char *const members[] = {"program", "types", "params", "ranks"};
 	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
 		copy_member(json, c->json, members[i]);
@@ -237,7 +238,7 @@ static cJSON *report_of(struct plan *p, const struct machine *m, bool timed)
 static const struct target *find_target(const struct check_options *o, const struct pack *pack,
                                         struct text *why)
 {
-	const struct target *t = target_find(pack->target);
+	const struct target *t = o->instead ? o->instead : target_find(pack->target);
 	if (o->target && strcmp(o->target, pack->target)) {
 		text_printf(why,
 		            "the pack is for target %s, not %s: make one with 'attune gpu-pack --target %s'",

@@ -71,7 +71,8 @@ struct check_options {
 	const char *directory;
 	const char *target; /* NULL: the pack's */
 	double seconds;
-	const char *peers; /* a command, or NULL */
+	const char *peers;            /* a command, or NULL */
+	const struct target *instead; /* for tests: used instead of the pack's target; may be NULL */
 	void (*progress)(void *owner, const char *line);
 	void *owner;
 };

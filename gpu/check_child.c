@@ -60,8 +60,9 @@ static bool probes_loaded(struct bench *b, struct text *why)
 {
 	if (b->probes)
 		return true;
-	b->probe_source = probe_source(b->kept);
-	if (strcmp(b->probe_source.digest, b->work->probe->source.digest)) {
+	b->probe_source = b->work->probe->source;
+	if (strcmp(probe_source(b->kept).digest, b->probe_source.digest) ||
+	    b->probe_source.nphases != PROBES + 1) {
 		text_add(why, "the pack's probes are of another attune: make it anew, 'make gpu-pack'");
 		return false;
 	}
@@ -134,15 +135,15 @@ static bool run_copy(struct bench *b, struct job_result *r, struct text *why)
 	const struct target_device *d = b->device;
 	double seconds[ROUNDS];
 	bool good = probes_loaded(b, why);
-	void *data[2] = {good ? d->allocate(COPY_BYTES, why) : NULL,
-	                 good ? d->allocate(COPY_BYTES, why) : NULL};
+	size_t size = good ? (size_t)b->probe_source.phase[PROBES].tasks * COPY_BLOCK : 0;
+	void *data[2] = {good ? d->allocate(size, why) : NULL, good ? d->allocate(size, why) : NULL};
 	good = data[0] && data[1];
 	for (int i = -WARM_UPS; i < ROUNDS && good; i++)
 		good = copy_once(b, data, &seconds[i < 0 ? 0 : i], why);
 	if (good) {
 		r->own = timing_of(seconds, ROUNDS);
-		r->bandwidth = 2 * (double)COPY_BYTES / r->own.seconds;
-		r->peer_bandwidth = b->work->peers ? peers_copy(b->work->peers, COPY_BYTES) : 0;
+		r->bandwidth = 2 * (double)size / r->own.seconds;
+		r->peer_bandwidth = b->work->peers ? peers_copy(b->work->peers, (double)size) : 0;
 	}
 	for (int i = 0; i < 2; i++)
 		if (data[i])

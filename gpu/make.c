@@ -341,6 +341,8 @@ static bool make_probes(struct arena *a, struct pack *p, const struct pack_optio
 		struct pack_kernel k = {
 		        .capability = o->capability[i], .schedule = "", .source = probe_source(a)};
 		struct object object = {0};
+		if (!o->target->device->mark) /* it tells no time: a copy would only take long */
+			k.source.phase[PROBES].tasks = 1;
 		bool good = o->target->compile(k.source.text, &options, &object, why);
 		k.file = good ? object_file(a, &object) : "";
 		good = good && object_write(o->directory, k.file, &object, why);

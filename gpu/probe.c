@@ -383,8 +383,8 @@ struct kernel_source probe_source(struct arena *a)
 		                                   .tasks = probes[i].blocks,
 		                                   .threads = probes[i].threads,
 		                                   .shared_bytes = probes[i].shared_bytes};
-	k.phase[PROBES] =
-	        (struct kernel_phase){.symbol = "copy_words", .tasks = COPY_BYTES / 16384, .threads = 256};
+	k.phase[PROBES] = (struct kernel_phase){
+	        .symbol = "copy_words", .tasks = (1 << 29) / COPY_BLOCK, .threads = 256};
 	for (int i = 0; i < 2; i++)
 		k.argument[i] = (struct kernel_argument){.align = 16, .unit = true};
 	return k;

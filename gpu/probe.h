@@ -20,9 +20,9 @@ struct probe {
 enum { PROBES = 12, PROBE_WORDS = 8256 }; /* more words than any has, in or out */
 extern const struct probe probes[PROBES];
 
-/* One phase a probe, then one that copies COPY_BYTES; all take the same arguments: memory in, memory out. In
- * `arena`. */
-enum { COPY_BYTES = 1 << 29 };
+/* One phase a probe, then one that copies, COPY_BLOCK bytes a block; all take the same arguments: memory in,
+ * memory out. In `arena`. */
+enum { COPY_BLOCK = 16384 };
 struct kernel_source probe_source(struct arena *);
 
 #endif

@@ -56,9 +56,8 @@ static const cJSON *best_candidate(const cJSON *report, const cJSON *speed, int 
 	*count = 0;
 	cJSON_ArrayForEach(j, jobs_of(report))
 	{
-		const char *name = string(speed, "name");
 		if (strcmp(string(j, "kind"), "candidate") || strcmp(string(j, "state"), "good") ||
-		    strncmp(string(j, "name"), name, strlen(name)) || string(j, "name")[strlen(name)] != ',')
+		    strcmp(string(j, "case"), string(speed, "case")))
 			continue;
 		double ratio = seconds(j, "control") / seconds(j, "own");
 		*count += 1;
