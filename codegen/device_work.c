@@ -125,11 +125,13 @@ static void add_contract(struct tile_walk *w, const struct tile_statement *s)
 	struct count *k = w->owner;
 	enum operand_type t = s->operand;
 	bool cores = t == OPERAND_COMPUTE;
-	double rows = s->rows == UINT32_MAX ? WARP_ROWS : (double)round_up(tile_count(w, s->rows), WARP_ROWS);
+	double rows =
+	        (double)(s->rows == UINT32_MAX ? WARP_ROWS : round_up(tile_count(w, s->rows), WARP_ROWS));
 	double lanes = (double)(cores ? tile_count(w, s->lanes) : round_up(tile_count(w, s->lanes), LANES));
 	double steps = (double)round_up(tile_count(w, s->index), depth[t]);
 	double warp = s->block_rows > WARP_ROWS ? s->block_rows : WARP_ROWS;
 	k->total->contract[t] += k->share * 2 * rows * lanes * steps;
+	*(cores ? &k->total->plain_chain : &k->total->matrix_chain) += k->share * steps / depth[t];
 	k->total->operand_bytes += k->share * ceil(rows / warp) * lanes * steps * element[t];
 	if (expr_at(w->p->pool, s->b)->op == OP_READ)
 		add(w, s->b, 0, (double)tile_count(w, s->index) * (double)tile_count(w, s->lanes));
@@ -165,8 +167,12 @@ static bool statement(struct tile_walk *w, const struct tile_statement *s)
 	if (s->kind == TILE_REDUCE) {
 		done *= padded(w, s->index);
 		k->total->map_flops += k->share * done;
+		k->total->reductions += k->share;
 	}
 	add(w, s->expression, done, there);
+	k->total->maps += k->share;
+	if (k->price[s->expression.id].exps > 0)
+		k->total->special_maps += k->share;
 	return true;
 }
 

@@ -15,6 +15,9 @@ struct device_work {
 	double operand_bytes;        /* read from shared memory: second operands, by every warp */
 	double footprint;            /* bytes of the tensors that are touched, each counted once */
 	double steps;                /* of walks, of all tasks together */
+	/* What a task does one after the other, of all tasks together: instructions of tensor cores and of plain ones
+	 * that each need the one before, reductions across lanes, maps and those of them with special functions. */
+	double matrix_chain, plain_chain, reductions, maps, special_maps;
 	int stages;                  /* of the ring of the walk; 0: loads are waited for */
 	double heaviest;             /* the task with the most to do, by the mean of all; at least 1 */
 	bool down;                   /* the heaviest first */

@@ -159,7 +159,8 @@ enum attune_status context_place(struct attune_context *c, struct arena *arena, 
 	if (!c->target->supports(c->isa))
 		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", c->target->name,
 		                    isa_info[c->isa].name);
-	*place = (struct tune_place){&c->machine, c->target, c->isa, c->threads};
+	*place = (struct tune_place){&c->machine, c->target, c->isa, c->threads,
+	                             c->target->device && (c->target->device->emulated || c->no_device)};
 	return ATTUNE_OK;
 }
 

@@ -101,12 +101,8 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 		return status;
 	if (place.isa > place.machine->isa)
 		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[place.isa].name);
-	if (context_on_device(p->context))
-		return runtime_fail(error, ATTUNE_USAGE,
-		                    "target %s is not tuned by a search: its kernels take the schedule of the machine "
-		                    "model, or one that is given",
-		                    place.target->name);
-	context_measure(p->context);
+	if (!context_on_device(p->context))
+		context_measure(p->context);
 	static const struct tune_threads threads = {start_threads, run_threads, stop_threads};
 	struct tune_options o = {
 	        .seconds = job->options.seconds,

@@ -58,7 +58,7 @@ enum attune_status program_variant(const struct attune_program *p, struct arena 
 	/* A text needs no compiler: one for an ISA that none here compiles for is nobody's winner. */
 	if (purpose == FOR_TEXT && context_place(p->context, arena, &place, NULL))
 		place = (struct tune_place){&p->context->machine, &target_tcc, p->context->isa,
-		                            p->context->threads};
+		                            p->context->threads, false};
 	v->key = tune_key(arena, v->cascade, &place);
 	if (schedule) {
 		v->origin = "given";

@@ -60,6 +60,8 @@ void tune_choose(struct arena *a, const struct cascade *cascade, const struct pr
 		c->rung = found[i].rung;
 		c->shape = found[i].shape;
 		render(a, problem, place, c);
+		if (!c->source.text)
+			continue; /* it passes a limit of the device at this shape */
 		if (c->rung != CACHE_EXACT || is_winner(a, place, cache, &key, found[i].source, c))
 			return;
 	}

@@ -90,6 +90,7 @@ static struct kernel_source keep_geometry(struct arena *a, const struct kernel_s
 	k.phase = arena_copy(a, from->phase, (size_t)from->nphases * sizeof *from->phase);
 	for (int i = 0; i < k.nphases; i++)
 		k.phase[i].symbol = arena_strdup(a, from->phase[i].symbol);
+	k.argument = arena_copy(a, from->argument, (size_t)from->narguments * sizeof *from->argument);
 	return k;
 }
 
@@ -283,6 +284,10 @@ static void evaluate_small(struct search *s, struct arena *work, struct candidat
  * verified. */
 void search_evaluate(struct search *s, struct candidate *c)
 {
+	if (s->subject->model) {
+		search_model(s, c);
+		return;
+	}
 	struct arena work;
 	jmp_buf env;
 	if (evaluate_real(s, c) && c->cost < far_behind) {

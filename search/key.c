@@ -56,8 +56,10 @@ struct cache_key tune_key(struct arena *a, const struct cascade *c, const struct
 	                .toolchain = arena_printf(a, "%s %s", place->target->name,
 	                                          place->target->version(a, &options)),
 	                .threads = place->threads,
-	                .policy = place->threads > 1 ? "wall clock, lower envelope"
-	                                             : "thread time, lower envelope"},
+	                .policy = place->modelled         ? "modelled"
+	                          : place->target->device ? "the device's clock, lower envelope"
+	                          : place->threads > 1    ? "wall clock, lower envelope"
+	                                                  : "thread time, lower envelope"},
 	        .problem = {.workload = workload_digest(a, c), .name = c->name, .contract = contract(a, c)},
 	};
 	for (uint32_t i = 0; i < c->rank.n && k.problem.nranks < CACHE_RANKS; i++) {

@@ -11,6 +11,8 @@ enum {
 	TRANSFERS = 4,
 	MODEL_SAMPLE = 32,
 	MODEL_PICKS = 3,
+	MODELLED_SAMPLE = 256, /* where the model is all there is */
+	MODELLED_PICKS = 8,
 	ROUNDS = 11,
 	FINAL_ROUNDS = 21,
 	CONTENDERS = 5,
@@ -20,7 +22,8 @@ enum {
 	FRUITLESS = 40, /* batches in a row of nothing new: the space is used up */
 };
 static const double gain_share = 0.01;   /* less than this is no progress */
-static const double model_share = 0.01;  /* of the budget, that asking the model may take */
+static const double model_share = 0.01, modelled_share = 0.2; /* of the budget, that asking the model may take */
+static const double prove_share = 0.25;  /* … and that proving what was modelled may */
 static const double worth_storing = 0.1; /* seconds of measuring */
 
 static bool over(const struct search *s)
@@ -61,11 +64,12 @@ static int evaluate(struct search *s, struct candidate **c, int n)
 			search_observe(s, c[i]);
 			continue;
 		}
-		search_object(s, c[i]);
+		if (!s->subject->model)
+			search_object(s, c[i]);
 		int next = i + 1;
 		while (next < n && !isnan(c[next]->cost))
 			next++;
-		if (next < n)
+		if (next < n && !s->subject->model)
 			search_ahead(s, c[next]);
 		search_evaluate(s, c[i]);
 		s->progress.evaluated++;
@@ -131,16 +135,18 @@ static double model_seconds(struct search *s, const struct point *p)
 static int add_model_picks(struct search *s, struct candidate **c, int n)
 {
 	struct point_set drawn;
-	struct point p[MODEL_SAMPLE];
-	double seconds[MODEL_SAMPLE];
+	struct point p[MODELLED_SAMPLE];
+	double seconds[MODELLED_SAMPLE];
+	const bool modelled = s->subject->model;
+	const int sample = modelled ? MODELLED_SAMPLE : MODEL_SAMPLE, picks = modelled ? MODELLED_PICKS : MODEL_PICKS;
 	point_set_init(&drawn, s->arena, s->subject->grid.dimensions);
 	int points = s->subject->estimate
-	                     ? sample_stratified(&s->subject->grid, &drawn, &s->random, p, MODEL_SAMPLE)
+	                     ? sample_stratified(&s->subject->grid, &drawn, &s->random, p, sample)
 	                     : 0;
-	const double until = wall_seconds() + model_share * s->budget;
+	const double until = wall_seconds() + (modelled ? modelled_share : model_share) * s->budget;
 	for (int i = 0; i < points; i++)
 		seconds[i] = wall_seconds() < until ? model_seconds(s, &p[i]) : (double)INFINITY;
-	for (int pick = 0; pick < MODEL_PICKS && pick < points; pick++) {
+	for (int pick = 0; pick < picks && pick < points; pick++) {
 		int best = 0;
 		for (int i = 1; i < points; i++)
 			best = seconds[i] < seconds[best] ? i : best;
@@ -348,7 +354,7 @@ static bool run(struct search *s, struct tune_result *result, struct text *reaso
 		return false;
 	}
 	/* The end has its share: the last race, two compilations for keeping, the last proof. */
-	s->deadline -= fmin(0.25 * s->budget, 2 + 100 * s->best_run);
+	s->deadline -= s->subject->model ? prove_share * s->budget : fmin(0.25 * s->budget, 2 + 100 * s->best_run);
 	search_noise(s);
 	search_commit(s);
 	bool complete = search_all(s);

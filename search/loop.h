@@ -1,7 +1,7 @@
 /* loop.h: one search, its state and its steps, for the files that carry it.
  *
  * loop.c goes round: points, candidates, races. evaluate.c takes one candidate from schedule to trial, race.c
- * compares several. publish.c compiles the winner for keeping and proves it again.
+ * compares several. modelled.c does both where nothing runs. publish.c compiles the winner for keeping and proves it again.
  */
 #ifndef ATTUNE_SEARCH_LOOP_H
 #define ATTUNE_SEARCH_LOOP_H
@@ -89,6 +89,15 @@ void search_fail(struct candidate *, enum trial_status, int rung, const char *re
 /* Compiles the incumbent and the default for keeping, proves the winner on all shapes, races them and stores
  * trial, winner and code. Fills in what the result says of it. */
 void search_publish(struct search *, bool complete, struct tune_result *);
+
+/* ---- modelled.c: where the subject has a model and nothing runs ---- */
+
+/* As search_evaluate: compiled, judged by its log, given the model's seconds. */
+void search_model(struct search *, struct candidate *);
+/* Makes the best of these the incumbent, if it is better. */
+void search_model_best(struct search *, struct candidate *const *, int n);
+/* Proves the best in the emulator and keeps it; the incumbent is what is kept, or the control. */
+void search_model_publish(struct search *, bool complete, struct tune_result *);
 
 /* ---- race.c ---- */
 

@@ -26,10 +26,12 @@ static bool timed_out(struct sandbox_outcome o)
  * clock is the last resort, for what sleeps, and generous to a machine with many neighbours. */
 static struct sandbox_limits sandbox_limits(const struct place_limits *l, double runs)
 {
+	const struct target_device *device = l->place->target->device;
 	double seconds = 5 + runs * l->seconds;
 	return (struct sandbox_limits){.seconds = 4 * seconds,
 	                               .cpu_seconds = ceil(seconds) * l->place->threads + 1,
-	                               .memory = (int64_t)16 << 30,
+	                               /* A driver takes as much address space as a device has memory, and more. */
+	                               .memory = device && !device->emulated ? 0 : (int64_t)16 << 30,
 	                               .quiet = true};
 }
 
@@ -40,7 +42,9 @@ void measure_candidate(const struct place_limits *limits, const struct binary *b
 	char text[32];
 	*v = (struct verdict){.status = TRIAL_CRASH};
 	struct sandbox_limits l = sandbox_limits(limits, 4 * n + 2 * (repetitions + 1));
-	struct sandbox_outcome o = sandbox_run(measure_candidate_child, &job, v, sizeof *v, &l);
+	struct sandbox_outcome o =
+	        sandbox_run(limits->place->target->device ? measure_candidate_device : measure_candidate_child, &job,
+	                    v, sizeof *v, &l);
 	if (o.status == SANDBOX_OK)
 		return;
 	if (timed_out(o))
@@ -56,7 +60,9 @@ bool measure_race(const struct place_limits *limits, const struct binary *binary
 	struct race_result r = {.running = -1};
 	char text[32];
 	struct sandbox_limits l = sandbox_limits(limits, n * (rounds + 1));
-	struct sandbox_outcome o = sandbox_run(measure_race_child, &job, &r, sizeof r, &l);
+	struct sandbox_outcome o =
+	        sandbox_run(limits->place->target->device ? measure_race_device : measure_race_child, &job, &r,
+	                    sizeof r, &l);
 	*race = r.race;
 	*culprit = r.running;
 	if (o.status == SANDBOX_OK && !r.failed)

@@ -34,6 +34,10 @@ struct race_result {
 };
 void measure_race_child(void *job, void *result);
 
+/* The same two for code of a device: measure_device.c. */
+void measure_candidate_device(void *job, void *verdict);
+void measure_race_device(void *job, void *result);
+
 struct outputs_job {
 	const struct place_limits *limits;
 	const struct binary *binary;

@@ -9,7 +9,6 @@
 
 enum {
 	WARP = 32,
-	SCHEDULERS = 4, /* of a multiprocessor, from compute capability 5.0 on */
 	GUESSED_REGISTERS = 168,
 	SYSTEM_SHARED = 1024, /* bytes a block that the driver takes; CUDA C++ Programming Guide, compute
 	                         capability 8.x */
@@ -26,11 +25,14 @@ static const double special_rate = 16, shared_rate = 128, l2_rate = 48, local_ra
 static const double mma_share_hopper = 0.62;
 /* Multiply-adds of plain cores that feed on shared memory: one operand in two is at hand in a register. */
 static const double plain_share = 0.5;
-/* Clocks: to memory beyond the caches; of one step's chain, two contractions, an exchange between lanes, an
- * exponential and a barrier; of beginning and ending a task. Latencies: Luo et al., tables of memory and mma
- * latency. */
-static const double memory_latency = 600, step_latency = 400, task_latency = 1500;
-static const double launch = 2e-6; /* seconds from one kernel of a stream to the next */
+/* Clocks: to memory beyond the caches; from one mma to the next that needs its result, with the ldmatrix
+ * before; of a dependent multiply-add, a special function, an exchange between lanes, and of two barriers
+ * with what stands about them; of beginning and ending a task. Luo et al., tables of memory and instruction
+ * latency; Sun et al., Dissecting Tensor Cores via Microbenchmarks, 2022, for mma.m16n8k16 (33). */
+static const double memory_latency = 600, mma_latency = 33, multiply_latency = 4, special_latency = 40,
+                    exchange_latency = 50, barrier_latency = 100, task_latency = 1500;
+static const double schedulers = 4; /* of a multiprocessor, from compute capability 5.0 on */
+static const double launch = 2e-6;  /* seconds from one kernel of a stream to the next */
 static const double tail = 0.5,
                     tail_down = 0.25; /* of the heaviest task's excess, that is waited for at the end */
 
@@ -96,8 +98,8 @@ static bool place(const struct kernel_phase *k, const struct resources *known, c
 static void busy(const struct device_work *w, const struct kernel_phase *k, const struct resources *known,
                  const struct rates *r, double tasks, double warps, struct model_phase *out)
 {
-	double each = tasks / w->tasks, feed = fmin(1, warps / SCHEDULERS),
-	       hide = fmin(1, warps / (2 * SCHEDULERS));
+	double each = tasks / w->tasks, feed = fmin(1, warps / schedulers),
+	       hide = fmin(1, warps / (2 * schedulers));
 	double mma = w->contract[OPERAND_BF16] + w->contract[OPERAND_F16] + 2 * w->contract[OPERAND_TF32] +
 	             w->contract[OPERAND_I8] / 2;
 	double plain = w->contract[OPERAND_COMPUTE] / (2 * plain_share) + w->map_flops;
@@ -119,6 +121,15 @@ static double memory(const struct device_work *w, const struct rates *r, double 
 	double flight = active * fmin(ahead, steps / w->tasks) * w->bytes / steps;
 	double rate = fmin(r->bandwidth, used * flight * r->clock / memory_latency);
 	return rate > 0 ? traffic / rate : 0;
+}
+
+/* Clocks of one task's longest chain, memory left out. */
+static double dependent(const struct device_work *w)
+{
+	double all = mma_latency * w->matrix_chain + multiply_latency * w->plain_chain +
+	             exchange_latency * w->reductions + special_latency * w->special_maps +
+	             2 * multiply_latency * w->maps + barrier_latency * w->steps;
+	return all / w->tasks;
 }
 
 static void decide(struct model_phase *out, double units)
@@ -154,13 +165,13 @@ void model_phase(const struct device_work *w, const struct kernel_phase *k, cons
 	double sum = out->tensor + out->cores + out->special + out->shared + out->spills;
 	double most = fmax(fmax(fmax(out->tensor, out->cores), fmax(out->special, out->shared)), out->spills);
 	double alone =
-	        fmin(1, SCHEDULERS / warps); /* of the work, that nothing else is there to overlap with */
+	        fmin(1, schedulers / warps); /* of the work, that nothing else is there to overlap with */
 	double units = fmax(most + alone * (sum - most), out->l2);
 	double steps = w->steps / w->tasks, one = units / mine;
-	double wait = memory_latency / r.clock;
+	double chain = dependent(w) / r.clock, wait = memory_latency / r.clock;
 	if (w->stages > 1 && steps > 0)
-		wait = fmax(0, wait - (w->stages - 1) * (one * active / steps + step_latency / r.clock));
-	double chain = steps * (step_latency / r.clock + wait) + task_latency / r.clock;
+		wait = fmax(0, wait - (w->stages - 1) * (one * active + chain) / steps);
+	chain += steps * wait + task_latency / r.clock;
 	out->latency = ceil(mine / active) * (chain + one);
 	out->memory = memory(w, &r, active, used);
 	out->seconds += fmax(fmax(units, out->latency), out->memory) +

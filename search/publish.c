@@ -138,6 +138,15 @@ void search_publish(struct search *s, bool complete, struct tune_result *result)
 {
 	struct arena work;
 	jmp_buf env;
+	if (s->subject->model) {
+		search_model_publish(s, complete, result);
+		describe(s, s->incumbent, result);
+		if (!isfinite(result->best)) { /* refused at the end: the default, which nothing was found against */
+			result->best = result->control;
+			result->ratio = 1;
+		}
+		return;
+	}
 	describe(s, s->incumbent, result);
 	if (search_stopped(s))
 		return; /* the best so far was committed after its race */

@@ -150,6 +150,10 @@ static void sort_by_cost(struct candidate **c, int n)
 
 void search_race(struct search *s, struct candidate *const *from, int n, int contenders, int rounds)
 {
+	if (s->subject->model) {
+		search_model_best(s, from, n);
+		return;
+	}
 	struct candidate **good = arena_new_array(s->arena, (size_t)n, struct candidate *), *c[MAX_RACERS];
 	int ngood = 0, nc = 0;
 	for (int i = 0; i < n; i++) {
@@ -177,6 +181,8 @@ void search_noise(struct search *s)
 	int culprit;
 	const struct binary b[2] = {binary_of(s, s->control), binary_of(s, s->control)};
 	const struct place_limits limits = search_limits(s, OPTIMISE_SEARCH);
+	if (s->subject->model)
+		return; /* a model has none */
 	s->noise = tie_share;
 	if (!measure_race(&limits, b, 2, search_rounds(s, 2, NOISE_ROUNDS), &r, &culprit, reason))
 		return;

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "search/model.h"
+
 /* A cascade at one shape. */
 struct bound {
 	struct cascade *cascade;
@@ -15,6 +17,8 @@ struct cascade_subject {
 	struct space space;
 	struct arena *arena, scratch; /* scratch: of questions about legality, emptied now and then */
 	const struct tune_place *place;
+	struct tune_place host; /* where references run: `place`, but for a device */
+	struct machine machine; /* of the host, for a device */
 	const struct tune_threads *threads;
 };
 
@@ -72,10 +76,22 @@ static bool render(void *owner, struct arena *a, const struct schedule *schedule
 {
 	struct cascade_subject *s = owner;
 	const struct problem *p = s->bound[workload].problem;
+	struct schedule fitted = *schedule;
+	for (int i = 0;
+	     isa_is_device(fitted.isa) && workload < s->subject.workloads - 1 && i < fitted.nstreams; i++)
+		schedule_device_lanes(p, &fitted, i);
+	schedule = &fitted;
 	if (schedule_illegal(a, p, schedule))
 		return false;
 	*source = emit_kernel(a, tile_build(a, p, schedule), schedule->isa, schedule->exp_degree);
-	return true;
+	return source->text; /* without it the schedule passes a limit of the device */
+}
+
+static double model(void *owner, struct arena *a, const struct schedule *schedule,
+                    const struct kernel_source *source, const struct resources *resources)
+{
+	struct cascade_subject *s = owner;
+	return model_seconds(tile_build(a, real(s), schedule), source, resources, s->place->machine);
 }
 
 /* The roofline: arithmetic at the machine's peak, or memory traffic, whichever is longer. It knows nothing of
@@ -86,6 +102,12 @@ static double estimate(void *owner, struct arena *a, const struct schedule *sche
 	                    exp_flops = 20; /* of the peak that maps reach; worth of an exp */
 	struct cascade_subject *s = owner;
 	const struct machine *m = s->place->machine;
+	if (s->place->target->device) {
+		struct kernel_source k;
+		return render(owner, a, schedule, s->subject.workloads - 1, &k)
+		               ? model(owner, a, schedule, &k, NULL)
+		               : (double)INFINITY;
+	}
 	double peak = m->peak_flops > 0 ? m->peak_flops : 64e9;
 	double bandwidth = m->bandwidth > 0 ? m->bandwidth : 16e9;
 	struct tile_cost c = tile_cost(tile_build(a, real(s), schedule));
@@ -100,14 +122,16 @@ static void close_subject(void *owner)
 
 /* ---- small shapes ---- */
 
+enum { HEAD = 96, DEVICE_HEAD = 512 }; /* the most coordinates that the size of a head has */
+
 /* Extents to try for a rank in place of a larger one, the most awkward first. Ranks of rows and keys get odd
  * numbers that differ from each other; a rank the size of a head keeps about its size, so that the lanes of a
  * schedule still mean something. */
-static int awkward(int64_t extent, uint32_t rank, int variant, int64_t out[6])
+static int awkward(int64_t extent, int64_t head, uint32_t rank, int variant, int64_t out[6])
 {
 	static const int64_t odd[2][3] = {{67, 131, 45}, {200, 63, 101}};
 	int n = 0;
-	if (extent > 96)
+	if (extent > head)
 		out[n++] = odd[variant][rank % 3];
 	else if (extent > 16)
 		out[n++] = variant ? extent - 4 : extent;
@@ -121,12 +145,12 @@ static int awkward(int64_t extent, uint32_t rank, int variant, int64_t out[6])
 }
 
 /* The cascade at a small shape near its own; ranks that must divide others keep what they need. */
-static struct cascade *shrink(struct arena *a, const struct cascade *c, int variant)
+static struct cascade *shrink(struct arena *a, const struct cascade *c, const bool *whole, int variant)
 {
 	struct cascade *small = cascade_clone(a, c);
 	for (uint32_t i = 0; i < small->rank.n; i++) {
 		int64_t *extent = &small->rank.v[i].extent, was = *extent, choice[6];
-		int n = awkward(was, i, variant, choice);
+		int n = awkward(was, whole && whole[i] ? DEVICE_HEAD : HEAD, i, variant, choice);
 		for (int k = 0; k < n; k++) {
 			struct diags d;
 			diags_init(&d, a, "shape", "", 0);
@@ -141,7 +165,8 @@ static struct cascade *shrink(struct arena *a, const struct cascade *c, int vari
 
 /* ---- expected values ---- */
 
-static const double oracle_work = 5e8; /* multiply-adds: a few seconds */
+static const double oracle_work = 5e8;     /* multiply-adds: a few seconds */
+static const double reference_work = 2e10; /* … of the reference: a minute */
 #define ORACLE_MEMORY ((size_t)4 << 30)
 #define REFERENCE_WORK_BYTES ((int64_t)2 << 30)
 
@@ -172,13 +197,13 @@ static bool form_run(struct cascade_subject *s, struct arena *a, enum dtype comp
 	struct object object;
 	bool timeout;
 	char why[200];
-	const struct place_limits limits = {s->place, s->threads, 3, 600, 0};
+	const struct place_limits limits = {&s->host, s->threads, 3, 600, 0};
 	const struct workload *w = s->subject.workload[workload];
 	if (!form_source(s, a, compute, workload, &source)) {
 		text_printf(reason, "no scalar %s form at %s", dtype_info[compute].spelling, w->shape);
 		return false;
 	}
-	bool good = measure_compile(s->place, source.text, 3, 120, &object, &timeout, why);
+	bool good = measure_compile(&s->host, source.text, 3, 120, &object, &timeout, why);
 	if (good) {
 		const struct binary b = {w, &source, &object};
 		good = measure_outputs(&limits, &b, set, out, why);
@@ -227,10 +252,18 @@ static bool reference_agrees(struct cascade_subject *s, struct arena *a, int wor
 	return true;
 }
 
+/* The real shape of a device may be far beyond what a reference on the host can do. */
+static bool too_large(const struct cascade_subject *s, int workload)
+{
+	return s->place->target->device && s->subject.workload[workload]->multiply_adds > reference_work;
+}
+
 static bool expect(struct cascade_subject *s, int workload, int set, struct text *reason)
 {
 	struct workload *w = s->subject.workload[workload];
 	const bool small = workload < s->subject.workloads - 1;
+	if (too_large(s, workload))
+		return true;
 	if (small || w->multiply_adds <= oracle_work)
 		return workload_oracle(s->arena, w, s->bound[workload].cascade, set, ORACLE_MEMORY, reason);
 	double **out = outputs(s->arena, w);
@@ -286,11 +319,34 @@ static bool same_shape(const struct cascade *x, const struct cascade *y)
 	return true;
 }
 
+/* The ranks that a device's tiles hold whole, neither rows nor walked: their alignment decides how tiles are
+ * brought, so it stays as it is. */
+static const bool *held_whole(struct cascade_subject *s, const struct cascade *c)
+{
+	struct diags d;
+	diags_init(&d, s->arena, c->name, "", 0);
+	bool *whole = arena_new_array(s->arena, c->rank.n + 1, bool);
+	struct problem *p = problem_new(s->arena, c, s->place->machine, &d);
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		whole[i] = p;
+	for (uint32_t k = 0; p && k < p->fused->stream.n; k++) {
+		const struct cascade *derived = p->fused->cascade;
+		const uint32_t along[] = {p->fused_plan[k].rows, p->fused_plan[k].walked};
+		for (int j = 0; j < 2; j++)
+			for (uint32_t i = 0; along[j] != NO_INDEX && i < c->rank.n; i++)
+				if (expr_mentions(&derived->pool, derived->index.v[along[j]].extent,
+				                  OP_EXTENT, i))
+					whole[i] = false;
+	}
+	return whole;
+}
+
 static bool bind_all(struct cascade_subject *s, const struct cascade *c, struct text *reason)
 {
 	struct cascade *before = NULL;
+	const bool *whole = s->place->target->device ? held_whole(s, c) : NULL;
 	for (int variant = 1; variant >= 0; variant--) {
-		struct cascade *small = shrink(s->arena, c, variant);
+		struct cascade *small = shrink(s->arena, c, whole, variant);
 		if (same_shape(small, c) || (before && same_shape(small, before)))
 			continue;
 		if (!bind(s, small, reason))
@@ -298,6 +354,23 @@ static bool bind_all(struct cascade_subject *s, const struct cascade *c, struct 
 		before = small;
 	}
 	return bind(s, cascade_clone(s->arena, c), reason);
+}
+
+/* Who computes references: the place itself, or on the host the best target there is. */
+static bool find_host(struct cascade_subject *s, struct text *reason)
+{
+	s->host = *s->place;
+	if (!s->place->target->device)
+		return true;
+	machine_detect(&s->machine);
+	s->host = (struct tune_place){
+	        .machine = &s->machine, .isa = ISA_SCALAR, .threads = s->threads ? s->machine.cores : 1};
+	for (int i = 0; targets[i] && !s->host.target; i++)
+		if (!targets[i]->device && !targets[i]->missing(s->arena))
+			s->host.target = targets[i];
+	if (!s->host.target && !s->place->modelled)
+		text_add(reason, "no compiler for the host, which computes what has to come out");
+	return s->host.target || s->place->modelled;
 }
 
 struct subject *subject_new(struct arena *a, const struct cascade *c, const struct tune_place *place,
@@ -310,23 +383,28 @@ struct subject *subject_new(struct arena *a, const struct cascade *c, const stru
 	s->place = place;
 	s->threads = threads;
 	arena_init(&s->scratch);
-	if (!bind_all(s, c, reason))
+	if (!find_host(s, reason) || !bind_all(s, c, reason))
 		return NULL;
 	for (int i = 0; i < s->subject.workloads; i++) {
 		const bool small = i < s->subject.workloads - 1;
+		if (place->modelled && !small && i)
+			break; /* it is not run */
 		for (int set = 0; set < (small ? INPUT_SETS : 1); set++) {
 			workload_inputs(a, s->subject.workload[i], s->bound[i].cascade, set, amplitude[set],
 			                seed + (uint64_t)i);
 			if (!expect(s, i, set, reason))
 				return NULL;
 		}
-		if (small && s->subject.workload[s->subject.workloads - 1]->multiply_adds > oracle_work &&
-		    !reference_agrees(s, a, i, reason))
+		const struct workload *w = s->subject.workload[s->subject.workloads - 1];
+		if (small && w->multiply_adds > oracle_work && !place->modelled &&
+		    !too_large(s, s->subject.workloads - 1) && !reference_agrees(s, a, i, reason))
 			return NULL;
 	}
 	if (s->subject.workloads == 1 && s->subject.workload[0]->multiply_adds > oracle_work)
 		text_add(note, "no small shape of this kernel could be made: it was checked against its own "
 		               "reference kernel only");
+	if (!place->modelled && too_large(s, s->subject.workloads - 1))
+		text_add(note, "the real shape is too large for a reference: it was checked at small ones");
 	space_init(a, &s->space, real(s), place->isa);
 	s->subject.grid = (struct grid){.dimensions = s->space.dimensions, .legal = legal, .owner = s};
 	for (int i = 0; i < s->space.dimensions; i++)
@@ -339,6 +417,7 @@ struct subject *subject_new(struct arena *a, const struct cascade *c, const stru
 	s->subject.parse = parse;
 	s->subject.render = render;
 	s->subject.estimate = estimate;
+	s->subject.model = place->modelled ? model : NULL;
 	s->subject.close = close_subject;
 	s->subject.careful = careful;
 	s->subject.owner = s;

@@ -26,13 +26,17 @@ struct subject {
 	               struct kernel_source *);
 	/* Seconds by the machine model, for choosing what to measure early; NULL: there is no model. */
 	double (*estimate)(void *owner, struct arena *, const struct schedule *);
+	/* Where nothing is run: seconds by the static model, of a schedule rendered at the real shape, with what its
+	 * object takes, one a phase, or NULL; INFINITY when it fits no multiprocessor. NULL: candidates are run. */
+	double (*model)(void *owner, struct arena *, const struct schedule *, const struct kernel_source *,
+	                const struct resources *);
 	/* Fills in `careful` of the real workload; NULL: it stays unknown. */
 	bool (*careful)(void *owner, struct text *reason);
 	void (*close)(void *owner); /* gives back what is not in the arena; may be NULL */
 	void *owner;
 };
 
-/* Of a bound cascade, with expected values: small shapes by the oracle; the real one by the oracle too where
+/* Of a bound cascade, with expected values where it is run: small shapes by the oracle; the real one by the oracle too where
  * that is quick, else by a float64 kernel, naive and scalar, which is first held against the oracle on the
  * small shapes. NULL with the reason when no expected values can be had. `note`: what could not be checked.
  */

@@ -58,7 +58,9 @@ bool tune(struct arena *a, const struct cascade *c, const struct tune_place *pla
 	*result = (struct tune_result){0};
 	if (!warm(place, a, reason))
 		return false;
-	if (place->threads > 1 && !o.threads) {
+	if (place->modelled)
+		target_cuda_emulated.missing(a); /* what proves the winner, too */
+	if (place->threads > 1 && !o.threads && !place->target->device) {
 		text_add(reason, "no threads were given to time with");
 		return false;
 	}
@@ -72,7 +74,7 @@ bool tune(struct arena *a, const struct cascade *c, const struct tune_place *pla
 	bool good = search_run(a, subject, place, &key, cache, &o, began, result, reason);
 	if (good) {
 		result->flops = cascade_flops(cascade_clone(a, c));
-		double peak = machine_peak_probe(place->isa) * place->threads;
+		double peak = place->target->device ? 0 : machine_peak_probe(place->isa) * place->threads;
 		result->peak = peak > 0 && result->best > 0 ? result->flops / result->best / peak : 0;
 		if (note.len)
 			result->note =

@@ -19,6 +19,7 @@ struct tune_place {
 	const struct target *target; /* one that is not missing */
 	enum isa isa;
 	int threads;
+	bool modelled; /* a device on which nothing is run: it is emulated, or not at hand */
 };
 
 /* How a place compiles; `optimise` as in target_options. */

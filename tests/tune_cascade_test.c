@@ -198,7 +198,7 @@ int main(void)
 		return 1;
 	machine_detect(&machine);
 	/* tcc compiles in a millisecond and is always there; what is tuned does not matter here. */
-	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1};
+	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1, false};
 	test_subject(&place);
 	test_tuning(&place);
 	test_rounding(&place);

@@ -267,7 +267,7 @@ static bool search(const char *path, const struct run *how, struct tune_result *
 {
 	static struct machine machine;
 	machine_detect(&machine);
-	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1};
+	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1, false};
 	const struct tune_options o = {
 	        .seconds = how->seconds > 0 ? how->seconds : 60,
 	        .evaluations = how->evaluations,
@@ -453,7 +453,7 @@ static void test_bad_control(void)
 {
 	static struct machine machine;
 	machine_detect(&machine);
-	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1};
+	const struct tune_place place = {&machine, &target_tcc, ISA_SCALAR, 1, false};
 	const struct tune_options o = {
 	        .seconds = 5, .seed = 1, .strategy = &strategy_random, .plant = break_control};
 	struct tune_result r;
