@@ -47,6 +47,7 @@ struct emulated {
 	struct emulate_memory memory[EMULATED_TENSORS + 1];
 	int64_t stride[EMULATED_TENSORS][MAX_RANKS];
 	int64_t size[EMULATED_TENSORS]; /* elements, with gaps */
+	uint64_t steps; /* a block may take; 0: the emulator's default */
 	double seconds; /* CPU time of the last run */
 };
 
@@ -156,7 +157,7 @@ static bool emulated_phases(struct emulated *k, enum emulate_order order, struct
 		                           .shared_bytes = p->shared_bytes,
 		                           .memory = k->memory,
 		                           .memories = k->tensors + 1};
-		struct emulate_options o = {.order = order, .seed = (uint64_t)phase + 1};
+		struct emulate_options o = {.order = order, .seed = (uint64_t)phase + 1, .steps = k->steps};
 		if (!emulate_run(&l, &o, why))
 			return false;
 	}
