@@ -22,7 +22,8 @@
 #include "targets/emulate.h"
 #include "targets/target.h"
 
-static const struct target_options emulated_options = {.isa = ISA_SM80, .optimise = 1, .capability = 80};
+/* Level 0: most kernels run a few times, and compiling would take longer. */
+static const struct target_options emulated_options = {.isa = ISA_SM80, .optimise = 0, .capability = 80};
 
 /* NULL with diagnostics. */
 __attribute__((unused)) static struct module *emulated_load(const char *text, struct text *why)
