@@ -5,7 +5,9 @@
 
 #include "codegen/cuda_product.h"
 
-enum { MOST_ACCUMULATORS = 256, MOST_KEPT = 32 /* registers of a thread */ };
+/* Registers of a thread. Beyond 144 for sums and kept operands together the assembler spills: the rest goes
+ * into exponentials, addresses and operand b. */
+enum { MOST_ACCUMULATORS = 256, MOST_KEPT = 32, MOST_LASTING = 144 };
 
 static struct c_block *unroll(struct cuda *c, struct c_block *b, const char *i, int n)
 {
@@ -72,7 +74,7 @@ static const struct kept *kept_of(const struct cuda *c, const struct tile_statem
 struct choice {
 	struct cuda *c;
 	const struct tile_statement *loop;
-	int registers;
+	int registers, most;
 	bool tiles;
 };
 
@@ -80,6 +82,20 @@ static bool same_operand(const struct cuda *c, const struct tile_statement *x, c
 {
 	return expr_same(x->a, y->a) && x->operand == y->operand && x->index == y->index &&
 	       contract_from_fragment(c, x) == contract_from_fragment(c, y);
+}
+
+/* Registers of the results of contractions, each once. */
+static int sums(const struct cuda *c, const struct tile_block *b, uint8_t *seen)
+{
+	int n = 0;
+	for (uint32_t i = 0; i < b->statement.n; i++) {
+		const struct tile_statement *s = &b->statement.v[i];
+		if (s->kind == TILE_CONTRACT && c->value[s->value].fragment == FRAGMENT_MATRIX &&
+		    !seen[s->value]++)
+			n += 4 * c->groups * c->value[s->value].lane_groups;
+		n += sums(c, &s->body, seen) + sums(c, &s->other, seen);
+	}
+	return n;
 }
 
 static void choose(struct choice *y, const struct tile_block *b)
@@ -101,7 +117,7 @@ static void choose(struct choice *y, const struct tile_block *b)
 			struct product p;
 			product_init_a(&p, c, s);
 			int registers = 4 * c->groups * p.steps;
-			if (y->registers + registers > MOST_KEPT)
+			if (y->registers + registers > y->most)
 				continue;
 			y->registers += registers;
 			y->tiles |= !p.registers_a;
@@ -119,6 +135,9 @@ bool contract_choose_kept(struct cuda *c, const struct tile_statement *loop)
 		if (c->kept.v[i].loop != loop)
 			c->kept.v[n++] = c->kept.v[i];
 	c->kept.n = n;
+	uint8_t *seen = arena_alloc(c->e.arena, c->e.program->value.n + 1);
+	y.most = MOST_LASTING - sums(c, &c->phase->body, seen);
+	y.most = y.most < MOST_KEPT ? y.most : MOST_KEPT;
 	choose(&y, &loop->body);
 	return y.tiles;
 }

@@ -115,11 +115,18 @@ void product_begin_b(struct product *p, struct c_block *b)
 	c_line(a, b, "const unsigned %s = %s;", p->at_b, tile_start(c, p->tile_b, p->stage_b, row));
 }
 
-/* Bytes from a row's start to a chunk. Rows of matrices begin at multiples of 8, so that row & 7 is lane & 7.
- */
-static const char *chunk_offset(struct product *p, const struct shared_tile *t, const char *chunk)
+/* Bytes from a row's start to chunk `fixed`, an even number once loops are unrolled, or the one after, as the
+ * lane says. Rows of matrices begin at multiples of 8, so that row & 7 is lane & 7; what the swizzle does not
+ * touch stands apart, so that few addresses serve all chunks. */
+static const char *chunk_offset(struct product *p, const struct shared_tile *t, const char *fixed,
+                                const char *lane)
 {
-	return arena_printf(p->c->e.arena, t->swizzle ? "((%s) ^ (lane & 7)) * 16" : "(%s) * 16", chunk);
+	struct arena *a = p->c->e.arena;
+	if (!t->swizzle)
+		return arena_printf(a, "(%s + (%s)) * 16", fixed, lane);
+	if (t->pitch == 128)
+		return arena_printf(a, "((%s + (%s)) ^ (lane & 7)) * 16", fixed, lane);
+	return arena_printf(a, "((%s %% 8 + (%s)) ^ (lane & 7)) * 16 + %s / 8 * 128", fixed, lane, fixed);
 }
 
 static void round_tf32(struct product *p, struct c_block *b, const char *x, int n)
@@ -252,7 +259,7 @@ void product_a(struct product *p, struct c_block *b, const char *x)
 		return;
 	}
 	if (p->matrix_a) {
-		const char *chunk = chunk_offset(p, p->tile_a, arena_printf(a, "2 * %s + (lane >> 4)", p->k));
+		const char *chunk = chunk_offset(p, p->tile_a, arena_printf(a, "2 * %s", p->k), "lane >> 4");
 		c_line(a, b, "at_ldmatrix_x4(%s, %s + %s * %d + %s);", x, p->at_a, p->i,
 		       16 * p->tile_a->pitch, chunk);
 		if (p->s->operand == OPERAND_TF32)
@@ -282,10 +289,10 @@ void product_b(struct product *p, struct c_block *b, const char *x)
 	}
 	if (p->b_by_lanes)
 		c_line(a, b, "at_ldmatrix_x4(%s, %s + %s * %d + %s);", x, p->at_b, p->j, 8 * t->pitch,
-		       chunk_offset(p, t, arena_printf(a, "2 * %s + (lane >> 3 & 1)", p->k)));
+		       chunk_offset(p, t, arena_printf(a, "2 * %s", p->k), "lane >> 3 & 1"));
 	else
 		c_line(a, b, "at_ldmatrix_x4_trans(%s, %s + %s * %d + %s);", x, p->at_b, p->k, 16 * t->pitch,
-		       chunk_offset(p, t, arena_printf(a, "%s + (lane >> 4)", p->j)));
+		       chunk_offset(p, t, p->j, "lane >> 4"));
 	if (p->s->operand == OPERAND_TF32)
 		round_tf32(p, b, x, 4);
 }
