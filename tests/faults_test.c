@@ -258,6 +258,49 @@ static void plant(const struct fault *f)
 		printf("#   %.*s\n", (int)strcspn(first, "\n"), first);
 }
 
+/* ---- what only the compiler for devices sees ---- */
+
+static const struct fault unseen[] = {
+        {"registers for eight times the threads", "(AT_KERNEL\\([a-z0-9_]*), 128\\)", "\\1, 1024)", 1},
+        {"accumulators by a subscript that is not constant",
+         "AT_UNROLL([ \t\n]*for \\(int j = 0; j < 8; j \\+= 2\\))", "_Pragma(\"unroll 1\")\\1", 0},
+        {"a conversion that C allows and C++ does not", "\\(const unsigned short \\*\\)(AT_ARGS->data\\[1\\])", "\\1", 1},
+};
+
+/* What a compilation for a device has against the text: an error, spills, a stack; NULL: nothing. */
+static const char *objection(const struct kernel_source *source)
+{
+	const struct target_options o = {.isa = ISA_SM80, .optimise = 3, .capability = 80};
+	struct object object;
+	struct text said;
+	text_init(&said, &arena);
+	if (!target_cuda.compile(source->text, &o, &object, &said))
+		return said.len ? said.s : "no reason given";
+	struct resources *r = target_cuda.device->resources(&arena, &object, source, &o);
+	object_free(&object);
+	if (r->reject)
+		return r->reject;
+	return r->stack ? arena_printf(&arena, "%d bytes of stack", r->stack) : NULL;
+}
+
+static void plant_unseen(void)
+{
+	const char *missing = target_cuda.missing(&arena);
+	if (missing) {
+		tap_skip(missing);
+		return;
+	}
+	const char *without = objection(&subject[1].source);
+	ok(!without, "without a fault the compiler for devices objects to nothing: %s", without ? without : "");
+	for (size_t i = 0; i < sizeof unseen / sizeof *unseen; i++) {
+		struct kernel_source bad = subject[1].source;
+		bad.text = changed(bad.text, &unseen[i]);
+		const char *told = bad.text ? objection(&bad) : NULL;
+		if (ok(told, "%s: caught by the compiler for devices", unseen[i].what))
+			printf("#   %.*s\n", (int)strcspn(told, "\n"), told);
+	}
+}
+
 int main(void)
 {
 	arena_init(&arena);
@@ -278,6 +321,8 @@ int main(void)
 	}
 	for (size_t i = 0; good && i < sizeof fault / sizeof *fault; i++)
 		plant(&fault[i]);
+	if (good)
+		plant_unseen();
 	arena_free(&arena);
 	return tap_done();
 }
