@@ -306,6 +306,7 @@ enum { FIRST_POISON = 8 << 10 };
 static void run_block(struct emulation *e, long block)
 {
 	e->block = block;
+	e->counts.primitives += e->steps;
 	e->steps = 0;
 	e->gone = e->barred = 0;
 	e->since = ++e->now;
@@ -388,6 +389,9 @@ bool emulate_run(const struct emulate_launch *launch, const struct emulate_optio
 		for (long i = 0; good && i < launch->blocks && !e->failed; i++)
 			run_block(e, i);
 		emulation = outer;
+		e->counts.primitives += e->steps;
+		if (good && !e->failed && o->counts)
+			*o->counts = e->counts;
 	}
 	/* Not before the lanes' stacks are out of use: who finds no memory for the text leaves by longjmp. */
 	char said[sizeof e->finding];

@@ -40,10 +40,19 @@ struct emulate_launch {
 	int memories;
 };
 
+/* What a launch did, all of its blocks. */
+struct emulate_counts {
+	uint64_t primitives;            /* that threads called */
+	uint64_t mma, ldmatrix;         /* that warps called */
+	uint64_t conflicts;             /* turns that ldmatrix took beyond four each, rows being in the same banks */
+	uint64_t loaded, stored, copied; /* bytes of global memory; copied: by cp_async */
+};
+
 struct emulate_options {
 	enum emulate_order order;
 	uint64_t seed;  /* of EMULATE_RANDOM */
 	uint64_t steps; /* primitives a block may call before it is said to have no end; 0: 2^30 */
+	struct emulate_counts *counts; /* filled when all goes well; may be NULL */
 };
 
 /* What a module compiled with the emulator's prelude calls: its variable `at_emulator` is to be set to this before a

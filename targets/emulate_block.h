@@ -101,6 +101,7 @@ struct emulation {
 	struct cell *byte;
 	int hint; /* memory that was reached last */
 	uint32_t **written; /* of each memory that was stored to, a byte: 1 + block · threads + thread; 0: nobody */
+	struct emulate_counts counts;
 	bool failed;
 	char finding[2048];
 };

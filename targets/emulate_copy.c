@@ -28,6 +28,7 @@ void emulate_cp_async(unsigned shared, const void *p, int size, int bytes)
 		emulate_fail(l, "at_cp_async from an address that is no multiple of %d", size);
 	if (bytes)
 		emulate_global_read(l, p, (unsigned)bytes, 1);
+	e->counts.copied += (unsigned)bytes;
 	emulate_write_words(l, l->thread, to, (unsigned)size / 4);
 	for (int i = 0; i < size / 4; i++)
 		e->word[to / 4 + (unsigned)i].flight = (uint16_t)(l->thread + 1);

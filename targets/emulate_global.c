@@ -105,6 +105,7 @@ static void write_global(const struct lane *l, void *p, const void *from, unsign
 		writer[b] = me;
 	}
 	memcpy(p, from, size);
+	e->counts.stored += size;
 }
 
 #define LOAD(result, name, type)                                                                             \
@@ -112,6 +113,7 @@ static void write_global(const struct lane *l, void *p, const void *from, unsign
 	{                                                                                                    \
 		type bits;                                                                                   \
 		emulate_global_read(emulation->self, p, sizeof bits, sizeof bits);                           \
+		emulation->counts.loaded += sizeof bits;                                                     \
 		memcpy(&bits, p, sizeof bits);                                                               \
 		return bits;                                                                                 \
 	}

@@ -10,10 +10,24 @@ struct matrices {
 	unsigned shared;
 };
 
+/* In how many turns the banks give these eight rows: the most that are in one place of 128 bytes, and differ. */
+static unsigned turns(const uint32_t at[8])
+{
+	unsigned most = 1;
+	for (int i = 0; i < 8; i++) {
+		unsigned same = 1;
+		for (int k = 0; k < i; k++)
+			same += at[k] % 128 == at[i] % 128 && at[k] != at[i];
+		most = same > most ? same : most;
+	}
+	return most;
+}
+
 static void load_matrices(struct lane *l, const void *const argument[WARP], bool transposed)
 {
 	const char *what = transposed ? "at_ldmatrix_x4_trans" : "at_ldmatrix_x4";
 	unsigned char row[WARP][16];
+	uint32_t at[WARP];
 	for (int i = 0; i < WARP; i++) {
 		const struct matrices *m = argument[i];
 		const struct lane *asks = &l->warp->lane[i];
@@ -21,7 +35,11 @@ static void load_matrices(struct lane *l, const void *const argument[WARP], bool
 		/* The lanes that get the row are others than the one that says where it is. */
 		emulate_read_words(asks, asks->thread | MANY_LANES, offset, 4);
 		memcpy(row[i], emulation->shared + offset, 16);
+		at[i] = offset;
 	}
+	emulation->counts.ldmatrix++;
+	for (int i = 0; i < 4; i++)
+		emulation->counts.conflicts += turns(at + 8 * i) - 1;
 	for (int lane = 0; lane < WARP; lane++) {
 		unsigned *r = ((const struct matrices *)argument[lane])->r;
 		int g = lane / 4, t = lane % 4;
@@ -83,6 +101,7 @@ __attribute__((always_inline)) static inline void multiply(const void *const arg
 {
 	enum { DEPTH = 16 };
 	float a[16][DEPTH], b[DEPTH][8], d[16][8];
+	emulation->counts.mma++;
 	int half = 4 * per;
 	unsigned mask = per == 2 ? 0xffff : 0xffffffff;
 	for (int lane = 0; lane < WARP; lane++) {
@@ -137,6 +156,7 @@ static void multiply_i8(struct lane *l, const void *const argument[WARP])
 	enum { DEPTH = 32 };
 	int a[16][DEPTH], b[DEPTH][8];
 	(void)l;
+	emulation->counts.mma++;
 	for (int lane = 0; lane < WARP; lane++) {
 		const struct product *p = argument[lane];
 		int g = lane / 4, t = lane % 4;

@@ -350,6 +350,29 @@ static void numbers(void)
 	memcpy(in, kept, sizeof kept);
 }
 
+static const struct program counted = {
+        .what = "what is counted",
+        .body =
+                "unsigned r[4]; float d[4] = {0};\n"
+                "for (int i = 0; i < 4; i++) at_cp_async(s + 1024 * i + 16 * thread, in, 16, i);\n"
+                "at_cp_commit(); at_cp_wait(0); at_barrier();\n"
+                "at_ldmatrix_x4(r, s + 16 * lane);\n"
+                "at_ldmatrix_x4(r, s + 128 * (lane % 8));\n"
+                "at_ldmatrix_x4(r, s + (lane / 8) * 256 + 16 * (lane % 8 / 2) + 128 * (lane % 2));\n"
+                "at_mma_bf16(d, r, 0, 0);\n"
+                "at_store_u16(out, at_load_u32(in));",
+        .threads = 64,
+        .shared = 4096,
+        .blocks = 2};
+
+/* Rows side by side, in one place each, and in pairs. */
+static bool right_counts(void)
+{
+	return counts.ldmatrix == 2 * 2 * 3 && counts.mma == 2 * 2 && counts.conflicts == 2 * 2 * (0 + 4 * 7 + 4) &&
+	       counts.primitives == 2 * 64 * (2 + 4 + 3 + 3 + 1 + 2) && counts.loaded == 2 * 64 * 4 &&
+	       counts.stored == 2 * 64 * 2 && counts.copied == 2 * 64 * (0 + 1 + 2 + 3);
+}
+
 int main(void)
 {
 	arena_init(&arena);
@@ -367,6 +390,7 @@ int main(void)
 	means(&ldmatrix, matrices);
 	products();
 	numbers();
+	means(&counted, right_counts);
 	arena_free(&arena);
 	return tap_done();
 }

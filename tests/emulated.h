@@ -50,6 +50,7 @@ struct emulated {
 	int64_t size[EMULATED_TENSORS]; /* elements, with gaps */
 	uint64_t steps; /* a block may take; 0: the emulator's default */
 	double seconds; /* CPU time of the last run */
+	struct emulate_counts counts; /* of its last phase */
 };
 
 static int64_t emulated_count(const struct tile_tensor *t)
@@ -158,7 +159,7 @@ static bool emulated_phases(struct emulated *k, enum emulate_order order, struct
 		                           .shared_bytes = p->shared_bytes,
 		                           .memory = k->memory,
 		                           .memories = k->tensors + 1};
-		struct emulate_options o = {.order = order, .seed = (uint64_t)phase + 1, .steps = k->steps};
+		struct emulate_options o = {.order = order, .seed = (uint64_t)phase + 1, .steps = k->steps, .counts = &k->counts};
 		if (!emulate_run(&l, &o, why))
 			return false;
 	}

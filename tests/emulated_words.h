@@ -27,6 +27,8 @@ static const char head[] =
         "unsigned thread = at_thread(), s = at_shared_base(); int lane = (int)thread % 32; "
         "(void)in; (void)out; (void)s; (void)lane;\n";
 
+static struct emulate_counts counts; /* of the last one that went well */
+
 static bool run(const struct program *p, enum emulate_order order, struct text *said)
 {
 	struct {
@@ -54,7 +56,7 @@ static bool run(const struct program *p, enum emulate_order order, struct text *
 	                           .memory = memory,
 	                           .memories = 2};
 	memset(out, 0xff, sizeof global.out);
-	bool good = emulate_run(&l, &(struct emulate_options){.order = order, .seed = 7, .steps = 1 << 20}, said);
+	bool good = emulate_run(&l, &(struct emulate_options){.order = order, .seed = 7, .steps = 1 << 20, .counts = &counts}, said);
 	target_cuda_emulated.unload(m);
 	return good;
 }

@@ -315,6 +315,9 @@ int main(void)
 		for (enum emulate_order o = 0; good && o < EMULATE_ORDERS; o++) {
 			const char *how = went_wrong(&k, &subject[i], o);
 			ok(!how, "without a fault it is right: %s %s", emulate_order_name[o], how ? how : "");
+			if (o == EMULATE_EAGER)
+				ok(!k.counts.conflicts && k.counts.ldmatrix, "no row of a matrix waits for another's bank (%llu times 4)",
+				   (unsigned long long)k.counts.ldmatrix);
 		}
 		if (good)
 			emulated_close(&k);
