@@ -1,6 +1,6 @@
 /* cuda_test.c: kernels for a device under the emulator against the interpreter of tile programs, with values in
  * fragments and with all of them in shared memory: every example on ragged shapes, and tile programs made up. LONG=1
- * runs the whole grid. With a file and its extents N M D [TYPE [plain]] the kernel is printed instead. */
+ * runs the whole grid. With a file and its extents N M D [TYPE [SCHEDULE [plain]]] the kernel is printed instead. */
 #include <glob.h>
 #include <math.h>
 #include <stdio.h>
@@ -49,9 +49,30 @@ static int64_t extent_of(const char *rank, struct extents s)
 	}
 }
 
-/* The default program of a file for a device, its matrices declared of another type where one is named. */
+/* A random legal point; the default when there is none among fifty. */
+static struct schedule random_point(struct arena *a, const struct problem *p, uint64_t seed)
+{
+	struct space space;
+	space_init(a, &space, p, ISA_SM80);
+	for (int tries = 0; tries < 50; tries++) {
+		struct point point = {0};
+		for (int i = 0; i < space.dimensions; i++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			point.choice[i] = (uint8_t)((seed >> 33) % (uint64_t)space.dimension[i].choices);
+		}
+		struct schedule s = space_schedule(&space, &point);
+		if (!schedule_illegal(a, p, &s))
+			return s;
+	}
+	return schedule_default(p, ISA_SM80);
+}
+
+/* What a file is scheduled as: by default, in the naive form, or at a random point: 2 and more. */
+enum { DEFAULT, NAIVE };
+
+/* The program of a file for a device, its matrices declared of another type where one is named. */
 static struct tile_program *program_of(struct arena *a, const char *path, struct extents shape, const char *type,
-                                       bool naive, struct text *why)
+                                       int point, struct text *why)
 {
 	size_t size;
 	char *source = slurp(a, path, &size);
@@ -75,7 +96,9 @@ static struct tile_program *program_of(struct arena *a, const char *path, struct
 	diags_print(&d, why);
 	if (!p)
 		return NULL;
-	struct schedule s = naive ? schedule_naive(p, ISA_SM80) : schedule_default(p, ISA_SM80);
+	struct schedule s = point == NAIVE     ? schedule_naive(p, ISA_SM80)
+	                    : point == DEFAULT ? schedule_default(p, ISA_SM80)
+	                                       : random_point(a, p, (uint64_t)point);
 	const char *illegal = schedule_illegal(a, p, &s);
 	if (illegal) {
 		text_add(why, illegal);
@@ -160,7 +183,7 @@ static bool compare(struct arena *a, const struct tile_program *p, bool plain, d
 	return good;
 }
 
-static void try_example(const char *path, struct extents s, const char *type, bool naive, bool plain, int orders)
+static void try_example(const char *path, struct extents s, const char *type, int point, bool plain, int orders)
 {
 	struct arena a;
 	jmp_buf env;
@@ -175,10 +198,12 @@ static void try_example(const char *path, struct extents s, const char *type, bo
 	struct text why;
 	text_init(&why, &a);
 	double worst = 0;
-	struct tile_program *p = program_of(&a, path, s, type, naive, &why);
+	struct tile_program *p = program_of(&a, path, s, type, point, &why);
 	bool good = p && compare(&a, p, plain, bound_of(p, 4e-5), orders, &worst, &why);
-	ok(good, "%s N %d M %d D %d %s%s by %s: apart by %.2g %s", name, (int)s.n, (int)s.m, (int)s.d,
-	   type ? type : "f32", naive ? ", naive," : "", form, worst, why.s);
+	if (!good && p)
+		printf("# %s\n", p->schedule);
+	ok(good, "%s N %d M %d D %d %s, schedule %d, by %s: apart by %.2g %s", name, (int)s.n, (int)s.m, (int)s.d,
+	   type ? type : "f32", point, form, worst, why.s);
 	arena_free(&a);
 }
 
@@ -193,14 +218,14 @@ static int print(int argc, char **argv)
 	text_init(&why, &a);
 	struct extents s = {atoi(argv[2]), atoi(argv[3]), atoi(argv[4])};
 	const char *type = argc > 5 && strcmp(argv[5], "f32") != 0 ? argv[5] : NULL;
-	struct tile_program *p = program_of(&a, argv[1], s, type, argc > 6 && !strcmp(argv[6], "naive"), &why);
+	struct tile_program *p = program_of(&a, argv[1], s, type, argc > 6 ? atoi(argv[6]) : 0, &why);
 	struct kernel_source k = {.reason = why.s};
 	if (p) {
 		struct text t;
 		text_init(&t, &a);
 		tile_print(p, &t);
 		fputs(t.s, stderr);
-		k = argc > 6 && !strcmp(argv[6], "plain") ? emit_cuda_plain(&a, p) : emit_cuda(&a, p);
+		k = argc > 7 ? emit_cuda_plain(&a, p) : emit_cuda(&a, p);
 	}
 	fputs(k.text ? k.text : k.reason, stdout);
 	arena_free(&a);
@@ -309,13 +334,18 @@ int main(int argc, char **argv)
 		for (size_t k = 0; k < sizeof quick / sizeof *quick; k++)
 			for (int form = 0; form < 4; form++)
 				try_example(files.gl_pathv[i], quick[k], form == 2 ? "bf16" : form == 3 ? "f16" : NULL,
-				            false, form == 1, form == 1 ? 1 : k ? 1 : EMULATE_ORDERS);
+				            DEFAULT, form == 1, form == 1 ? 1 : k ? 1 : EMULATE_ORDERS);
+	for (size_t i = 0; i < count; i++)
+		for (int point = 2; point < (getenv("LONG") ? 40 : 4); point++)
+			try_example(files.gl_pathv[i], (struct extents){point % 2 ? 50 : 133, 85 + point, point % 3 ? 24 : 64},
+			            point % 2 ? "bf16" : NULL, point, false, 1);
 	for (size_t i = 0; getenv("LONG") && i < count; i++)
 		for (int k = 0; k < 9; k++)
 			for (int w = 0; w < 4; w++)
 				for (int form = 0; form < 5; form++)
 					try_example(files.gl_pathv[i], (struct extents){sizes[k / 3], sizes[k % 3], widths[w]},
-					            form == 3 ? "bf16" : form == 4 ? "f16" : NULL, form == 2, form == 1,
+					            form == 3 ? "bf16" : form == 4 ? "f16" : NULL, form == 2 ? NAIVE : DEFAULT,
+					            form == 1,
 					            form > 2 ? EMULATE_ORDERS : 1);
 	if (count)
 		globfree(&files);
