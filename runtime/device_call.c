@@ -120,12 +120,12 @@ static struct area *take_area(struct attune_kernel *k, const struct code *code, 
 		if (area->size < size || !atomic_compare_exchange_strong(&k->area[i], &none, area))
 			device_area_free(code, area); /* which waits for what still uses it */
 	}
-	struct area *area = calloc(1, sizeof *area);
+	struct area *area = aligned_alloc(_Alignof(struct area), sizeof *area);
 	if (!area) {
 		text_add(why, "out of memory");
 		return NULL;
 	}
-	area->size = size;
+	*area = (struct area){.size = size};
 	area->device = code->target->device->allocate(size, why);
 	if (area->device)
 		return area;

@@ -102,7 +102,7 @@ run 0 explain sum.att && says out 'pass'; ok 'explain, unbound'
 run 0 explain sum.att -r N=3 M=4 --json && perl -MJSON::PP -0ne 'decode_json($_)' out; ok 'explain as JSON'
 
 run 0 device && says out GFLOP; ok 'device'
-says out 'cuda-emulated' && says out 'runs on:'; ok 'device tells of the targets for devices, and what they run on'
+says out 'cuda-emulated' && says out 'device: emulated'; ok 'device tells of the targets for devices, and what they run on'
 run 0 device --json && perl -MJSON::PP -0ne 'exit !(decode_json($_)->{peak_flops} > 1e8)' out; ok 'device as JSON'
 run 0 cache ls && [ ! -s out ]; ok 'an empty cache lists nothing'
 run 0 cache check; ok 'and is sound'
