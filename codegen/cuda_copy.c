@@ -7,6 +7,8 @@
 #include "base/whole.h"
 #include "codegen/kernel.h"
 
+enum { TURNS_AT_ONCE = 8 }; /* copies by one thread whose addresses may all be in registers */
+
 static const char *number(struct cuda *c, int64_t n)
 {
 	return arena_printf(c->e.arena, "%lld", (long long)n);
@@ -143,9 +145,9 @@ static void fetch_chunks(struct nest *n, const struct fetch *f)
 		if (f->column_limit % each)
 			count = arena_printf(a, "i_min(%d, (%s - %s) * %d)", f->size, columns, here, bytes);
 	}
-	c_line(a, b, "AT_UNROLL");
-	struct c_block *loop =
-	        c_open(a, b, "for (int %s = 0; %s < %d; %s++)", i, i, (total + threads - 1) / threads, i);
+	int turns = (total + threads - 1) / threads;
+	c_line(a, b, turns > TURNS_AT_ONCE ? "AT_UNROLL_4" : "AT_UNROLL");
+	struct c_block *loop = c_open(a, b, "for (int %s = 0; %s < %d; %s++)", i, i, turns, i);
 	if (total % threads)
 		loop = c_open(a, loop, "if (thread + %d * %s < %d)", threads, i, total);
 	if (column) {

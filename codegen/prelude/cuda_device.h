@@ -8,9 +8,11 @@
 #define AT_INLINE static __device__ __forceinline__
 
 #define AT_UNROLL _Pragma("unroll")
+/* Of a longer loop, where nothing asks that subscripts are constants: so many addresses would fill the registers. */
+#define AT_UNROLL_4 _Pragma("unroll 4")
 
 #define AT_KERNEL(name, threads) \
-	extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ struct at_device_args at_args)
+	extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ struct at_device_args at_args)
 
 #define AT_ARGS (&at_args)
 

@@ -44,6 +44,7 @@ const struct emulate_api *at_emulator;
 #define AT_ARGS at_args
 
 #define AT_UNROLL
+#define AT_UNROLL_4
 
 #define AT_INLINE static inline
 
