@@ -127,11 +127,17 @@ static void fetch_chunks(struct nest *n, const struct fetch *f)
 	           *row = plan_name(&c->e, "row"), *part = plan_name(&c->e, "part"),
 	           *left = plan_name(&c->e, "left"), *ok = plan_name(&c->e, "ok"), *condition = inside(n, f),
 	           *test = "";
-	c_line(a, b, "const %s *const %s = %s;", p->type, from, nest_address(n, f->read, NULL));
-	/* Where the width divides the threads, every thread stays in its column. */
+	const char *address = nest_address(n, f->read, NULL);
+	const char *stride = f->rows == NO_INDEX ? "0" : row_stride(c, f);
+	/* Where the width divides the threads, every thread stays in its column and goes on by whole rows. */
 	bool column = threads % width == 0;
-	if (column)
-		c_line(a, b, "const int %s = %s %% %d;", part, "thread", width);
+	if (column) {
+		c_line(a, b, "const int %s = thread %% %d;", part, width);
+		c_line(a, b, "const %s *%s = %s + (thread / %d) * %s + %s * %d;", p->type, from, address,
+		       width, stride, part, each);
+	} else {
+		c_line(a, b, "const %s *const %s = %s;", p->type, from, address);
+	}
 	if (*condition || !all_inside(c, f->rows, f->row_limit, f->tile->rows)) {
 		const char *rows = left_of(c, f->row_limit, f->first_row);
 		c_line(a, b, *condition ? "const int %s = %s ? %s : 0;" : "const int %s = %s%s;", left,
@@ -159,9 +165,8 @@ static void fetch_chunks(struct nest *n, const struct fetch *f)
 	const char *to = tile_element(c, f->tile, f->stage, row, arena_printf(a, "(%s * %d)", part, each));
 	if (f->size == 16)
 		to = tile_chunk(c, f->tile, f->stage, row, part);
-	const char *source = f->rows == NO_INDEX ? arena_printf(a, "%s + %s * %d", from, part, each)
-	                                         : arena_printf(a, "%s + %s * %s + %s * %d", from, row,
-	                                                        row_stride(c, f), part, each);
+	const char *source =
+	        column ? from : arena_printf(a, "%s + %s * %s + %s * %d", from, row, stride, part, each);
 	if (*test) {
 		c_line(a, loop, "const int %s = %s;", ok, test);
 		c_line(a, loop, "at_cp_async(%s, %s ? %s : %s, %d, %s ? %s : 0);", to, ok, source, p->name,
@@ -169,6 +174,8 @@ static void fetch_chunks(struct nest *n, const struct fetch *f)
 	} else {
 		c_line(a, loop, "at_cp_async(%s, %s, %d, %s);", to, source, f->size, count);
 	}
+	if (column && f->rows != NO_INDEX)
+		c_line(a, loop, "%s += %d * %s;", from, threads / width, stride);
 }
 
 /* One element a thread at a time, converted. */

@@ -58,9 +58,9 @@ static void add_ring(struct walk *w, const struct tile_statement *s)
 			return;
 		}
 	}
-	int rows = w->count[r.rows] > 1 ? (int)w->count[r.rows] : 2; /* not the single row that a vector has */
-	r.tile = tile_shape(rows, (int)w->count[r.columns], s->operand,
-	                    loop && !r.still ? loop->stages : 1);
+	int rows =
+	        w->count[r.rows] > 1 ? (int)w->count[r.rows] : 2; /* not the single row that a vector has */
+	r.tile = tile_shape(rows, (int)w->count[r.columns], s->operand, loop && !r.still ? loop->stages : 1);
 	r.tile.integer = integer;
 	r.tile.offset = cuda_shared(c, r.tile.stages * r.tile.stage_bytes, r.tile.swizzle ? 1024 : 128);
 	vec_push(c->e.arena, &r.contract, s);
@@ -124,23 +124,16 @@ static bool fetch_ring(struct cuda *c, struct c_block *b, const struct ring *r, 
 	                  c->e.range[r->columns]->low);
 }
 
-/* The tiles of the step that begins at coordinate `at`, a C name or number. */
+/* The tiles of the step that begins at coordinate `at`, a C name or number, a multiple of `align`. */
 static void fetch_step(struct cuda *c, struct c_block *b, const struct tile_statement *loop,
-                       const char *stage, const char *at)
+                       const char *stage, const char *at, int64_t align)
 {
-	struct current *outer = c->e.range[loop->index];
-	while (outer->outer) /* it may be the loop's own by now */
-		outer = outer->outer;
-	double low = 0;
-	bool known = !loop->low.id || expr_is_number(c->e.pool, loop->low, &low);
 	struct current step = *c->e.range[loop->index];
-	step.outer = outer;
 	step.low = step.high = at;
 	step.single = loop->step == 1;
 	step.step = loop->step;
 	step.multiple = 1;
-	int64_t begins = c->e.range[loop->index]->align;
-	step.align = known ? gcd(loop->step, gcd((int64_t)low, begins)) : 1;
+	step.align = align;
 	struct current *old = c->e.range[loop->index];
 	c->e.range[loop->index] = &step;
 	for (uint32_t i = 0; i < c->ring.n; i++)
@@ -183,12 +176,15 @@ void ring_before(struct cuda *c, struct c_block *b, const struct tile_statement 
 		c_line(a, b, "at_cp_commit();");
 	}
 	if (ahead) {
+		int64_t align = gcd(loop->step, c->e.range[loop->index]->align);
+		if (loop->low.id)
+			align = gcd(align, emit_align(&c->e, loop->low));
 		write_rings(c, b, loop, false);
 		for (int s = 0; s < stages - 1; s++) {
 			uint32_t names = c->e.taken.n;
 			const char *number = arena_printf(a, "%d", s);
 			struct c_block *asked = c_open(a, b, "if (%d < %s)", s, steps);
-			fetch_step(c, asked, loop, number, coordinate(c, asked, number, first, by));
+			fetch_step(c, asked, loop, number, coordinate(c, asked, number, first, by), align);
 			c->e.taken.n = names;
 			c_line(a, b, "at_cp_commit();");
 		}
@@ -230,14 +226,16 @@ void ring_step(struct cuda *c, struct c_block *b, const struct tile_statement *l
 		const char *next = arena_printf(a, stages == 2 ? "%s + 1" : "%s + %d", step, stages - 1);
 		struct c_block *asked = c_open(a, b, "if (%s < %s)", next, steps);
 		const char *at = coordinate(c, asked, next, first, by);
-		fetch_step(c, asked, loop, arena_printf(a, "((%s) %% %d)", next, stages), at);
+		fetch_step(c, asked, loop, arena_printf(a, "((%s) %% %d)", next, stages), at,
+		           c->e.range[loop->index]->align);
 		c->e.taken.n = names;
 		c_line(a, b, "at_cp_commit();");
 	} else {
 		write_rings(c, b, loop, false);
 		uint32_t names = c->e.taken.n;
 		struct c_block *now = c_open(a, b, "%s", "");
-		fetch_step(c, now, loop, "0", coordinate(c, now, step, first, by));
+		fetch_step(c, now, loop, "0", coordinate(c, now, step, first, by),
+		           c->e.range[loop->index]->align);
 		c->e.taken.n = names;
 		c_line(a, b, "at_cp_commit();");
 		c_line(a, b, "at_cp_wait(0);");

@@ -103,6 +103,8 @@ struct bounds {
 	const char *low, *end;
 	struct current range;
 };
+/* A number that divides the value of an int expression; 0 when it is 0. */
+int64_t emit_align(const struct emitter *, struct expr);
 struct bounds emit_bounds(struct emitter *, struct c_block *, const struct tile_statement *);
 /* text, or where it is no number a constant "index_stem" that holds it. */
 const char *emit_constant(struct emitter *, struct c_block *, uint32_t index, const char *stem, const char *text);

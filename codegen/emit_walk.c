@@ -8,8 +8,7 @@
 #include "base/hash.h"
 #include "base/whole.h"
 
-/* A number that divides the value of an int expression; 0 when it is 0. */
-static int64_t align_of(const struct emitter *e, struct expr x)
+int64_t emit_align(const struct emitter *e, struct expr x)
 {
 	const struct expr_node *node = expr_at(e->pool, x);
 	switch (node->op) {
@@ -17,13 +16,13 @@ static int64_t align_of(const struct emitter *e, struct expr x)
 	case OP_INDEX:
 	case OP_LOW: return e->range[node->symbol]->align;
 	case OP_MUL:
-		return align_of(e, expr_operand(e->pool, x, 0)) * align_of(e, expr_operand(e->pool, x, 1));
+		return emit_align(e, expr_operand(e->pool, x, 0)) * emit_align(e, expr_operand(e->pool, x, 1));
 	case OP_ADD:
 	case OP_SUB:
 	case OP_MIN:
 	case OP_MAX:
-		return gcd(align_of(e, expr_operand(e->pool, x, 0)),
-		           align_of(e, expr_operand(e->pool, x, 1)));
+		return gcd(emit_align(e, expr_operand(e->pool, x, 0)),
+		           emit_align(e, expr_operand(e->pool, x, 1)));
 	default: return 1;
 	}
 }
@@ -90,8 +89,8 @@ struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct til
 	long long from, to, step = (long long)s->step;
 	const char *low = s->low.id ? int_text(e, b, s->low) : outer->low;
 	const char *end = s->high.id ? int_text(e, b, s->high) : emit_after(e, outer->high);
-	int64_t align = s->low.id && strcmp(low, outer->low) ? align_of(e, s->low) : outer->align;
-	int64_t whole = s->low.id && s->high.id && ends_inside(e, s->high, outer) ? align_of(e, s->high) : 1;
+	int64_t align = s->low.id && strcmp(low, outer->low) ? emit_align(e, s->low) : outer->align;
+	int64_t whole = s->low.id && s->high.id && ends_inside(e, s->high, outer) ? emit_align(e, s->high) : 1;
 	if (s->low.id && !begins_inside(e, s->low, outer)) {
 		low = arena_printf(e->arena, "i_max(%s, %s)", low, outer->low);
 		align = gcd(align, outer->align);
