@@ -10,6 +10,8 @@
  */
 #include "codegen/build.h"
 
+enum { JOINED_LANES = 64 };
+
 static struct expr minus(struct expr_pool *p, struct expr x, struct expr y)
 {
 	double by;
@@ -164,8 +166,20 @@ static struct tile_statement join_parts(struct builder *b)
 	return walk;
 }
 
+/* On a device tasks share out the wide index of what they join, whatever the walk did: nothing is computed twice
+ * but factors of rows, and three tiles of it are in registers at a time. */
+static struct stream_schedule joining(const struct builder *b)
+{
+	struct stream_schedule s = *b->sizes;
+	if (b->device && b->plan->wide != NO_INDEX && (!s.wide_tile || s.wide_tile > JOINED_LANES))
+		s.wide_tile = JOINED_LANES;
+	return s;
+}
+
 void build_join(struct builder *b)
 {
+	const struct stream_schedule *sizes = b->sizes, own = joining(b);
+	b->sizes = &own;
 	struct tile_phase phase = {.name = arena_printf(b->arena, "join%u", b->number + 1)};
 	struct tile_block loads = {0}, code = {0};
 	b->before.n = b->step.n = b->inside.n = b->summary.n = 0;
@@ -185,4 +199,5 @@ void build_join(struct builder *b)
 	build_append(b, &phase.body, &loads);
 	build_append(b, &phase.body, &code);
 	vec_push(b->arena, &b->p->phase, phase);
+	b->sizes = sizes;
 }
