@@ -10,6 +10,7 @@ enum {
 	TILES_LEAST = 4,       /* of a walk that is cut */
 	HOST_WALK =
 	        4096, /* coordinates of one that is cut on a host, where joining costs a barrier of threads */
+	SCHEDULERS = 4,         /* of a device's processor */
 	DEVICE_PROCESSORS = 132 /* of a device that is not at hand: an H100 or H200 */
 };
 
@@ -23,7 +24,8 @@ static const struct stream_plan *plan_of(const struct problem *p, const struct s
 	return s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
 }
 
-static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d)
+static double tasks_of(const struct streams *all, const struct stream_plan *p,
+                       const struct stream_schedule *d)
 {
 	int64_t row_tile = d->row_tile;
 	double n = d->wide_tile ? ceil((double)plan_extent(all, p->wide) / (double)d->wide_tile) : 1;
@@ -88,6 +90,13 @@ const char *split_illegal(struct arena *arena, const struct problem *problem, co
 	return NULL;
 }
 
+/* Blocks of a device's processor that give each of its schedulers a warp. */
+static int blocks_that_fill(const struct problem *problem, const struct schedule *s, int stream)
+{
+	int warps = schedule_device_need(problem, s, stream).threads / 32;
+	return warps > 0 && warps < SCHEDULERS ? (SCHEDULERS + warps - 1) / warps : 1;
+}
+
 int64_t split_default(const struct problem *problem, const struct schedule *s, int stream)
 {
 	const struct streams *all = streams_of(problem, s);
@@ -102,7 +111,8 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 	int64_t split = 1;
 	if (tasks < 1 || tiles < TILES_LEAST || (!device && plan_extent(all, p->walked) < HOST_WALK))
 		return 0;
-	while (tasks * (double)split < (double)processors && 2 * split <= tiles / 2)
+	double enough = (double)processors * (device ? blocks_that_fill(problem, s, stream) : 1);
+	while (tasks * (double)split < enough && 2 * split <= tiles / 2)
 		split *= 2;
 	cut.stream[stream].split = split;
 	struct arena reason;

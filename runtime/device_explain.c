@@ -1,12 +1,17 @@
 /* device_explain.c: what kernels for a device take of it, before any of them ran. */
 #include "runtime/internal.h"
 
+#include <math.h>
+
+#include "search/model.h"
+
 /* A bound program's kernels, compiled for the context's architecture. */
 struct kernels {
 	const struct attune_context *context;
 	struct variant variant;
 	const struct resources *resources; /* one a phase; NULL: not known, and `missing` says why */
 	const char *missing;
+	struct model_phase *model; /* one a phase; NULL where there is no text */
 };
 
 static enum attune_status find_out(const struct attune_program *p, struct arena *arena, struct kernels *k,
@@ -36,6 +41,21 @@ static enum attune_status find_out(const struct attune_program *p, struct arena 
 	return ATTUNE_OK;
 }
 
+static void ask_model(struct kernels *k, struct arena *arena)
+{
+	const struct tune_choice *c = &k->variant.choice;
+	if (!c->source.text)
+		return;
+	k->model = arena_new_array(arena, (size_t)c->source.nphases + 1, struct model_phase);
+	model_phases(c->program, &c->source, k->resources, &k->context->machine, k->model);
+}
+
+static void print_model(const struct model_phase *m, struct text *t)
+{
+	if (isfinite(m->seconds))
+		text_printf(t, "    %.3g us by the model, bound by %s\n", 1e6 * m->seconds, m->bound);
+}
+
 static void print_phase(const struct kernel_phase *phase, const struct resources *r, struct text *t)
 {
 	text_printf(t, "  %s: %ld block%s of %d threads, %lld B of shared memory\n", phase->symbol, phase->tasks,
@@ -63,8 +83,11 @@ static void print(const struct kernels *k, struct text *t)
 	const struct machine *m = &k->context->machine;
 	text_printf(t, "\nKernels\n\n  By the %s schedule, for sm_%d (%s, %d processors)\n", k->variant.origin, m->capability,
 	            m->model_name, m->processors);
-	for (int i = 0; i < source->nphases; i++)
+	for (int i = 0; i < source->nphases; i++) {
 		print_phase(&source->phase[i], k->resources ? &k->resources[i] : NULL, t);
+		if (k->model)
+			print_model(&k->model[i], t);
+	}
 	if (k->missing)
 		text_printf(t, "  Registers and occupancy are not known: %s\n", k->missing);
 }
@@ -107,6 +130,7 @@ enum attune_status device_explain(const struct attune_program *p, struct arena *
 	enum attune_status status = find_out(p, arena, &k, error);
 	if (status)
 		return status;
+	ask_model(&k, arena);
 	if (!json) {
 		print(&k, text);
 		return ATTUNE_OK;
@@ -114,6 +138,12 @@ enum attune_status device_explain(const struct attune_program *p, struct arena *
 	cJSON_AddStringToObject(json, "arch", arena_printf(arena, "sm_%d", k.context->machine.capability));
 	cJSON_AddStringToObject(json, "schedule", k.variant.origin);
 	cJSON_AddItemToObject(json, "kernels", device_phases_json(&k.variant.choice.source, k.resources));
+	for (int i = 0; k.model && i < k.variant.choice.source.nphases; i++) {
+		cJSON *one = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "kernels"), i);
+		if (isfinite(k.model[i].seconds))
+			cJSON_AddNumberToObject(one, "modelled_seconds", k.model[i].seconds);
+		cJSON_AddStringToObject(one, "modelled_bound", k.model[i].bound);
+	}
 	if (k.missing)
 		cJSON_AddStringToObject(json, "resources_missing", k.missing);
 	return ATTUNE_OK;

@@ -179,16 +179,23 @@ void model_phase(const struct device_work *w, const struct kernel_phase *k, cons
 	decide(out, units);
 }
 
-double model_seconds(const struct tile_program *p, const struct kernel_source *s,
-                     const struct resources *known, const struct machine *m)
+void model_phases(const struct tile_program *p, const struct kernel_source *s, const struct resources *known,
+                  const struct machine *m, struct model_phase *out)
 {
-	double all = 0;
 	for (int i = 0; i < s->nphases; i++) {
 		struct device_work w;
-		struct model_phase one;
 		device_work(p, (uint32_t)i, SAMPLE, &w);
-		model_phase(&w, &s->phase[i], known ? &known[i] : NULL, m, &one);
-		all += one.seconds;
+		model_phase(&w, &s->phase[i], known ? &known[i] : NULL, m, &out[i]);
 	}
+}
+
+double model_seconds(const struct tile_program *p, const struct kernel_source *s, const struct resources *known,
+                     const struct machine *m)
+{
+	struct model_phase *each = arena_new_array(p->arena, (size_t)s->nphases + 1, struct model_phase);
+	double all = 0;
+	model_phases(p, s, known, m, each);
+	for (int i = 0; i < s->nphases; i++)
+		all += each[i].seconds;
 	return all;
 }

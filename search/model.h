@@ -22,7 +22,10 @@ struct model_phase {
 /* Of one phase. `resources` may be NULL: then registers are guessed. */
 void model_phase(const struct device_work *, const struct kernel_phase *, const struct resources *,
                  const struct machine *, struct model_phase *);
-/* Of all phases of a checked program and its text, launches included; `resources`: one a phase, or NULL. */
+/* Of all phases of a checked program and its text, one after the other in `out`; `resources`: one a phase, or NULL. */
+void model_phases(const struct tile_program *, const struct kernel_source *, const struct resources *,
+                  const struct machine *, struct model_phase *out);
+/* … and all together, launches included. */
 double model_seconds(const struct tile_program *, const struct kernel_source *, const struct resources *,
                      const struct machine *);
 
