@@ -101,6 +101,34 @@ else
 	run 3 bench causal.att $shape $half --target cuda && says err 'target cuda: '; ok 'so it is for bench'
 fi
 
+# All the way through a driver: a pretended one, which knows this kernel by its name.
+cat >next.att <<'END'
+kernel next
+rank N
+in  X[N] : f32
+out Y[N] : f32
+Y[n] = X[n] + 1
+END
+npy x.npy 1
+pretend() (
+	LD_LIBRARY_PATH=$build/tests/fake${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+	FAKE_CUDA=$1
+	export LD_LIBRARY_PATH FAKE_CUDA
+	run "$2" "$3" next.att $4 --target cuda --cache none
+)
+if [ -e "$build/tests/fake/libcuda.so.1" ] && "$attune" device --json 2>/dev/null |
+		perl -MJSON::PP -0ne 'exit !grep { $_->{name} eq "cuda" && $_->{works} } @{decode_json($_)->{targets}}'; then
+	pretend well 0 run '-i X=x.npy -o Y=y.npy --compare' && says out right: && says out sm80; ok 'files through a driver'
+	pretend well 0 bench '-r N=1' && says out 'on the device'; ok 'bench through a driver'
+	pretend none 3 run '-i X=x.npy' && says err 'NO_DEVICE'; ok 'a driver without a device'
+	pretend old 3 run '-i X=x.npy' && says err '8.0'; ok 'a device that is too old'
+	pretend crash 3 run '-i X=x.npy' && says err 'crashed'; ok 'a driver that crashes'
+	sed 's/kernel next/kernel other/' next.att >other.att && mv other.att next.att
+	pretend well 3 run '-i X=x.npy' && says err 'other_phase0'; ok 'a launch that fails'
+else
+	count=$((count + 1)); echo "ok $count # SKIP there is no NVRTC, or no pretended driver"
+fi
+
 run 0 tune causal.att $shape --budget 20s --evaluations 6 --threads 1 && says out default; ok 'tuning'
 run 0 cache ls && says out causal && says out 'N=37'; ok 'the winner is listed'
 run 0 cache show causal && says out isa; ok 'and shown with its schedule'
