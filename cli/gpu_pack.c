@@ -26,9 +26,11 @@ int command_gpu_pack(const struct options *o)
 	struct attune_error error;
 	if (attune_gpu_pack(&options, &r, &error))
 		return complain(&error);
-	printf("%s: %d kernels of %d cases; %d rejected by the log; %d run under the emulator, %d wrong; %d "
+	printf("%s: %d kernels of %d cases, %.1f MiB; %d rejected by the log; %d run under the emulator, %d "
+	       "wrong; %d "
 	       "cases "
 	       "without a default\n",
-	       options.directory, r.kernels, r.cases, r.rejected, r.emulated, r.wrong, r.failed);
+	       options.directory, r.kernels, r.cases, r.bytes / (1 << 20), r.rejected, r.emulated, r.wrong,
+	       r.failed);
 	return r.failed || r.wrong ? ATTUNE_PROGRAM : 0;
 }

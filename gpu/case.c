@@ -50,14 +50,34 @@ struct cascade *case_cascade(struct arena *a, const struct pack_case *c, struct 
 	return NULL;
 }
 
-static float normal(int argument, int64_t k)
+/* The sum of the four parts of a word: 0 to 4 · 65535, near a normal distribution. */
+enum { SUMS = 4 * 65535 + 1 };
+static int32_t word_sum(int argument, int64_t k)
 {
 	uint64_t z = ((uint64_t)argument << 32) + (uint64_t)(k + 1) * 0x9e3779b97f4a7c15u;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	z ^= z >> 31;
-	int64_t sum = (int64_t)((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
-	return (float)(sum - 131070) / 32768;
+	return (int32_t)((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
+}
+
+/* Every element is one of SUMS numbers, which are rounded once. */
+static void fill_reals(struct arena *a, const struct argument *x, int argument, float offset, float scale,
+                       void *data)
+{
+	size_t size = dtype_info[x->dtype].bits / 8u;
+	char *number = arena_alloc(a, SUMS * size), *to = data;
+	for (int32_t i = 0; i < SUMS; i++)
+		dtype_store(x->dtype, number, i, (double)((float)(i - 131070) / 32768 * scale + offset));
+	for (int64_t k = 0; k < x->count; k++, to += size)
+		memcpy(to, number + (size_t)word_sum(argument, k) * size, size);
+}
+
+static void fill_integers(const struct argument *x, int64_t from, int64_t step, void *data)
+{
+	int64_t last = x->nranks ? x->extent[x->nranks - 1] : 1;
+	for (int64_t k = 0; k < x->count; k++)
+		dtype_store(x->dtype, data, k, (double)((k % last + from) / (step > 0 ? step : 1)));
 }
 
 void case_inputs(struct arena *a, const struct pack_case *c, struct workload *w)
@@ -68,15 +88,13 @@ void case_inputs(struct arena *a, const struct pack_case *c, struct workload *w)
 		if (x->role != ROLE_IN)
 			continue;
 		const cJSON *how = cJSON_GetObjectItemCaseSensitive(member(c, "inputs"), x->name);
-		float offset = (float)number(how, "offset", 0), scale = (float)number(how, "scale", 1);
-		int64_t from = (int64_t)number(how, "from", 0), step = (int64_t)number(how, "step", 1);
-		int64_t last = x->nranks ? x->extent[x->nranks - 1] : 1;
 		void *data = w->input[SET_NORMAL][i] = arena_alloc(a, x->bytes);
-		for (int64_t k = 0; k < x->count; k++)
-			dtype_store(x->dtype, data, k,
-			            dtype_info[x->dtype].integer
-			                    ? (double)((k % last + from) / (step > 0 ? step : 1))
-			                    : (double)(normal(i, k) * scale + offset));
+		if (dtype_info[x->dtype].integer || dtype_info[x->dtype].bits < 8)
+			fill_integers(x, (int64_t)number(how, "from", 0), (int64_t)number(how, "step", 1),
+			              data);
+		else
+			fill_reals(a, x, i, (float)number(how, "offset", 0), (float)number(how, "scale", 1),
+			           data);
 	}
 }
 

@@ -404,5 +404,8 @@ bool pack_make(struct arena *a, struct pack *plan, const struct pack_options *o,
 	for (uint32_t i = 0; i < plan->cases.n; i++)
 		if (crew.kernels[i])
 			put_kernels(a, plan, i, crew.kernels[i]);
-	return pack_write(o->directory, plan, why);
+	if (!pack_write(o->directory, plan, why))
+		return false;
+	counts->bytes = objects_tidy(o->directory, plan, a);
+	return true;
 }

@@ -1,7 +1,10 @@
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "gpu/pack.h"
@@ -56,6 +59,39 @@ bool object_read(const char *directory, const char *file, struct object *o, stru
 	text_printf(why, "%s is not what the pack was made with: make it anew, 'make gpu-pack'", path);
 	object_free(o);
 	return false;
+}
+
+static bool has_object(const struct pack *p, const char *file)
+{
+	for (uint32_t i = 0; i < p->probe.n; i++)
+		if (!strcmp(p->probe.v[i].file, file))
+			return true;
+	for (uint32_t i = 0; i < p->cases.n; i++)
+		for (uint32_t k = 0; k < p->cases.v[i].kernel.n; k++)
+			if (!strcmp(p->cases.v[i].kernel.v[k].file, file))
+				return true;
+	return false;
+}
+
+double objects_tidy(const char *directory, const struct pack *p, struct arena *a)
+{
+	DIR *d = opendir(directory);
+	struct dirent *e;
+	struct stat s;
+	double bytes = 0;
+	while (d && (e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+		const char *path = path_of(a, directory, e->d_name);
+		if (n < 4 || strcmp(e->d_name + n - 4, ".obj"))
+			continue;
+		if (!has_object(p, e->d_name))
+			unlink(path);
+		else if (!stat(path, &s))
+			bytes += (double)s.st_size;
+	}
+	if (d)
+		closedir(d);
+	return bytes;
 }
 
 /* ---- kernels ---- */

@@ -7,8 +7,8 @@
  * A case as JSON, in a plan and in a manifest: "name", "program" (path of the text), "types", "params",
  * "ranks" by name; "inputs", which are not plain random numbers; "outputs", with PyTorch's own errors where
  * they are known (both as tests/data/torch_errors.json defines them); "timed", true where speed counts, and
- * then how many "candidates" to try beside the default. The manifest adds "text", "flops", "bytes",
- * "kernels".
+ * then how many "candidates" to try beside the default and, where not all, which "peers". The manifest adds
+ * "text", "flops", "bytes", "kernels".
  */
 #ifndef ATTUNE_GPU_PACK_H
 #define ATTUNE_GPU_PACK_H
@@ -63,6 +63,8 @@ bool kernel_read(struct arena *, const cJSON *, struct pack_kernel *);
 /* Of an object's bytes, in its file: "0123456789abcdef.obj". */
 const char *object_file(struct arena *, const struct object *);
 bool object_write(const char *directory, const char *file, const struct object *, struct text *why);
+/* Removes objects that no kernel of the pack has: of an earlier one. Bytes of those that stay. */
+double objects_tidy(const char *directory, const struct pack *, struct arena *);
 /* To be given back with object_free; checked against its name. */
 bool object_read(const char *directory, const char *file, struct object *, struct text *why);
 
@@ -106,6 +108,7 @@ struct pack_options {
 };
 struct pack_counts {
 	int kernels, rejected, emulated, wrong, failed; /* failed: cases without a default */
+	double bytes;                                   /* of all objects */
 };
 /* Compiles all cases of a plan into the folder. False with the reason. */
 bool pack_make(struct arena *, struct pack *plan, const struct pack_options *, struct pack_counts *,

@@ -372,6 +372,7 @@ struct attune_gpu_pack_result {
 	int rejected; /* by the assembler's log: registers, spills */
 	int emulated, wrong;
 	int failed; /* cases without a kernel of the default schedule */
+	double bytes; /* of all objects */
 };
 /* ATTUNE_SYSTEM when there is no compiler for the target. */
 enum attune_status attune_gpu_pack(const struct attune_gpu_pack_options *, struct attune_gpu_pack_result *,

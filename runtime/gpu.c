@@ -69,7 +69,8 @@ static enum attune_status make_pack(void *data, struct arena *arena, struct attu
 	                                               .rejected = counts.rejected,
 	                                               .emulated = counts.emulated,
 	                                               .wrong = counts.wrong,
-	                                               .failed = counts.failed};
+	                                               .failed = counts.failed,
+	                                               .bytes = counts.bytes};
 	pack_free(&plan);
 	return made ? ATTUNE_OK : runtime_fail(error, ATTUNE_SYSTEM, "%s", why.s);
 }

@@ -122,7 +122,10 @@ class Server:
             return {"peers": [], "notes": "no peer expresses it"}
         self.case = Case(torch, request["prepare"])
         notes, first = [], None
+        wanted = request["prepare"].get("peers")
         for name, make in candidates(self.case).items():
+            if wanted is not None and name not in wanted:
+                continue
             try:
                 run = make()
                 out = run(*self.case.inputs[0])

@@ -16,8 +16,10 @@ END
 
 run 0 gpu-pack plan.json -o pack --target cuda-emulated
 ok 'a pack is made without NVRTC and without a GPU'
-says out '2 kernels of 2 cases' && [ -s pack/manifest.json ]
+says out '2 kernels of 2 cases,' && [ -s pack/manifest.json ]
 ok 'it has a kernel for each case'
+cp plan.json pack/old.obj && run 0 gpu-pack plan.json -o pack --target cuda-emulated && [ ! -e pack/old.obj ]
+ok 'what an earlier one left is removed'
 run 0 check-gpu --pack pack
 ok 'it is good on the emulated device'
 says out '12 of 12 primitives probed good' && says out '2 of 2 cases held against float64 good'
