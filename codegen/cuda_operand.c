@@ -88,6 +88,13 @@ void product_init_b(struct product *p, struct c_block *block)
 	p->matrix_b = turns && has_type(p, p->tile_b) && !strcmp(p->column_b, "0");
 }
 
+/* Which of two neighbouring chunks a lane's matrices are in, in bytes from a row's start. Rows of matrices begin at
+ * multiples of 8, so that row & 7 is lane & 7. */
+static const char *chunk_of_lane(struct product *p, const struct shared_tile *t, const char *which)
+{
+	return arena_printf(p->c->e.arena, t->swizzle ? "((%s) ^ (lane & 7)) * 16" : "(%s) * 16", which);
+}
+
 void product_begin_a(struct product *p, struct c_block *b)
 {
 	struct cuda *c = p->c;
@@ -97,7 +104,8 @@ void product_begin_a(struct product *p, struct c_block *b)
 	const char *row = arena_printf(a, "%s%swarp_row + (lane & 15)", strcmp(p->row_a, "0") ? p->row_a : "",
 	                               strcmp(p->row_a, "0") ? " + " : "");
 	p->at_a = plan_name(&c->e, arena_printf(a, "%s_at", c->e.value[p->a].name));
-	c_line(a, b, "const unsigned %s = %s;", p->at_a, tile_start(c, p->tile_a, "0", row));
+	c_line(a, b, "const unsigned %s = %s + %s;", p->at_a, tile_start(c, p->tile_a, "0", row),
+	       chunk_of_lane(p, p->tile_a, "lane >> 4"));
 }
 
 /* The lanes of a warp say where matrices are: of two groups of columns, first the two halves of the step's
@@ -112,21 +120,21 @@ void product_begin_b(struct product *p, struct c_block *b)
 	if (strcmp(p->row_b, "0"))
 		row = arena_printf(a, "%s + (%s)", p->row_b, row);
 	p->at_b = plan_name(&c->e, "b_at");
-	c_line(a, b, "const unsigned %s = %s;", p->at_b, tile_start(c, p->tile_b, p->stage_b, row));
+	c_line(a, b, "const unsigned %s = %s + %s;", p->at_b, tile_start(c, p->tile_b, p->stage_b, row),
+	       chunk_of_lane(p, p->tile_b, p->b_by_lanes ? "lane >> 3 & 1" : "lane >> 4"));
 }
 
-/* Bytes from a row's start to chunk `fixed`, an even number once loops are unrolled, or the one after, as the
- * lane says. Rows of matrices begin at multiples of 8, so that row & 7 is lane & 7; what the swizzle does not
- * touch stands apart, so that few addresses serve all chunks. */
-static const char *chunk_offset(struct product *p, const struct shared_tile *t, const char *fixed,
-                                const char *lane)
+/* The address of chunk `fixed`, an even number once loops are unrolled, or the one after, as the lane has said. A
+ * swizzle changes what the lane's bits are joined with, not how: no register holds an address a chunk. */
+static const char *chunk_at(struct product *p, const struct shared_tile *t, const char *at, const char *fixed,
+                            const char *more)
 {
 	struct arena *a = p->c->e.arena;
 	if (!t->swizzle)
-		return arena_printf(a, "(%s + (%s)) * 16", fixed, lane);
+		return arena_printf(a, "%s + %s + %s * 16", at, more, fixed);
 	if (t->pitch == 128)
-		return arena_printf(a, "((%s + (%s)) ^ (lane & 7)) * 16", fixed, lane);
-	return arena_printf(a, "((%s %% 8 + (%s)) ^ (lane & 7)) * 16 + %s / 8 * 128", fixed, lane, fixed);
+		return arena_printf(a, "(%s ^ %s * 16) + %s", at, fixed, more);
+	return arena_printf(a, "(%s ^ %s %% 8 * 16) + %s + %s / 8 * 128", at, fixed, more, fixed);
 }
 
 static void round_tf32(struct product *p, struct c_block *b, const char *x, int n)
@@ -259,9 +267,9 @@ void product_a(struct product *p, struct c_block *b, const char *x)
 		return;
 	}
 	if (p->matrix_a) {
-		const char *chunk = chunk_offset(p, p->tile_a, arena_printf(a, "2 * %s", p->k), "lane >> 4");
-		c_line(a, b, "at_ldmatrix_x4(%s, %s + %s * %d + %s);", x, p->at_a, p->i,
-		       16 * p->tile_a->pitch, chunk);
+		const char *group = arena_printf(a, "%s * %d", p->i, 16 * p->tile_a->pitch);
+		c_line(a, b, "at_ldmatrix_x4(%s, %s);", x,
+		       chunk_at(p, p->tile_a, p->at_a, arena_printf(a, "2 * %s", p->k), group));
 		if (p->s->operand == OPERAND_TF32)
 			round_tf32(p, b, x, 4);
 	} else {
@@ -288,11 +296,12 @@ void product_b(struct product *p, struct c_block *b, const char *x)
 		return;
 	}
 	if (p->b_by_lanes)
-		c_line(a, b, "at_ldmatrix_x4(%s, %s + %s * %d + %s);", x, p->at_b, p->j, 8 * t->pitch,
-		       chunk_offset(p, t, arena_printf(a, "2 * %s", p->k), "lane >> 3 & 1"));
+		c_line(a, b, "at_ldmatrix_x4(%s, %s);", x,
+		       chunk_at(p, t, p->at_b, arena_printf(a, "2 * %s", p->k),
+		                arena_printf(a, "%s * %d", p->j, 8 * t->pitch)));
 	else
-		c_line(a, b, "at_ldmatrix_x4_trans(%s, %s + %s * %d + %s);", x, p->at_b, p->k, 16 * t->pitch,
-		       chunk_offset(p, t, p->j, "lane >> 4"));
+		c_line(a, b, "at_ldmatrix_x4_trans(%s, %s);", x,
+		       chunk_at(p, t, p->at_b, p->j, arena_printf(a, "%s * %d", p->k, 16 * t->pitch)));
 	if (p->s->operand == OPERAND_TF32)
 		round_tf32(p, b, x, 4);
 }
