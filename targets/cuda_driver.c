@@ -3,16 +3,14 @@
 #include "targets/cuda_driver_internal.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <link.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "targets/child.h"
 #include "targets/gate.h"
 
 #define ELSEWHERE "; the target cuda-emulated runs the same kernels without a device"
@@ -186,39 +184,28 @@ static void ask(struct found *f)
 		describe(f);
 }
 
-static _Noreturn void child(int out)
+static void ask_child(const void *unused, int out)
 {
 	struct found f;
+	(void)unused;
 	ask(&f);
-	_exit(write(out, &f, sizeof f) == (ssize_t)sizeof f ? 0 : 1);
+	child_write(out, &f, sizeof f);
 }
 
 /* In a child, so that this process may go on forking. */
-static void ask_child(struct found *f)
+static struct found found_by_child(void)
 {
-	int end[2];
-	*f = (struct found){.why = {"no child could be made to ask the driver in"}};
-	if (pipe2(end, O_CLOEXEC))
-		return;
-	pid_t pid = fork();
-	if (!pid)
-		child(end[1]);
-	close(end[1]);
-	struct pollfd ready = {.fd = end[0], .events = POLLIN};
-	int n = pid < 0 ? -1 : 0;
-	while (pid > 0 && (n = poll(&ready, 1, 1000 * DISCOVERY_SECONDS)) < 0 && errno == EINTR)
-		;
-	if (n > 0 && read(end[0], f, sizeof *f) != (ssize_t)sizeof *f)
-		*f = (struct found){.why = {"the driver crashed when it was asked for its device"}};
-	else if (!n)
-		*f = (struct found){.why = {"the driver does not answer"}};
-	close(end[0]);
-	if (pid > 0) {
-		if (!n)
-			kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	struct found f = {0};
+	struct words words = {""};
+	size_t size = 0;
+	char *reply = child_read(ask_child, NULL, DISCOVERY_SECONDS, &size, words.s, sizeof words.s);
+	if (reply && size == sizeof f)
+		memcpy(&f, reply, sizeof f);
+	else
+		snprintf(f.why.s, sizeof f.why.s, "the driver, asked for its device: %.400s",
+		         reply ? "crashed" : words.s);
+	free(reply);
+	return f;
 }
 
 bool driver_machine(struct machine *m, struct text *why)
@@ -239,7 +226,7 @@ bool driver_machine(struct machine *m, struct text *why)
 		return false;
 	}
 	if (!asked) {
-		ask_child(&f);
+		f = found_by_child();
 		enter();
 		process.found = f;
 		process.asked = true;

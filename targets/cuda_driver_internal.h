@@ -4,8 +4,6 @@
 #ifndef ATTUNE_TARGETS_CUDA_DRIVER_INTERNAL_H
 #define ATTUNE_TARGETS_CUDA_DRIVER_INTERNAL_H
 
-#include <fcntl.h>
-
 #include "targets/cuda_driver.h"
 
 typedef int cuda_device;

@@ -10,12 +10,11 @@
 #include <limits.h>
 #include <link.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "targets/crash.h"
+#include "targets/child.h"
 #include "targets/gate.h"
 
 typedef struct program *program; /* nvrtcProgram */
@@ -40,7 +39,6 @@ struct functions {
 static struct {
 	pthread_mutex_t lock;
 	bool open;
-	atomic_bool crashed;
 	struct functions call;
 	struct nvrtc_about about;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -167,28 +165,19 @@ static bool find(char *why, size_t room)
 	return found;
 }
 
-/* Inside the gate when true. */
-static bool enter(char *why, size_t room)
-{
-	gate_enter();
-	pthread_mutex_lock(&process.lock);
-	process.open = process.open || find(why, room);
-	bool open = process.open;
-	pthread_mutex_unlock(&process.lock);
-	if (!open)
-		gate_leave();
-	return open;
-}
-
 const struct nvrtc_about *nvrtc_about(struct text *why)
 {
-	char reason[1024];
-	if (!enter(reason, sizeof reason)) {
-		text_printf(why, "%s%s", *reason ? reason : "libnvrtc is not installed: ", MEND);
-		return NULL;
-	}
+	char reason[1024] = "";
+	gate_enter();
+	pthread_mutex_lock(&process.lock);
+	process.open = process.open || find(reason, sizeof reason);
+	bool open = process.open;
+	pthread_mutex_unlock(&process.lock);
 	gate_leave();
-	return &process.about;
+	if (open)
+		return &process.about;
+	text_printf(why, "%s%s", *reason ? reason : "libnvrtc is not installed: ", MEND);
+	return NULL;
 }
 
 bool nvrtc_opened(void)
@@ -228,7 +217,7 @@ bool nvrtc_arch(int capability, char arch[16], struct text *why)
 }
 
 /* -v makes the assembler tell registers and spills. The rest of a prelude is no news. */
-enum { OPTIONS = 5 };
+enum { OPTIONS = 5, COMPILE_SECONDS = 300 };
 static const char *const option[OPTIONS] = {"--gpu-architecture=", "--std=c++17", "-default-device",
                                             "--ptxas-options=-v", "--diag-suppress=177"};
 
@@ -240,18 +229,22 @@ void nvrtc_options(const char *arch, struct text *t)
 
 struct job {
 	const char *source, *arch;
-	struct nvrtc_made made;
-	const char *failed; /* what, or NULL */
 };
 
-/* In no arena: this may be left by a signal, and runs inside the gate. */
-static void compile(void *data)
+/* What the child writes first; then the cubin, and the log with its NUL. */
+struct reply {
+	size_t cubin, log;
+	char failed[128]; /* what, or "" */
+};
+
+/* In the child. Nothing is given back: the process ends. */
+static void compile(const void *data, int out)
 {
-	struct job *j = data;
+	const struct job *j = data;
 	const struct functions *f = &process.call;
+	struct reply r = {0};
 	program p = NULL;
-	size_t size = 0;
-	char architecture[64];
+	char architecture[64], *cubin = NULL, *log = NULL;
 	const char *flag[OPTIONS];
 	memcpy(flag, option, sizeof flag);
 	snprintf(architecture, sizeof architecture, "%s%s", option[0], j->arch);
@@ -259,17 +252,18 @@ static void compile(void *data)
 	int status = f->CreateProgram(&p, j->source, "kernel", 0, NULL, NULL);
 	if (!status) {
 		status = f->CompileProgram(p, OPTIONS, flag);
-		if (!f->GetProgramLogSize(p, &size) && (j->made.log = calloc(size + 1, 1)))
-			f->GetProgramLog(p, j->made.log);
-		if (!status && !(status = f->GetCUBINSize(p, &j->made.size)) && j->made.size &&
-		    (j->made.cubin = malloc(j->made.size)))
-			status = f->GetCUBIN(p, j->made.cubin);
-		f->DestroyProgram(&p);
+		if (!f->GetProgramLogSize(p, &r.log) && (log = calloc(r.log + 1, 1)))
+			f->GetProgramLog(p, log);
+		if (!status && !(status = f->GetCUBINSize(p, &r.cubin)) && (cubin = malloc(r.cubin + 1)))
+			status = f->GetCUBIN(p, cubin);
 	}
-	if (status)
-		j->failed = f->GetErrorString(status);
-	else if (!j->made.cubin || !j->made.log)
-		j->failed = "out of memory";
+	r.cubin = !status && cubin ? r.cubin : 0;
+	r.log = log ? strlen(log) + 1 : 0;
+	if (status || !r.cubin || !r.log)
+		snprintf(r.failed, sizeof r.failed, "%s",
+		         status ? f->GetErrorString(status) : "out of memory");
+	if (child_write(out, &r, sizeof r) && child_write(out, cubin, r.cubin))
+		child_write(out, log, r.log);
 }
 
 /* How long the assembler took is not the same twice; everything else about an object is. */
@@ -286,39 +280,47 @@ static void forget_time(char *log)
 	}
 }
 
+/* The parts of a reply of `size` bytes; false when it was cut short, as by a crash that was not told of. */
+static bool take_reply(char *reply, size_t size, struct reply *r, char **cubin, char **log)
+{
+	if (size < sizeof *r)
+		return false;
+	memcpy(r, reply, sizeof *r);
+	size -= sizeof *r;
+	*cubin = reply + sizeof *r;
+	*log = *cubin + r->cubin;
+	return r->cubin <= size && r->log == size - r->cubin && !r->failed[sizeof r->failed - 1] &&
+	       (!r->log || !(*log)[r->log - 1]);
+}
+
+/* In a child: NVRTC 13 initialises the driver where there is one, and a process that has done that can no
+ * longer fork children that use it; and a crash is an error. */
 bool nvrtc_compile(const char *prelude, const char *source, const char *arch, struct nvrtc_made *made,
                    struct text *diagnostics)
 {
 	struct text all;
-	char why[1024];
+	struct reply r;
+	size_t size = 0;
+	char why[1024], *cubin, *log;
+	*made = (struct nvrtc_made){0};
+	if (!nvrtc_about(diagnostics))
+		return false;
 	text_init(&all, diagnostics->arena);
 	text_printf(&all, "%s\n#line 1 \"kernel\"\n%s", prelude, source);
-	struct job job = {.source = all.s, .arch = arch};
-	*made = (struct nvrtc_made){0};
-	if (atomic_load(&process.crashed)) {
-		text_add(diagnostics,
-		         "NVRTC crashed in this process and may hold locks of its own: start again\n");
-		return false;
+	struct job job = {all.s, arch};
+	char *reply = child_read(compile, &job, COMPILE_SECONDS, &size, why, sizeof why);
+	if (!reply || !take_reply(reply, size, &r, &cubin, &log)) {
+		text_printf(diagnostics, "NVRTC %s\n", reply ? "crashed" : why);
+	} else if (*r.failed) {
+		text_printf(diagnostics, "%s%s\n", r.log ? log : "", r.failed);
+	} else if ((made->cubin = malloc(r.cubin)) && (made->log = strdup(log))) {
+		memcpy(made->cubin, cubin, made->size = r.cubin);
+		forget_time(made->log);
+	} else {
+		text_add(diagnostics, "out of memory\n");
+		free(made->cubin);
+		*made = (struct nvrtc_made){0};
 	}
-	if (!enter(why, sizeof why)) {
-		text_printf(diagnostics, "%s%s\n", *why ? why : "libnvrtc is not installed: ", MEND);
-		return false;
-	}
-	int signal = crash_catch(compile, &job);
-	if (signal)
-		atomic_store(&process.crashed, true);
-	gate_leave();
-	if (!signal && job.made.log)
-		forget_time(job.made.log);
-	if (!signal && !job.failed) {
-		*made = job.made;
-		return true;
-	}
-	if (signal)
-		text_printf(diagnostics, "the compiler crashed: signal %d\n", signal);
-	else
-		text_printf(diagnostics, "%s%s\n", job.made.log ? job.made.log : "", job.failed);
-	free(job.made.cubin);
-	free(job.made.log);
-	return false;
+	free(reply);
+	return made->cubin != NULL;
 }

@@ -2,16 +2,14 @@
  * it fails, over tests/fake_cuda.c. For the driver the program runs itself, with the fake in front of the
  * system's libraries. */
 #include <dlfcn.h>
-#include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "targets/crash.h"
+#include "targets/child.h"
 #include "targets/cuda_driver.h"
 #include "targets/target.h"
 #include "tests/tap.h"
@@ -127,59 +125,40 @@ static void occupancies(void)
 	   "a device that is not at hand has its data sheet");
 }
 
-/* ---- crashes ---- */
+/* ---- children ---- */
 
-static void segfault(void *p)
+static void crash(const void *p, int out)
 {
-	*(volatile int *)p = 1;
+	(void)out;
+	*(volatile int *)(uintptr_t)p = 1;
 }
 
-static void give_up(void *p)
+static void stay(const void *p, int out)
 {
 	(void)p;
-	abort();
+	(void)out;
+	for (;;)
+		pause();
 }
 
-static volatile bool endless = true;
-
-static int deep(volatile char *p)
+static void much(const void *p, int out)
 {
-	volatile char room[4096];
-	room[0] = *p;
-	return endless ? deep(room) + room[0] : *p;
+	static char bytes[1 << 20];
+	memset(bytes, *(const char *)p, sizeof bytes);
+	child_write(out, bytes, sizeof bytes);
 }
 
-static void overflow(void *p)
+static void children(void)
 {
-	deep(p);
-}
-
-static void nothing(void *p)
-{
-	(void)p;
-}
-
-static void crashes(void)
-{
-#ifdef __SANITIZE_ADDRESS__
-	tap_skip("crashes are the sanitizer's");
-#else
-	char c = 0;
-	struct sigaction before, after;
-	sigaction(SIGSEGV, NULL, &before);
-	ok(crash_catch(segfault, NULL) == SIGSEGV && crash_catch(give_up, NULL) == SIGABRT &&
-	           crash_catch(overflow, &c) == SIGSEGV,
-	   "a fault, an abort and a stack that overflows come back as signals");
-	ok(crash_catch(nothing, NULL) == 0, "and nothing as 0");
-	sigaction(SIGSEGV, NULL, &after);
-	ok(before.sa_handler == after.sa_handler, "the process has its handlers back");
-	pid_t child = fork();
-	if (!child)
-		segfault(NULL);
-	int status = 0;
-	waitpid(child, &status, 0);
-	ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "outside of it a crash is a crash");
-#endif
+	size_t size = 0;
+	char why[64] = "", *all = child_read(much, "x", 10, &size, why, sizeof why);
+	ok(all && size == 1 << 20 && all[0] == 'x' && all[size - 1] == 'x',
+	   "a child gives back what it wrote");
+	free(all);
+	all = child_read(crash, NULL, 10, &size, why, sizeof why);
+	ok(!all, "a child that crashes: %s", why);
+	all = child_read(stay, NULL, 1, &size, why, sizeof why);
+	ok(!all && strstr(why, "long"), "a child that hangs: %s", why);
 }
 
 /* ---- the driver ---- */
@@ -224,6 +203,38 @@ static void cannot_use(void)
 	must(!target_cuda.device->allocate(100, &why) && strstr(why.s, "forked"));
 	why = fresh();
 	must(!target_cuda.device->wait(NULL, &why) && strstr(why.s, "forked"));
+}
+
+/* NVRTC finds the driver too, and must not open it in this process. */
+static void compiles(void)
+{
+	struct target_options o = {.isa = ISA_SM80, .capability = 90};
+	struct object object;
+	struct text why = fresh();
+	if (target_cuda.missing(&arena))
+		return;
+	if (must(target_cuda.compile("struct at_device_args { void *data[1]; };\n"
+	                             "AT_KERNEL(add_phase0, 32) { at_store_u32(AT_ARGS->data[0], 1); }\n",
+	                             &o, &object, &why))) {
+		struct module *m = target_cuda.load(&object, &o, &why);
+		must(m || strstr(why.s, "forked"));
+		target_cuda.unload(m);
+	} else {
+		printf("# %s\n", why.s);
+	}
+	object_free(&object);
+}
+
+static void compiles_alone(void)
+{
+	struct target_options o = {.isa = ISA_SM80, .capability = 90};
+	struct object object;
+	struct text why = fresh();
+	if (target_cuda.missing(&arena))
+		return;
+	must(target_cuda.compile("", &o, &object, &why) || why.len);
+	object_free(&object);
+	must(in_child(can_use));
 }
 
 static void runs(void)
@@ -297,8 +308,11 @@ static int mode(const char *name)
 		     m.tensor_flops < 1.1e15);
 		/* Asking for the device leaves the process free to fork; using it does not. */
 		must(in_child(can_use));
+		compiles_alone();
 		can_use();
 		must(in_child(cannot_use));
+		compiles();
+		must(in_child(compiles));
 		runs();
 	} else if (must(!there)) {
 		const char *words = !strcmp(name, "none")   ? "CUDA_ERROR_NO_DEVICE"
@@ -346,7 +360,7 @@ int main(void)
 	   "the target is found by name and is for devices");
 	logs();
 	occupancies();
-	crashes();
+	children();
 	static const char *const modes[] = {"device", "none", "stub", "old", "crash", NULL};
 	for (int i = 0; modes[i]; i++)
 		ok(run_mode(modes[i]), "the driver, mode %s", modes[i]);
