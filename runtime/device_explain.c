@@ -23,10 +23,14 @@ static enum attune_status find_out(const struct attune_program *p, struct arena 
 	                                            error);
 	object_free(&k->variant.choice.object);
 	const struct kernel_source *source = &k->variant.choice.source;
-	if (status || k->missing)
+	if (status)
 		return status;
-	if (!source->text || !target->device->resources) {
-		k->missing = source->text ? "this target has none to tell of" : source->reason;
+	if (!source->text)
+		return runtime_fail(error, ATTUNE_PROGRAM, "there is no kernel for this schedule: %s", source->reason);
+	if (k->missing)
+		return ATTUNE_OK;
+	if (!target->device->resources) {
+		k->missing = "this target has none to tell of";
 		return ATTUNE_OK;
 	}
 	struct object object = {0};
@@ -44,8 +48,6 @@ static enum attune_status find_out(const struct attune_program *p, struct arena 
 static void ask_model(struct kernels *k, struct arena *arena)
 {
 	const struct tune_choice *c = &k->variant.choice;
-	if (!c->source.text)
-		return;
 	k->model = arena_new_array(arena, (size_t)c->source.nphases + 1, struct model_phase);
 	model_phases(c->program, &c->source, k->resources, &k->context->machine, k->model);
 }

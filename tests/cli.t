@@ -90,6 +90,7 @@ ok 'explain tells of a kernel for a device'
 run 0 explain sum.att -r N=3 M=4 --target cuda --json && perl -MJSON::PP -0ne '
 	my $e = decode_json($_); exit !($e->{kernels}[0]{blocks} > 0 && ($e->{resources_missing} || $e->{kernels}[0]{registers} > 0))' out
 ok 'as JSON, with its registers or why they are not known'
+run 1 explain sum.att -r N=3 M=4 --target cuda --as X=f64 && says err 'f64'; ok 'a program that devices have no kernel for'
 run 0 tune sum.att -r N=3 M=4 --target cuda-emulated --evaluations 2 --budget 10s --cache none && says out 'not measured'
 ok 'an emulated device is tuned by a model, which is said'
 run 2 bench sum.att -r N=3 M=4 --target cuda-emulated && says err 'clock'; ok 'nor timed'
