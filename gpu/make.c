@@ -110,13 +110,14 @@ static bool emulates(struct making *m, const struct kernel_source *source, struc
 
 /* ---- one kernel ---- */
 
+/* Is a kernel of this text in the pack? capability 0: of any. */
 static bool known(const struct making *m, const char *digest, int capability)
 {
 	const cJSON *x;
 	cJSON_ArrayForEach(x, m->kernels)
 	{
 		if (!strcmp(cJSON_GetObjectItem(x, "digest")->valuestring, digest) &&
-		    cJSON_GetObjectItem(x, "capability")->valueint == capability)
+		    (!capability || cJSON_GetObjectItem(x, "capability")->valueint == capability))
 			return true;
 	}
 	return false;
@@ -167,7 +168,8 @@ static bool add_kernel(struct making *m, const struct problem *problem, const st
 		m->made->counts.rejected++;
 		good = false;
 	}
-	if (good && o->emulate && m->made->flops <= emulated_flops && !emulates(m, &k.source, why)) {
+	if (good && o->emulate && m->made->flops <= emulated_flops && !known(m, k.source.digest, 0) &&
+	    !emulates(m, &k.source, why)) {
 		note(m, "%s %s, wrong under the emulator: %s", m->c->name, kernel_role_name[role], why->s);
 		m->made->counts.wrong++;
 		good = false;
