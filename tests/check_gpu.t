@@ -69,4 +69,9 @@ else
 	false
 	ok 'a pack for cuda'
 fi
+
+if command -v python3 >/dev/null; then
+	echo '{"id": 7, "copy": 1048576}' | python3 "$top/scripts/peers_gpu.py" >out 2>err && says out '"id": 7'
+	ok 'scripts/peers_gpu.py answers, with or without PyTorch'
+fi
 done_testing
