@@ -25,8 +25,13 @@ class Case:
         self.ranks = case["ranks"]
         self.params = case.get("params", {})
         self.dtype = {"bf16": torch.bfloat16, "f16": torch.float16}[case["types"]["Q"]]
-        b, h, n, m, d, e = (int(self.ranks[r]) for r in "BHNMDE")
-        groups = h // int(self.params.get("G", 4)) if self.program == "flash_causal_gqa" else h
+        b, m, d, e = (int(self.ranks[r]) for r in "BMDE")
+        if self.program == "decode_gqa":
+            groups, n = int(self.ranks["J"]), 1
+            h = groups * int(self.ranks["G"])
+        else:
+            h, n = int(self.ranks["H"]), int(self.ranks["N"])
+            groups = h // int(self.params.get("G", 4)) if self.program == "flash_causal_gqa" else h
         self.n, self.m, self.heads, self.scale = n, m, h, 1 / math.sqrt(d)
         self.gqa = groups != h
         size = (b * h * n * d + b * groups * m * (d + e)) * 2
@@ -70,7 +75,7 @@ def flex(case):
     def capped(s, b, h, n, m):
         return cap * torch.tanh(s / cap) + slope[h] * (m - n - shift)
 
-    mask = {"cross_attention": None, "sliding_window_sink": in_window}.get(case.program, causal)
+    mask = {"cross_attention": None, "decode_gqa": None, "sliding_window_sink": in_window}.get(case.program, causal)
     mask = None if case.n == 1 and case.program == "flash_causal_gqa" else mask
     blocks = create_block_mask(mask, None, None, case.n, case.m, device="cuda") if mask else None
     score = capped if case.program == "alibi_softcap" else None
@@ -88,7 +93,8 @@ def flex(case):
 
 def candidates(case):
     from torch.nn.attention import SDPBackend
-    expressed = {"flash_causal_gqa": True, "cross_attention": True, "sliding_window_sink": False, "alibi_softcap": False}
+    expressed = {"flash_causal_gqa": True, "cross_attention": True, "decode_gqa": True,
+                 "sliding_window_sink": False, "alibi_softcap": False}
     if case.program not in expressed:
         return {}
     peers = {}

@@ -76,6 +76,21 @@ static bool make(struct arena *a, const char *folder, struct text *why)
 	return good;
 }
 
+/* What `make gpu-pack` reads: every program is there and takes its types and extents. */
+static void test_plan(struct arena *a)
+{
+	struct pack plan;
+	struct text why;
+	uint32_t good = 0;
+	text_init(&why, a);
+	if (!ok(plan_read(a, "perf/gpu/plan.json", &plan, &why), "the plan is read: %s", why.s))
+		return;
+	for (uint32_t i = 0; i < plan.cases.n; i++)
+		good += case_cascade(a, &plan.cases.v[i], &why) != NULL;
+	ok(good == plan.cases.n && good > 100, "all of its %u cases are programs: %s", plan.cases.n, why.s);
+	pack_free(&plan);
+}
+
 static const cJSON *job(const cJSON *report, const char *kind, int skip)
 {
 	const cJSON *j;
@@ -187,7 +202,10 @@ int main(void)
 	struct arena a;
 	jmp_buf env;
 	arena_init(&a);
-	const char *missing = ARENA_TRY(&a, &env) ? target_cuda_emulated.missing(&a) : "no memory";
+	if (!ARENA_TRY(&a, &env))
+		abort();
+	const char *missing = target_cuda_emulated.missing(&a);
+	test_plan(&a);
 	if (missing)
 		tap_skip(missing);
 	else
