@@ -23,17 +23,10 @@ struct format {
 	bool infinity; /* else the top exponent holds numbers, and all ones is NaN */
 };
 
-static struct format format_of(enum dtype t)
-{
-	switch (t) {
-	case DTYPE_F32: return (struct format){8, 23, true};
-	case DTYPE_F16: return (struct format){5, 10, true};
-	case DTYPE_BF16: return (struct format){8, 7, true};
-	case DTYPE_F8E5M2: return (struct format){5, 2, true};
-	case DTYPE_F8E4M3: return (struct format){4, 3, false};
-	default: return (struct format){11, 52, true};
-	}
-}
+static const struct format format[DTYPES] = {
+        [DTYPE_F32] = {8, 23, true},   [DTYPE_F16] = {5, 10, true},   [DTYPE_BF16] = {8, 7, true},
+        [DTYPE_F8E5M2] = {5, 2, true}, [DTYPE_F8E4M3] = {4, 3, false},
+};
 
 static int bias(struct format f)
 {
@@ -49,6 +42,16 @@ static double largest(struct format f)
 
 static double round_float(struct format f, double x)
 {
+	/* Where the format has all its bits and the result cannot pass its largest, which is nearly always, those of a
+	 * double are cut: half of what is cut is added first, and a bit less where that is even. */
+	uint64_t bits, cut = (uint64_t)1 << (52 - f.mantissa);
+	memcpy(&bits, &x, 8);
+	int binade = (int)(bits >> 52 & 0x7ff) - 1023;
+	if (binade >= 1 - bias(f) && binade < bias(f)) {
+		bits = (bits + cut / 2 - 1 + (bits / cut & 1)) & -cut;
+		memcpy(&x, &bits, 8);
+		return x;
+	}
 	if (x != x || x == 0 || (isinf(x) && f.infinity))
 		return x;
 	if (fabs(x) > largest(f))
@@ -79,7 +82,7 @@ double dtype_round(enum dtype t, double x)
 	case DTYPE_I32: return round_int(INT32_MIN, INT32_MAX, x);
 	case DTYPE_I64: return round_int(-0x1p63, 0x1p63 - 1024, x); /* the last double below 2^63 */
 	case DTYPE_BOOL: return x == x && x != 0;
-	default: return round_float(format_of(t), x);
+	default: return round_float(format[t], x);
 	}
 }
 
@@ -131,9 +134,9 @@ double dtype_load(enum dtype t, const void *base, int64_t i)
 	case DTYPE_F64: return memcpy(&f64, p, 8), f64;
 	case DTYPE_F32: return memcpy(&f32, p, 4), (double)f32;
 	case DTYPE_F16:
-	case DTYPE_BF16: return memcpy(&u16, p, 2), decode(format_of(t), u16);
+	case DTYPE_BF16: return memcpy(&u16, p, 2), decode(format[t], u16);
 	case DTYPE_F8E4M3:
-	case DTYPE_F8E5M2: return decode(format_of(t), *p);
+	case DTYPE_F8E5M2: return decode(format[t], *p);
 	case DTYPE_I8: return (int8_t)*p;
 	case DTYPE_U8: return *p;
 	case DTYPE_I4: {
@@ -156,9 +159,9 @@ void dtype_store(enum dtype t, void *base, int64_t i, double x)
 	case DTYPE_F64: memcpy(p, &x, 8); break;
 	case DTYPE_F32: memcpy(p, &(float){(float)x}, 4); break;
 	case DTYPE_F16:
-	case DTYPE_BF16: memcpy(p, &(uint16_t){(uint16_t)encode(format_of(t), x)}, 2); break;
+	case DTYPE_BF16: memcpy(p, &(uint16_t){(uint16_t)encode(format[t], x)}, 2); break;
 	case DTYPE_F8E4M3:
-	case DTYPE_F8E5M2: *p = (unsigned char)encode(format_of(t), x); break;
+	case DTYPE_F8E5M2: *p = (unsigned char)encode(format[t], x); break;
 	case DTYPE_I8: *p = (unsigned char)(int8_t)x; break;
 	case DTYPE_U8:
 	case DTYPE_BOOL: *p = (unsigned char)x; break;
