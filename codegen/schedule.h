@@ -100,6 +100,11 @@ struct device_need {
 	int64_t shared; /* bytes a block */
 };
 struct device_need schedule_device_need(const struct problem *, const struct schedule *, int stream);
+struct device_need device_need_of(const struct streams *, const struct stream_plan *, const struct schedule *,
+                                  const struct stream_schedule *);
+/* The most coordinates of an index that a task has at a time. */
+int64_t device_range(const struct streams *, const struct stream_plan *, const struct stream_schedule *,
+                     uint32_t index);
 /* What a block may have of the problem's machine: where that does not say, what every device of the family has. */
 int64_t schedule_device_shared(const struct problem *);
 int schedule_device_registers(int threads);

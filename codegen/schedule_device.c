@@ -5,7 +5,7 @@
 #include "base/whole.h"
 #include "codegen/schedule.h"
 
-enum { MAX_WARPS = 16, PROCESSORS = 132 };
+enum { MAX_WARPS = 16, PROCESSORS = 132, COMFORTABLE = 208 /* registers */ };
 
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
@@ -101,16 +101,6 @@ static int64_t at_least_one(int64_t n)
 	return n < 1 ? 1 : n;
 }
 
-/* The most coordinates of an index a task has at a time. */
-static int64_t range_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
-                        uint32_t index)
-{
-	int64_t n = at_least_one(plan_extent(all, index));
-	if (index == p->wide && d->wide_tile)
-		return d->wide_tile < n ? d->wide_tile : n;
-	return index == p->walked ? d->stream_tile : index == p->rows ? d->row_tile : n;
-}
-
 /* Not where a tile's Einsums sum over it. */
 static bool wide_splits(const struct streams *all, const struct stream_plan *p)
 {
@@ -132,7 +122,7 @@ bool schedule_device_shares_wide(const struct problem *problem, bool fused, int 
 static int64_t all_lanes(const struct streams *all, const struct stream_plan *p, const struct plan_contract *k,
                          const struct stream_schedule *d)
 {
-	return round_up(range_of(all, p, d, k->lanes), 8) / 8;
+	return round_up(device_range(all, p, d, k->lanes), 8) / 8;
 }
 
 int64_t schedule_device_panel(const struct stream_schedule *d)
@@ -149,95 +139,26 @@ static int64_t widest(const struct streams *all, const struct stream_plan *p, co
 	int64_t most = 1;
 	for (int k = 0; k < p->ncontracts; k++) {
 		const struct plan_contract *c = &p->contract[k];
-		int64_t n = range_of(all, p, d, c->lanes == p->walked ? c->reduced : c->lanes);
+		int64_t n = device_range(all, p, d, c->lanes == p->walked ? c->reduced : c->lanes);
 		most = n > most ? n : most;
 	}
 	return most;
 }
 
-/* ---- what a kernel needs ---- */
-
-enum {
-	SHARED_OF_ALL = 99 << 10, /* a block of every device since 8.0 may have */
-	REGISTERS = 65536,        /* of a multiprocessor */
-	ADDRESSES = 48,           /* registers that hold neither results nor operands */
-};
-
-int64_t schedule_device_shared(const struct problem *p)
-{
-	return p->machine->shared > 0 ? p->machine->shared : SHARED_OF_ALL;
-}
-
-int schedule_device_registers(int threads)
-{
-	int all = REGISTERS / (threads < 1 ? 1 : threads) / 8 * 8;
-	return all < isa_info[ISA_SM80].registers ? all : isa_info[ISA_SM80].registers;
-}
-
-static int operand_bytes(enum operand_type t)
-{
-	return t == OPERAND_I8 ? 1 : t == OPERAND_BF16 || t == OPERAND_F16 ? 2 : 4;
-}
-
-/* A matrix in shared memory: rows of whole steps of a tensor core, apart by what keeps banks apart. */
-static int64_t shared_matrix(int64_t rows, int64_t columns, enum operand_type t)
-{
-	int64_t pitch = round_up(columns * operand_bytes(t), 32);
-	return round_up(rows, t == OPERAND_I8 ? 32 : 16) * (pitch % 128 ? pitch + 16 : pitch);
-}
-
-static bool seen_before(const struct stream_plan *p, int k, bool b)
-{
-	for (int i = 0; i < k; i++)
-		if (expr_same(b ? p->contract[i].inner_b : p->contract[i].inner_a,
-		              b ? p->contract[k].inner_b : p->contract[k].inner_a))
-			return true;
-	return false;
-}
-
-/* The operands of a contraction that are not in registers already. */
-static int64_t shared_of(const struct streams *all, const struct stream_plan *p, const struct schedule *s,
-                         const struct stream_schedule *d, int k)
-{
-	const struct plan_contract *c = &p->contract[k];
-	enum operand_type t = d->contract[k].operand;
-	int64_t reduced = range_of(all, p, d, c->reduced), lanes = range_of(all, p, d, c->lanes), bytes = 0;
-	bool computed = plan_reads_local(all, p->stream, c->inner_a);
-	if (!seen_before(p, k, false) && !(computed && (t == OPERAND_BF16 || t == OPERAND_F16)))
-		bytes += shared_matrix(d->row_tile, reduced, t);
-	if (seen_before(p, k, true))
-		return bytes;
-	const struct expr_pool *pool = &all->cascade->pool;
-	const struct expr_node *b = expr_at(pool, c->inner_b);
-	bool direct = schedule_direct(all, c, s, &d->contract[k]);
-	bool turned = direct && expr_at(pool, expr_operand(pool, c->inner_b, b->count - 1))->symbol == c->reduced;
-	return bytes + (turned ? shared_matrix(lanes, reduced, t) : shared_matrix(reduced, lanes, t)) *
-	                       (direct && d->stages > 1 ? d->stages : 1);
-}
-
-static struct device_need need_of(const struct streams *all, const struct stream_plan *p, const struct schedule *s,
-                                  const struct stream_schedule *d)
-{
-	int rows = d->ncontracts ? d->contract[0].rows : DEVICE_WARP_ROWS;
-	struct device_need n = {.threads = (int)(d->row_tile / rows) * 32, .registers = ADDRESSES};
-	for (int k = 0; k < d->ncontracts; k++) {
-		n.registers += 4 * d->contract[k].lanes * rows / DEVICE_WARP_ROWS; /* f32 in 32 lanes */
-		n.shared += shared_of(all, p, s, d, k);
-	}
-	return n;
-}
-
 struct device_need schedule_device_need(const struct problem *problem, const struct schedule *s, int i)
 {
-	return need_of(streams_of(problem, s), plan_of(problem, s, i), s, &s->stream[i]);
-}
-
-static bool fits(const struct problem *problem, struct device_need n)
-{
-	return n.registers <= schedule_device_registers(n.threads) && n.shared <= schedule_device_shared(problem);
+	return device_need_of(streams_of(problem, s), plan_of(problem, s, i), s, &s->stream[i]);
 }
 
 /* ---- the default ---- */
+
+/* With room for what an assembler makes of it. */
+static bool fits(const struct problem *problem, struct device_need n)
+{
+	int registers = schedule_device_registers(n.threads);
+	return n.registers <= (registers < COMFORTABLE ? registers : COMFORTABLE) &&
+	       n.shared <= schedule_device_shared(problem);
+}
 
 static void fill_lanes(const struct streams *all, const struct stream_plan *p, struct stream_schedule *d)
 {
@@ -252,29 +173,59 @@ void schedule_device_lanes(const struct problem *problem, struct schedule *s, in
 	fill_lanes(streams_of(problem, s), plan_of(problem, s, i), &s->stream[i]);
 }
 
-/* One step towards less of everything, what costs least first; false when nothing is left to give. */
-static bool shrink(const struct streams *all, const struct stream_plan *p, struct stream_schedule *d)
+/* The i-th tile of the wide index to try, the wanted first; -1: there are no more. */
+static int64_t wide_choice(const struct streams *all, const struct stream_plan *p, int64_t wanted, int i)
 {
-	int64_t unit = schedule_device_panel(d);
-	if (d->stages > 2)
-		d->stages--;
-	else if (d->stream_tile > 64)
-		d->stream_tile = 64;
-	else if (d->row_tile > 64)
-		d->row_tile = 64;
-	else if (d->stream_tile > 32)
-		d->stream_tile = 32;
-	else if (d->stages)
-		d->stages = 0;
-	else if (d->row_tile > DEVICE_WARP_ROWS)
-		d->row_tile = round_up(d->row_tile / 2, DEVICE_WARP_ROWS);
-	else if (d->stream_tile > unit)
-		d->stream_tile = unit;
-	else if (range_of(all, p, d, p->wide) > 32 && wide_splits(all, p))
-		d->wide_tile = round_up(range_of(all, p, d, p->wide) / 2, DEVICE_WARP_ROWS);
-	else
-		return false;
-	return true;
+	int64_t n = wanted ? wanted : plan_extent(all, p->wide);
+	if (!i)
+		return wanted;
+	for (; i; i--) {
+		if (n <= 32 || !wide_splits(all, p))
+			return -1;
+		n = n > 128 ? 128 : round_up(n / 2, DEVICE_WARP_ROWS);
+	}
+	return n;
+}
+
+/* The ring and the rows of a task within shared memory: the most rows that leave room for the ring, or for none. */
+static bool fit_rows(const struct problem *problem, const struct streams *all, const struct stream_plan *p,
+                     const struct schedule *s, struct stream_schedule *d)
+{
+	struct stream_schedule try = *d;
+	for (int stages = d->stages; stages >= 0; stages = stages > 2 ? stages - 1 : stages ? 0 : -1)
+		for (int64_t rows = d->row_tile; rows >= (stages && d->row_tile > 64 ? 64 : DEVICE_WARP_ROWS);
+		     rows = rows > DEVICE_WARP_ROWS ? round_up(rows / 2, DEVICE_WARP_ROWS) : 0) {
+			try.stages = (uint8_t)stages;
+			try.row_tile = rows;
+			if (fits(problem, device_need_of(all, p, s, &try))) {
+				*d = try;
+				return true;
+			}
+		}
+	return false;
+}
+
+/* The wanted sizes, or the first less than them that fit. Where a tile's Einsums would be computed again for each
+ * part of the wide index, a smaller tile comes first. */
+static void fit(const struct problem *problem, const struct streams *all, const struct stream_plan *p,
+                const struct schedule *s, struct stream_schedule *d)
+{
+	const struct stream_schedule wanted = *d;
+	bool scores = false;
+	for (int k = 0; k < p->ncontracts; k++)
+		scores |= p->contract[k].lanes == p->walked;
+	for (int i = 0; i < 16; i++) {
+		int narrower = scores ? i / 4 : i % 4, smaller = scores ? i % 4 : i / 4;
+		int64_t wide = wide_choice(all, p, wanted.wide_tile, narrower), tile = wanted.stream_tile >> smaller;
+		if (wide < 0 || (smaller && tile < schedule_device_panel(d)))
+			continue;
+		*d = wanted;
+		d->wide_tile = wide;
+		d->stream_tile = round_up(tile, schedule_device_panel(d));
+		fill_lanes(all, p, d);
+		if (fit_rows(problem, all, p, s, d))
+			return;
+	}
 }
 
 static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
@@ -309,9 +260,7 @@ struct stream_schedule schedule_device_default(const struct problem *problem, co
 	d.stream_tile = d.stream_tile < walked ? d.stream_tile : walked;
 	d.stages = !d.ncontracts || d.stream_tile >= walked ? 0 : alone ? 3 : 2;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
-	do
-		fill_lanes(all, p, &d);
-	while (!fits(problem, need_of(all, p, s, &d)) && shrink(all, p, &d));
+	fit(problem, all, p, s, &d);
 	return d;
 }
 
@@ -362,7 +311,7 @@ const char *schedule_device_illegal(struct arena *arena, const struct problem *p
 	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
 		return arena_printf(arena,
 		                    "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
-	struct device_need need = need_of(all, p, s, d);
+	struct device_need need = device_need_of(all, p, s, d);
 	int registers = schedule_device_registers(need.threads);
 	if (need.registers > registers)
 		return arena_printf(arena, "stream %d: about %d registers a thread, where %d threads have %d each", i,

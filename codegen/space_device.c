@@ -20,7 +20,7 @@ static const char *index_name(const struct space *s, uint32_t index)
 	return s->problem->fused->cascade->index.v[index].name;
 }
 
-static void add_rows(struct arena *arena, struct space *s, int i)
+static void add_rows(struct arena *arena, struct space *s, int i, const struct stream_schedule *usual)
 {
 	const struct stream_plan *p = &s->problem->fused_plan[i];
 	const char *rows = index_name(s, p->rows);
@@ -28,6 +28,7 @@ static void add_rows(struct arena *arena, struct space *s, int i)
 	for (int k = 0; k < COUNT(warps); k++)
 		if (!k || warps[k - 1] * DEVICE_WARP_ROWS < extent(s, p->rows))
 			space_choice(d, warps[k]);
+	space_choice(d, usual->row_tile / (usual->ncontracts ? usual->contract[0].rows : DEVICE_WARP_ROWS));
 	if (p->ncontracts && extent(s, p->rows) > DEVICE_WARP_ROWS) {
 		d = space_add(s, FIELD_WARP_ROWS, i, 0, arena_printf(arena, "rows a warp %s", rows));
 		space_choice(d, DEVICE_WARP_ROWS);
@@ -38,18 +39,22 @@ static void add_rows(struct arena *arena, struct space *s, int i)
 void space_device_stream(struct arena *arena, struct space *s, int i)
 {
 	const struct stream_plan *p = &s->problem->fused_plan[i];
+	const struct schedule all = schedule_default(s->problem, s->isa);
+	const struct stream_schedule *usual = &all.stream[i]; /* the default is a point */
 	if (p->rows != NO_INDEX)
-		add_rows(arena, s, i);
+		add_rows(arena, s, i, usual);
 	if (p->walked != NO_INDEX) {
 		const char *walked = index_name(s, p->walked);
 		struct dimension *d = space_add(s, FIELD_STREAM_TILE, i, 0, arena_printf(arena, "tile %s", walked));
 		for (int k = 0; k < COUNT(tiles); k++)
 			if (!k || tiles[k - 1] < extent(s, p->walked))
 				space_choice(d, tiles[k]);
+		space_choice(d, usual->stream_tile);
 		if (p->ncontracts) {
 			d = space_add(s, FIELD_STAGES, i, 0, arena_printf(arena, "stages %s", walked));
 			for (int k = 0; k < COUNT(ring_stages); k++)
 				space_choice(d, ring_stages[k]);
+			space_choice(d, usual->stages);
 		}
 	}
 	if (schedule_device_shares_wide(s->problem, true, i) && extent(s, p->wide) > 64) {
@@ -58,6 +63,7 @@ void space_device_stream(struct arena *arena, struct space *s, int i)
 		for (int k = 0; k < COUNT(wide_tiles); k++)
 			if (wide_tiles[k] ? wide_tiles[k] < extent(s, p->wide) : extent(s, p->wide) <= 512)
 				space_choice(d, wide_tiles[k]);
+		space_choice(d, usual->wide_tile);
 	}
 }
 

@@ -321,6 +321,8 @@ static bool read_by_later_after(const struct builder *b, uint32_t from)
 void build_after(struct builder *b, struct tile_block *code)
 {
 	b->partial = true;
+	if (b->device) /* what only these need is in no register during the walk */
+		b->task_code = code;
 	build_forget(b);
 	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
 		uint32_t equation = b->stream->carry.v[i].equation;

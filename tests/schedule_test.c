@@ -56,6 +56,16 @@ static bool round_trips(struct arena *a, const struct problem *p, const struct s
 	return !strcmp(first.s, second.s);
 }
 
+static bool same_text(struct arena *a, const struct problem *p, const struct schedule *x, const struct schedule *y)
+{
+	struct text s, t;
+	text_init(&s, a);
+	text_init(&t, a);
+	schedule_print(p, x, &s);
+	schedule_print(p, y, &t);
+	return !strcmp(s.s, t.s);
+}
+
 static void test_example(const char *path, enum isa isa)
 {
 	struct arena a;
@@ -86,6 +96,8 @@ static void test_example(const char *path, enum isa isa)
 	struct point nearest = space_nearest(&space, &s);
 	struct schedule again = space_schedule(&space, &nearest);
 	ok(!schedule_illegal(&a, p, &again), "%s: the point nearest to the default is legal", path);
+	if (isa_is_device(isa))
+		ok(same_text(&a, p, &s, &again), "%s: it is the default", path);
 	unsigned seed = 7;
 	int legal = 0, refused = 0, unexplained = 0, broken = 0, lost = 0;
 	for (int i = 0; i < 60; i++) {
@@ -180,7 +192,7 @@ static void test_reasons(void)
 	refused(p, bad, "no multiple of 16");
 	bad = device, bad.stream[0].row_tile = 256, bad.stream[0].stream_tile = 512, schedule_device_lanes(p, &bad, 0);
 	refused(p, bad, "registers a thread, where 512 threads have 128 each");
-	bad = device, bad.stream[0].stream_tile = 128, bad.stream[0].stages = 4, schedule_device_lanes(p, &bad, 0);
+	bad = device, bad.stream[0].row_tile = 64, bad.stream[0].stages = 4;
 	refused(p, bad, "bytes of shared memory a block, which may have 101376");
 	bad = device, bad.stream[0].contract[0].operand = bad.stream[0].contract[1].operand = OPERAND_TF32;
 	ok(!schedule_illegal(&a, p, &bad) && round_trips(&a, p, &bad), "tf32 where a schedule says so");
