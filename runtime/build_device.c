@@ -1,6 +1,8 @@
 /* build_device.c: the header of a kernel that was built ahead of time for a device. */
 #include "runtime/build.h"
 
+#include <string.h>
+
 static void print_tensors(const struct build *b, struct text *t)
 {
 	for (int i = 0; i < b->ntensors; i++) {
@@ -22,10 +24,11 @@ void build_device_header(const struct build *b, struct text *t)
 {
 	const struct kernel_source *s = b->source;
 	text_printf(t, "/* %s.h: how the kernel %s for %s is launched.\n *\n", b->name, b->kernel, b->shape);
-	text_printf(t, " * Made by attune %s (%s schedule). %s.%s.cubin is the code for devices of that architecture and of\n",
-	            ATTUNE_VERSION, b->origin, b->name, b->arch);
+	text_printf(t, " * Made by attune %s (%s schedule). %s.%s.cubin is the code for devices of that architecture%s;\n",
+	            ATTUNE_VERSION, b->origin, b->name, b->arch,
+	            strncmp(b->arch, "sm_8", 4) ? "" : " and later ones of 8.x");
 	text_printf(t,
-	            " * later ones with the same first digit; %s.cu is its text, which nvcc and NVRTC compile too.\n"
+	            " * %s.cu is its text, which nvcc and NVRTC compile too.\n"
 	            " *\n"
 	            " * Launch the phases in order on one stream, each with its own blocks, threads and bytes of dynamic shared\n"
 	            " * memory; more than 48 KiB of it must be asked for once (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES).\n"

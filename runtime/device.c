@@ -25,6 +25,15 @@ static const char *architectures(struct arena *a)
 	return t.s;
 }
 
+/* Code for a device of capability 8 runs on those of it that came later. From 9.0 on code has features of its own
+ * architecture's, and runs on that alone. */
+static bool runs_on(const struct capability *code, int capability)
+{
+	const int OWN = 90;
+	return code->capability == capability || (code->capability < OWN && code->capability / 10 == capability / 10 &&
+	                                          code->capability < capability);
+}
+
 bool context_on_device(const struct attune_context *c)
 {
 	return c->target && c->target->device;
@@ -49,10 +58,13 @@ enum attune_status context_device(struct attune_context *c, const char *arch, st
 			                    here.model_name, here.capability / 10, here.capability % 10);
 		c->machine = here;
 	} else {
+		bool emulated = c->target->device->emulated, runs = emulated || (found && runs_on(asked, here.capability));
 		capability_machine(asked->capability, &c->machine);
-		/* Code for one device of a major version runs on those of it that came later. */
-		bool runs = c->target->device->emulated || (found && asked->capability / 10 == here.capability / 10 &&
-		                                            asked->capability <= here.capability);
+		if (found && runs && !emulated) {
+			c->machine = here;
+			c->machine.capability = asked->capability;
+			c->machine.shared = asked->shared_block < here.shared ? asked->shared_block : here.shared;
+		}
 		if (!found)
 			c->no_device = arena_strdup(&c->arena, why.s);
 		else if (!runs)
