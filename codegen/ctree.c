@@ -62,8 +62,9 @@ static bool is_name(char c)
 	return isalnum((unsigned char)c) || c == '_';
 }
 
-static bool text_mentions(const char *text, const char *name, size_t n)
+bool c_text_mentions(const char *text, const char *name)
 {
+	size_t n = strlen(name);
 	for (const char *s = text; s && (s = strstr(s, name)); s += n)
 		if ((s == text || !is_name(s[-1])) && !is_name(s[n]))
 			return true;
@@ -73,7 +74,7 @@ static bool text_mentions(const char *text, const char *name, size_t n)
 bool c_mentions(const struct c_block *b, const char *name)
 {
 	for (const struct c_node *node = b->first; node; node = node->next)
-		if (text_mentions(node->text, name, strlen(name)))
+		if (c_text_mentions(node->text, name))
 			return true;
 	return false;
 }
@@ -81,7 +82,7 @@ bool c_mentions(const struct c_block *b, const char *name)
 bool c_mentions_within(const struct c_block *b, const char *name)
 {
 	for (const struct c_node *node = b->first; node; node = node->next)
-		if ((node->kind != C_COMMENT && text_mentions(node->text, name, strlen(name))) ||
+		if ((node->kind != C_COMMENT && c_text_mentions(node->text, name)) ||
 		    c_mentions_within(&node->body, name))
 			return true;
 	return false;

@@ -33,7 +33,9 @@ struct c_block *c_group(struct arena *, struct c_block *);
 /* Appends the lines of n blocks of equally many lines in turn: the first of each, the second of each, … */
 void c_interleave(struct arena *, struct c_block *to, const struct c_block *from, int n);
 
-/* Is the name an identifier of one of the block's own lines? */
+/* Is the name an identifier of a text (NULL: of none)? */
+bool c_text_mentions(const char *text, const char *name);
+/* … of one of the block's own lines? */
 bool c_mentions(const struct c_block *, const char *name);
 /* … or of a line, or of a head, anywhere within it? */
 bool c_mentions_within(const struct c_block *, const char *name);

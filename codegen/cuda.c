@@ -21,6 +21,8 @@ static const char *const reserved[] = {
         NULL,
 };
 
+extern const char embed_codegen_prelude_cuda_math_h[], embed_codegen_prelude_cuda_device_h[];
+
 /* ---- barriers ---- */
 
 static struct touch *touch_of(struct cuda *c, const struct shared_tile *t)
@@ -394,11 +396,13 @@ static struct expr_pool copy_pool(struct arena *a, const struct expr_pool *from)
 static struct kernel_source emit_unit(struct arena *arena, const struct tile_program *program, bool plain)
 {
 	struct kernel_source k = {.nphases = (int)program->phase.n, .device = true};
+	const char *const prelude[] = {embed_codegen_prelude_cuda_math_h, embed_codegen_prelude_cuda_device_h, NULL};
 	struct cuda c = {.e = {.arena = arena,
 	                       .program = program,
 	                       .lanes = 1,
 	                       .integer = "int",
 	                       .reserved = reserved,
+	                       .prelude = prelude,
 	                       .value_leaf = cuda_value_leaf},
 	                 .plain = plain};
 	struct text reason, body, text;

@@ -86,6 +86,8 @@ static bool as_fragment(const struct cuda *c, struct cuda_loops *l)
 			return false;
 	}
 	int64_t lanes = l->lanes == NO_INDEX ? 0 : c->e.range[l->lanes]->step;
+	if (l->lanes != NO_INDEX && lanes < 1)
+		lanes = 1; /* of an extent of 0 */
 	if (l->lanes != NO_INDEX && !lanes)
 		lanes = 1; /* what has no element has a place all the same */
 	l->lane_groups = (int)((lanes + 7) / 8);

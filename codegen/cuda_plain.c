@@ -22,6 +22,8 @@ static struct c_block *turns(struct cuda *c, struct c_block *b, struct nest *n, 
 			size[i] = padded->columns;
 		else if (padded && count == 2)
 			size[i] = padded->rows;
+		if (size[i] < 1)
+			size[i] = 1; /* an extent of 0: nothing is inside */
 		all *= size[i];
 	}
 	const char *at = plan_name(e, "at");

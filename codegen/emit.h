@@ -66,6 +66,7 @@ struct emitter {
 	bool real_double;
 	const char *integer;          /* C type of an int: "long", on a device "int" */
 	const char *const *reserved;  /* further names that nothing may have; NULL: none */
+	const char *const *prelude;   /* texts whose functions' names nothing may have either; NULL: none */
 	struct term (*value_leaf)(struct nest *, struct expr); /* where values are not in scratch; else NULL */
 	struct current **range; /* one an index variable: its current range */
 	const char **index_name;

@@ -15,6 +15,13 @@ static const char *const reserved[] = {
         "erf",    "sqrt",     "floor",
 };
 
+/* Begins as names of preludes do: at_max, s_max, si_get_i8. */
+static bool is_prelude_like(const char *name)
+{
+	return !strncmp(name, "at_", 3) || !strncmp(name, "s_", 2) || !strncmp(name, "i_", 2) ||
+	       !strncmp(name, "si_", 3);
+}
+
 static bool taken(const struct emitter *e, const char *name)
 {
 	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
@@ -22,6 +29,9 @@ static bool taken(const struct emitter *e, const char *name)
 			return true;
 	for (const char *const *s = e->reserved; s && *s; s++)
 		if (!strcmp(name, *s))
+			return true;
+	for (const char *const *s = e->prelude; s && *s && is_prelude_like(name); s++)
+		if (c_text_mentions(*s, name))
 			return true;
 	for (uint32_t i = 0; i < e->taken.n; i++)
 		if (!strcmp(name, e->taken.v[i]))

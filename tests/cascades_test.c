@@ -14,6 +14,7 @@
 
 #include "dsl/parse.h"
 #include "tests/stages_c.h"
+#include "tests/stages_cuda.h"
 #include "tests/tap.h"
 
 enum { GENES = 64, SCHEDULES = 8, TEXT = 16 << 10, SECONDS = 20 };
@@ -254,13 +255,13 @@ static const char *source(struct arena *a, struct genes *g)
 	return head.s;
 }
 
-/* As C: the scalar form by libtcc, now and then a vector form by Clang. */
+/* As C: the scalar form by libtcc, now and then a vector form by Clang; as kernels under the emulator. */
 static bool compiled(struct stages *s, const struct schedule *schedule, uint64_t turn)
 {
 	bool clang = schedule->isa != ISA_SCALAR || turn % 8 == 0;
 	const struct target *target = clang ? &target_clang : &target_tcc;
 	if (isa_is_device(schedule->isa))
-		return true;
+		return !tcc_here || stages_cuda(s, turn % 4 == 0, (enum emulate_order)(turn % EMULATE_ORDERS), 4e-3);
 	double bound = schedule->compute == DTYPE_F64 ? 1e-7 : 1e-3;
 	if (clang ? !clang_here || turn % 8 || schedule->isa > best : !tcc_here)
 		return true;
