@@ -401,6 +401,7 @@ static struct kernel_source emit_unit(struct arena *arena, const struct tile_pro
 	                       .program = program,
 	                       .lanes = 1,
 	                       .integer = "int",
+	                       .unit = true,
 	                       .reserved = reserved,
 	                       .prelude = prelude,
 	                       .value_leaf = cuda_value_leaf},
@@ -410,6 +411,9 @@ static struct kernel_source emit_unit(struct arena *arena, const struct tile_pro
 	for (uint32_t i = 0; i < program->tensor.n; i++)
 		k.narguments += program->tensor.v[i].place == PLACE_ARGUMENT;
 	c.argument = k.argument = arena_new_array(arena, (size_t)k.narguments, struct kernel_argument);
+	/* Else every lane's address is a product of its own, and they fill the registers. */
+	for (int i = 0; i < k.narguments; i++)
+		k.argument[i].unit = true;
 	k.phase = arena_new_array(arena, program->phase.n, struct kernel_phase);
 	bool good = possible(program, &reason);
 	struct c_block unit = {0};

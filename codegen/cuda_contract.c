@@ -293,6 +293,25 @@ static const char *plain_element(struct product *p, const struct shared_tile *t,
 	        tile_element(p->c, t, stage, arena_printf(a, "(%s)", row), arena_printf(a, "(%s)", column)));
 }
 
+/* An element of b in lane 8 j + 2 t + e, in the block of step k. Where the lanes are the columns of a
+ * swizzled tile the address is that of lane 2 t but for bits that j changes: no register holds an address a
+ * lane. `b` gets what all lanes share. */
+static const char *plain_lane(struct product *p, struct c_block *b, const char *e)
+{
+	struct arena *a = p->c->e.arena;
+	const struct shared_tile *t = p->tile_b;
+	const char *lane = arena_printf(a, "8 * %s + 2 * t + %s", p->j, e);
+	if (p->b_by_lanes || !t->swizzle || tile_element_bytes(t->element) != 4 || strcmp(p->column_b, "0"))
+		return plain_element(p, t, p->stage_b, p->row_b, p->b_by_lanes ? lane : p->k, p->column_b,
+		                     p->b_by_lanes ? p->k : lane);
+	const char *at = plan_name(&p->c->e, "y_at");
+	const char *row = strcmp(p->row_b, "0") ? arena_printf(a, "(%s + %s)", p->row_b, p->k) : p->k;
+	c_line(a, b, "const unsigned %s = %s;", at, tile_element(p->c, t, p->stage_b, row, "(2 * t)"));
+	return tile_get(
+	        p->c, t,
+	        arena_printf(a, "(%s ^ 2 * %s %% 8 * 16) + %s / 4 * 128 + %s * 4", at, p->j, p->j, e));
+}
+
 static void plain_cores(struct cuda *c, struct c_block *b, const struct tile_statement *s)
 {
 	struct arena *a = c->e.arena;
@@ -317,11 +336,9 @@ static void plain_cores(struct cuda *c, struct c_block *b, const struct tile_sta
 	c_line(a, rows, "%s[%s][%s] = %s;", x, p.i, e,
 	       plain_element(&p, p.tile_a, "0", p.row_a,
 	                     arena_printf(a, "warp_row + 16 * %s + 8 * %s + g", p.i, e), p.column_a, p.k));
+	const char *lane = plain_lane(&p, b, e);
 	b = unroll(c, unroll(c, b, p.j, p.lanes), e, 2);
-	const char *lane = arena_printf(a, "8 * %s + 2 * t + %s", p.j, e);
-	c_line(a, b, "const %s %s = %s;", type, y,
-	       plain_element(&p, p.tile_b, p.stage_b, p.row_b, p.b_by_lanes ? lane : p.k, p.column_b,
-	                     p.b_by_lanes ? p.k : lane));
+	c_line(a, b, "const %s %s = %s;", type, y, lane);
 	b = unroll(c, b, p.i, c->groups);
 	for (int h = 0; h < 2; h++)
 		c_line(a, b, "%s[%s][%s][%s%s] += %s[%s][%d] * %s;", name, p.i, p.j, h ? "2 + " : "", e, x,

@@ -264,7 +264,6 @@ bool tile_fetch(struct cuda *c, struct c_block *b, const struct shared_tile *til
 		}
 		if (t->place == PLACE_ARGUMENT) {
 			struct kernel_argument *k = &c->argument[node->symbol];
-			k->unit = true;
 			k->align = k->align > f.size ? k->align : f.size;
 		}
 		fetch_chunks(&n, &f);

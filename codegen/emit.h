@@ -65,6 +65,7 @@ struct emitter {
 	int lanes; /* of a vector */
 	bool real_double;
 	const char *integer;          /* C type of an int: "long", on a device "int" */
+	bool unit;                    /* the last rank's elements of an argument lie one after the other */
 	const char *const *reserved;  /* further names that nothing may have; NULL: none */
 	const char *const *prelude;   /* texts whose functions' names nothing may have either; NULL: none */
 	struct term (*value_leaf)(struct nest *, struct expr); /* where values are not in scratch; else NULL */

@@ -81,7 +81,10 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 		        n->lane != NO_INDEX && coordinate->op == OP_INDEX && coordinate->symbol == n->lane;
 		at[r] = in_lane ? n->at : nest_text(n, x, KIND_INT, false);
 		const char *stride = NULL;
-		if (t->place == PLACE_ARGUMENT) {
+		if (t->place == PLACE_ARGUMENT && m->unit && r == t->nranks - 1) {
+			stride = "1";
+			sum = emit_sum(m, sum, at[r], 1);
+		} else if (t->place == PLACE_ARGUMENT) {
 			stride = arena_printf(m->arena, "%s_stride%d", p->name, r);
 			if (in_lane || strcmp(at[r], "0"))
 				p->strides |= (uint8_t)(1 << r);
