@@ -185,6 +185,8 @@ static void add_case(struct plan *p, cJSON *json, const struct job *j, const str
 		cJSON_AddStringToObject(json, "digest", k->source.digest);
 		cJSON_AddNumberToObject(json, "registers", k->registers);
 		cJSON_AddNumberToObject(json, "blocks", k->blocks);
+		if (k->model > 0)
+			cJSON_AddNumberToObject(json, "model", k->model);
 	}
 	add_verdict(json, r);
 	if (r->own.seconds > 0)

@@ -2,6 +2,7 @@
  * what it compiled by the assembler's log and, where the case is small, by the emulator, and hands back its
  * kernels as JSON. */
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,6 +16,7 @@
 #include "gpu/probe.h"
 #include "gpu/run.h"
 #include "gpu/variants.h"
+#include "search/model.h"
 #include "search/sandbox.h"
 #include "targets/resources.h"
 
@@ -124,8 +126,9 @@ static bool known(const struct making *m, const char *digest, int capability)
 }
 
 /* Takes what the log says into the record; why the kernel must not be used, or NULL. */
-static const char *judge_log(struct making *m, const struct object *o, const struct target_options *options,
-                             struct pack_kernel *k)
+static const char *judge_log(struct making *m, const struct tile_program *program,
+                             const struct machine *machine, const struct object *o,
+                             const struct target_options *options, struct pack_kernel *k)
 {
 	const struct target_device *d = m->options->target->device;
 	const struct resources *r = d->resources ? d->resources(m->arena, o, &k->source, options) : NULL;
@@ -137,6 +140,8 @@ static const char *judge_log(struct making *m, const struct object *o, const str
 		k->registers = r[i].registers > k->registers ? r[i].registers : k->registers;
 		k->blocks = i == 0 || r[i].blocks < k->blocks ? r[i].blocks : k->blocks;
 	}
+	double seconds = model_seconds(program, &k->source, r, machine);
+	k->model = isfinite(seconds) ? seconds : 0;
 	return NULL;
 }
 
@@ -162,7 +167,7 @@ static bool add_kernel(struct making *m, const struct problem *problem, const st
 	if (known(m, k.source.digest, capability))
 		return false;
 	bool good = o->target->compile(k.source.text, &options, &object, why);
-	const char *reject = good ? judge_log(m, &object, &options, &k) : NULL;
+	const char *reject = good ? judge_log(m, program, problem->machine, &object, &options, &k) : NULL;
 	if (reject) {
 		text_add(why, reject);
 		m->made->counts.rejected++;
@@ -210,6 +215,7 @@ static void add_candidates(struct making *m, const struct problem *problem, cons
 	for (int i = 0; i < first.nphases; i++)
 		tasks = first.phase[i].tasks > tasks ? first.phase[i].tasks : tasks;
 	variants_of(m->arena, problem, s, tasks < 2 * problem->machine->processors, &v);
+	variants_by_model(m->arena, problem, &v);
 	for (uint32_t i = 0; i < v.list.n && have < m->c->candidates; i++) {
 		struct text why;
 		text_init(&why, m->arena);

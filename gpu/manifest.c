@@ -106,6 +106,8 @@ cJSON *kernel_json(const struct pack_kernel *k)
 	cJSON_AddStringToObject(json, "digest", k->source.digest);
 	cJSON_AddNumberToObject(json, "registers", k->registers);
 	cJSON_AddNumberToObject(json, "blocks", k->blocks);
+	if (k->model > 0)
+		cJSON_AddNumberToObject(json, "model", k->model);
 	cJSON_AddNumberToObject(json, "work", (double)k->source.work_bytes);
 	for (int i = 0; i < k->source.nphases; i++) {
 		const struct kernel_phase *p = &k->source.phase[i];
@@ -155,6 +157,8 @@ bool kernel_read(struct arena *a, const cJSON *json, struct pack_kernel *k)
 	                          .file = text_member(json, "file", &good),
 	                          .registers = (int)number_member(json, "registers", 0, 1 << 16, &good),
 	                          .blocks = (int)number_member(json, "blocks", -1, 1 << 16, &good)};
+	const cJSON *model = cJSON_GetObjectItemCaseSensitive(json, "model");
+	k->model = cJSON_IsNumber(model) ? model->valuedouble : 0;
 	for (int i = 0; i < KERNEL_ROLES; i++)
 		if (!strcmp(role, kernel_role_name[i]))
 			k->role = (enum kernel_role)i;

@@ -32,6 +32,7 @@ struct pack_kernel {
 	const char *schedule, *file;
 	struct kernel_source source; /* without its text */
 	int registers, blocks;       /* most of any phase; fewest that fit a multiprocessor. 0: not known */
+	double model;                /* seconds by the static model; 0: not known */
 };
 
 struct pack_case {

@@ -1,6 +1,10 @@
 #include "gpu/variants.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "search/model.h"
 
 /* What one decision may be besides what it is. */
 enum decision { ROW_TILE, WARP_ROWS, STREAM_TILE, STAGES, SPLIT, DECISIONS };
@@ -37,6 +41,17 @@ static void decide(const struct problem *p, struct schedule *s, int stream, enum
 	follow(p, s, stream);
 }
 
+/* Tiles that hold more than there is are legal, and waste. */
+static bool sensible(const struct problem *p, const struct schedule *s, int stream, enum decision what,
+                     int value)
+{
+	const struct streams *all = s->fused ? p->fused : p->unfused;
+	const struct stream_plan *plan = s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
+	if (what == ROW_TILE)
+		return value < 2 * plan_extent(all, plan->rows);
+	return what != STREAM_TILE || value < 2 * plan_extent(all, plan->walked);
+}
+
 static void keep(struct arena *a, const struct problem *p, const struct schedule *from,
                  const struct schedule *s, struct variants *v)
 {
@@ -62,6 +77,8 @@ static void change(struct arena *a, const struct problem *p, const struct schedu
 			continue;
 		for (int i = 0; i < 6 && choice[what][i]; i++) {
 			struct schedule next = *s;
+			if (!sensible(p, s, stream, (enum decision)what, choice[what][i]))
+				continue;
 			decide(p, &next, stream, (enum decision)what, choice[what][i]);
 			if (memcmp(&next, s, sizeof next))
 				change(a, p, from, &next, stream, what + 1, changes - 1, split, v);
@@ -77,6 +94,59 @@ void variants_of(struct arena *a, const struct problem *p, const struct schedule
 		for (int i = 0; i < from->nstreams; i++)
 			if (from->stream[i].ncontracts)
 				change(a, p, from, from, i, 0, changes, split, v);
+}
+
+struct ranked {
+	struct schedule *schedule;
+	double seconds;
+	bool taken;
+};
+
+static int compare_ranked(const void *a, const void *b)
+{
+	const struct ranked *x = *(struct ranked *const *)a, *y = *(struct ranked *const *)b;
+	return x->seconds < y->seconds ? -1 : x->seconds > y->seconds ? 1 : (x > y) - (x < y);
+}
+
+static double estimate(const struct problem *p, const struct schedule *s)
+{
+	struct arena a;
+	jmp_buf env;
+	volatile double seconds = INFINITY;
+	arena_init(&a);
+	if (ARENA_TRY(&a, &env)) {
+		const struct tile_program *program = tile_build(&a, p, s);
+		struct kernel_source source = emit_kernel(&a, program, s->isa, s->exp_degree);
+		if (source.text)
+			seconds = model_seconds(program, &source, NULL, p->machine);
+	}
+	arena_free(&a);
+	return seconds;
+}
+
+static void take(struct arena *a, struct ranked *r, struct variants *v)
+{
+	if (!r->taken)
+		vec_push(a, &v->list, *r->schedule);
+	r->taken = true;
+}
+
+void variants_by_model(struct arena *a, const struct problem *p, struct variants *v)
+{
+	uint32_t n = v->list.n;
+	struct ranked *near = arena_new_array(a, n + 1, struct ranked);
+	struct ranked **quick = arena_new_array(a, n + 1, struct ranked *);
+	struct variants out = {{0}};
+	for (uint32_t i = 0; i < n; i++) {
+		near[i] = (struct ranked){.schedule = &v->list.v[i], .seconds = estimate(p, &v->list.v[i])};
+		quick[i] = &near[i];
+	}
+	qsort(quick, n, sizeof *quick, compare_ranked);
+	for (uint32_t i = 0; i < n; i++) {
+		take(a, quick[i], &out);
+		take(a, &near[i], &out);
+	}
+	*v = out;
 }
 
 bool variant_exact(struct arena *a, const struct problem *p, const struct schedule *from, int smaller,
