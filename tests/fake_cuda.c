@@ -280,12 +280,3 @@ int cuEventDestroy_v2(void *event)
 	free(event);
 	return GOOD;
 }
-
-/* NVRTC asks for a table of its own, which it can do without. */
-int cuGetExportTable(const void **table, const void *which);
-int cuGetExportTable(const void **table, const void *which)
-{
-	(void)which;
-	*table = NULL;
-	return NOT_FOUND;
-}
