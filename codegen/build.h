@@ -99,6 +99,9 @@ struct expr build_presence(struct builder *, uint32_t equation);
 struct expr build_value(struct builder *, uint32_t v);
 uint32_t build_new_value(struct builder *, const char *stem, enum dtype, const uint32_t *index, int n,
                          int64_t rows);
+/* A value of the body. Both classes of tiles use the same storage: the k-th value of a shape in one is the k-th
+ * in the other. */
+uint32_t build_body_value(struct builder *, const char *stem, enum dtype, const uint32_t *index, int n);
 void build_map(struct builder *, struct tile_block *, uint32_t value, struct expr);
 void build_forget(struct builder *);
 bool build_mentions(const struct builder *, struct expr, uint32_t index); /* false for NO_INDEX */

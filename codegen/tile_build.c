@@ -208,8 +208,10 @@ uint32_t build_load_as(struct builder *b, struct expr e, uint32_t lane, enum dty
 		index[n++] = b->plan->walked;
 	if (lane != NO_INDEX)
 		index[n++] = lane;
-	uint32_t v = build_new_value(b, build_load_stem(b, e), dtype, index, n,
-	                             walks && b->block ? b->block : b->sizes->row_tile);
+	uint32_t v = b->device && walks && rows
+	                     ? build_body_value(b, build_load_stem(b, e), dtype, index, n)
+	                     : build_new_value(b, build_load_stem(b, e), dtype, index, n,
+	                                       walks && b->block ? b->block : b->sizes->row_tile);
 	struct tile_statement s = {.kind = TILE_LOAD, .value = v, .expression = build_load_expression(b, e)};
 	struct loaded l = {e, lane, v};
 	if (!walks) {

@@ -78,9 +78,8 @@ static int64_t rows_here(const struct builder *b)
 	return b->block ? b->block : b->sizes->row_tile;
 }
 
-/* Both classes of tiles use the same storage: the k-th value of a shape in one is the k-th in the other. */
-static uint32_t body_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index,
-                           int n)
+uint32_t build_body_value(struct builder *b, const char *stem, enum dtype dtype, const uint32_t *index,
+                          int n)
 {
 	for (uint32_t i = 0; i < b->storage.n; i++) {
 		const struct tile_value *v = &b->p->value.v[b->storage.v[i].value];
@@ -102,7 +101,7 @@ static uint32_t mapped_as(struct builder *b, const char *stem, const uint32_t *f
 {
 	uint32_t index[MAX_RANKS];
 	n = body_ranks(b, from, n, lane, index);
-	uint32_t v = body_value(b, stem, dtype, index, n);
+	uint32_t v = build_body_value(b, stem, dtype, index, n);
 	build_map(b, b->body, v, e);
 	return v;
 }
@@ -245,7 +244,7 @@ static uint32_t reduced_value(struct builder *b, const struct equation *q, const
 			if (have[i] == b->plan->walked || (have[i] == b->plan->wide && lane == NO_INDEX))
 				lane = have[i];
 		int ranks = body_ranks(b, have, m, lane, index);
-		v = body_value(b, stem, b->p->compute, index, ranks);
+		v = build_body_value(b, stem, b->p->compute, index, ranks);
 		vec_push(b->arena, &b->body->statement,
 		         (struct tile_statement){.kind = TILE_REDUCE,
 		                                 .value = v,
@@ -268,10 +267,10 @@ static struct expr local_value(struct builder *b, uint32_t equation)
 		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
 		struct product p = product_of(b, k, false);
 		struct tile_statement s = contract_statement(b, k, &p, NO_VALUE, NO_EXPR);
-		uint32_t v = s.value = body_value(b, name, p.dtype, index, n);
+		uint32_t v = s.value = build_body_value(b, name, p.dtype, index, n);
 		vec_push(b->arena, &b->body->statement, s);
 		if (p.outer.id && p.dtype != b->p->compute)
-			v = body_value(b, name, b->p->compute, index, n);
+			v = build_body_value(b, name, b->p->compute, index, n);
 		if (p.outer.id)
 			build_map(b, b->body, v, scaled(b, &p, s.value));
 		b->fresh[q->tensor] = v;
@@ -418,7 +417,7 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 	if (p.outer.id || p.dtype != b->p->compute) { /* its own sum, then joined */
 		uint32_t index[MAX_RANKS];
 		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
-		s.value = body_value(b, arena_printf(b->arena, "%s_t", b->c->tensor.v[tensor].name), p.dtype, index, n);
+		s.value = build_body_value(b, arena_printf(b->arena, "%s_t", b->c->tensor.v[tensor].name), p.dtype, index, n);
 		vec_push(b->arena, &b->body->statement, s);
 		struct expr sum = scaled(b, &p, s.value);
 		build_map(b, b->body, v, expr2(b->p->pool, OP_ADD, build_corrected(b, carry, tensor), sum));
