@@ -156,7 +156,7 @@ static void params(void)
 static void types(void)
 {
 	static const char source[] = "rank N, M\nin X[N, M], Y[N] : f32\nin J[N] : i32\nout O[N] : f32\n"
-	                             "O[n] = X[n,m] * Y[n] + X[n,J[n]]\n";
+	                             "O[n] = sum[m](X[n,m] * Y[n]) + X[n,J[n]]\n";
 	struct arena a;
 	struct diags d;
 	arena_init(&a);
