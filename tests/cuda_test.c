@@ -334,7 +334,7 @@ int main(int argc, char **argv)
 		for (size_t k = 0; k < sizeof quick / sizeof *quick; k++)
 			for (int form = 0; form < 4; form++)
 				try_example(files.gl_pathv[i], quick[k], form == 2 ? "bf16" : form == 3 ? "f16" : NULL,
-				            DEFAULT, form == 1, form == 1 ? 1 : k ? 1 : EMULATE_ORDERS);
+				            DEFAULT, form == 1, form == 2 && !k ? EMULATE_ORDERS : 1);
 	for (size_t i = 0; i < count; i++)
 		for (int point = 2; point < (getenv("LONG") ? 40 : 4); point++)
 			try_example(files.gl_pathv[i], (struct extents){point % 2 ? 50 : 133, 85 + point, point % 3 ? 24 : 64},
