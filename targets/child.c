@@ -111,6 +111,8 @@ void *child_read(void (*work)(const void *data, int out), const void *data, int 
 	}
 	if (!wrong && WIFSIGNALED(status))
 		snprintf(why, room, "crashed: signal %d", WTERMSIG(status));
+	else if (!wrong && WEXITSTATUS(status))
+		snprintf(why, room, "gave up: exit %d", WEXITSTATUS(status));
 	else if (wrong)
 		snprintf(why, room, "%s", wrong);
 	else if (b.s) {
