@@ -33,7 +33,9 @@ enum cuda_attribute {
 	CUDA_SHARED_MULTIPROCESSOR = 81,
 	CUDA_SHARED_BLOCK = 97, /* that a function may ask for */
 };
-enum { CUDA_FUNCTION_SHARED = 8 }; /* attribute of a function: most dynamic shared memory */
+/* Attributes of a function: most dynamic shared memory; percent of a multiprocessor's memory that is to be
+ * shared. */
+enum { CUDA_FUNCTION_SHARED = 8, CUDA_FUNCTION_CARVEOUT = 9 };
 
 struct driver {
 	int (*error_name)(int, const char **);

@@ -162,14 +162,18 @@ void *driver_symbol(struct module *m, const char *name)
 
 /* ---- launches ---- */
 
-/* More shared memory than every device has must be asked for, once a function. */
+/* More shared memory than every device has must be asked for, once a function. And so many blocks at a time
+ * are to fit as there is shared memory for: these kernels have little use for a first-level cache, which is
+ * what is left of it. */
 static bool ask_shared(const struct driver *d, struct function *f, int64_t bytes, struct words *why)
 {
-	if (bytes <= PLAIN_SHARED || bytes <= f->shared)
-		return true;
 	char what[256];
+	if (bytes <= f->shared)
+		return true;
 	snprintf(what, sizeof what, "%lld bytes of shared memory for %s", (long long)bytes, f->name);
-	if (!driver_good(d->function_set(f->handle, CUDA_FUNCTION_SHARED, (int)bytes), what, why))
+	if (!driver_good(d->function_set(f->handle, CUDA_FUNCTION_CARVEOUT, 100), what, why) ||
+	    (bytes > PLAIN_SHARED &&
+	     !driver_good(d->function_set(f->handle, CUDA_FUNCTION_SHARED, (int)bytes), what, why)))
 		return false;
 	f->shared = bytes;
 	return true;

@@ -167,9 +167,9 @@ int cuFuncSetAttribute(void *function, int which, int value);
 int cuFuncSetAttribute(void *function, int which, int value)
 {
 	(void)function;
-	if (which != 8 || value > 232448)
+	if ((which != 8 && which != 9) || value > 232448)
 		return INVALID_VALUE;
-	largest = value;
+	largest = which == 8 ? value : largest;
 	return context();
 }
 
