@@ -77,14 +77,17 @@ static void add_job(struct plan *p, enum job_kind kind, uint32_t index, uint32_t
 	vec_push(p->arena, &p->job, (struct job){kind, index, kernel});
 }
 
-/* The code for this device: of its own capability, else of the nearest below of the same generation. */
+/* The code for this device: of its own capability, or for devices of 8.x the nearest below; from 9.0 on code
+ * has features of its own architecture's, and runs on that alone. */
 static const struct pack_kernel *choose_code(const struct pack *pack, int capability)
 {
 	const struct pack_kernel *best = NULL;
 	for (uint32_t i = 0; i < pack->probe.n; i++) {
 		const struct pack_kernel *k = &pack->probe.v[i];
-		if (k->capability / 10 == capability / 10 && k->capability <= capability &&
-		    (!best || k->capability > best->capability))
+		bool runs = k->capability == capability ||
+		            (k->capability < 90 && k->capability / 10 == capability / 10 &&
+		             k->capability < capability);
+		if (runs && (!best || k->capability > best->capability))
 			best = k;
 	}
 	return best;
