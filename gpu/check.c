@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codegen/work.h"
 #include "gpu/probe.h"
 #include "search/sandbox.h"
 
@@ -206,9 +205,9 @@ static void add_case(struct plan *p, cJSON *json, const struct job *j, const str
 static cJSON *report_of(struct plan *p, const struct machine *m, bool timed)
 {
 	static const char *const kind[] = {"device", "probe", "copy", "right", "speed", "candidate"};
-	static const char *const state[] = {"not reached", "good", "bad", "left out"};
+	static const char *const state[JOB_STATES] = {"not reached", "good", "bad"};
 	cJSON *report = cJSON_CreateObject();
-	int count[4] = {0};
+	int count[JOB_STATES] = {0};
 	cJSON_AddStringToObject(report, "target", p->work.target->name);
 	cJSON_AddStringToObject(report, "toolchain", p->work.pack->toolchain);
 	cJSON *device = cJSON_AddObjectToObject(report, "device");
@@ -235,7 +234,7 @@ static cJSON *report_of(struct plan *p, const struct machine *m, bool timed)
 		cJSON_AddItemToArray(jobs, json);
 		count[r->state] += j->kind != JOB_CANDIDATE || r->state != JOB_NOT_REACHED;
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < JOB_STATES; i++)
 		cJSON_AddNumberToObject(report, state[i], count[i]);
 	return report;
 }

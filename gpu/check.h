@@ -23,14 +23,14 @@ struct job {
 	uint32_t index, kernel;
 };
 
-enum job_state { JOB_NOT_REACHED, JOB_GOOD, JOB_BAD, JOB_LEFT_OUT };
+enum job_state { JOB_NOT_REACHED, JOB_GOOD, JOB_BAD, JOB_STATES };
 struct timing {
 	double seconds;   /* median of the rounds */
 	double low, high; /* quartiles */
 };
 struct job_result {
 	enum job_state state;
-	char why[400]; /* of a bad one, or one left out; of a good one a remark */
+	char why[400]; /* of a bad one; of a good one a remark */
 	struct verdict_of_outputs verdict;
 	char output[32];
 	struct timing own, control; /* of the default, in the same rounds */
@@ -62,8 +62,6 @@ struct check_work {
 };
 /* For sandbox_run: struct check_work, struct check_results. */
 void check_child(void *work, void *results);
-/* Seconds a job may take before its child is ended. */
-double check_limit(const struct job *);
 
 /* ---- gpu/check.c ---- */
 

@@ -28,7 +28,6 @@ struct bench {
 	struct cascade *cascade;
 	struct workload *workload;
 	struct run_memory memory;
-	int64_t work_bytes; /* of memory.work */
 	double **expected;
 	struct module *control; /* the default kernel */
 	const struct pack_kernel *control_kernel;
@@ -380,10 +379,11 @@ static bool run_candidate(struct bench *b, struct arena *a, uint32_t index, stru
 
 /* ---- jobs ---- */
 
-double check_limit(const struct job *j)
+/* Seconds a job may take before its child is ended. */
+static unsigned limit_of(const struct job *j)
 {
-	static const double seconds[] = {[JOB_DEVICE] = 60, [JOB_PROBE] = 60,  [JOB_COPY] = 60,
-	                                 [JOB_RIGHT] = 120, [JOB_SPEED] = 400, [JOB_CANDIDATE] = 120};
+	static const unsigned seconds[] = {[JOB_DEVICE] = 60, [JOB_PROBE] = 60,  [JOB_COPY] = 60,
+	                                   [JOB_RIGHT] = 120, [JOB_SPEED] = 400, [JOB_CANDIDATE] = 120};
 	return seconds[j->kind];
 }
 
@@ -441,7 +441,7 @@ void check_child(void *work, void *results)
 		struct job_result *r = &b.results->result[b.results->next];
 		if (b.work->deadline > 0 && wall_seconds() > b.work->deadline)
 			return;
-		alarm((unsigned)check_limit(j));
+		alarm(limit_of(j));
 		bool good = one_job(&b, j, r);
 		alarm(0);
 		b.results->next++;

@@ -5,8 +5,6 @@
 #include "search/workload.h"
 #include "targets/target.h"
 
-enum { RUN_ARGUMENTS = 64 };
-
 struct run_memory {
 	const struct target_device *device;
 	const struct workload *workload;
