@@ -128,7 +128,7 @@ static const char *const common[] = {
 	"-discard-value-names", "-disable-llvm-verifier", "-clear-ast-before-backend", "-ferror-limit", "20",
 };
 /* clang-format on */
-enum { COMMON = sizeof common / sizeof *common, MOST_FLAGS = COMMON + 4 };
+enum { COMMON = sizeof common / sizeof *common, MOST_FLAGS = COMMON + 5 };
 
 static int flags(const char *flag[MOST_FLAGS], const struct target_options *o)
 {
@@ -139,6 +139,8 @@ static int flags(const char *flag[MOST_FLAGS], const struct target_options *o)
 	flag[n++] = isa_info[o->isa].march;
 	if (o->isa == ISA_AVX512)
 		flag[n++] = "-mprefer-vector-width=512";
+	if (o->checked)
+		flag[n++] = "-fsanitize=array-bounds";
 	return n;
 }
 

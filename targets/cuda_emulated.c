@@ -27,7 +27,7 @@ static const struct target *below(struct arena *a)
 
 static struct target_options options_below(const struct target_options *o)
 {
-	return (struct target_options){.isa = ISA_SCALAR, .optimise = o->optimise};
+	return (struct target_options){.isa = ISA_SCALAR, .optimise = o->optimise, .checked = true};
 }
 
 static const struct target *below_now(void)

@@ -63,4 +63,8 @@ const void *emulate_interface(void);
  * may call primitives only from its own thread and must not touch memory but by them and on its stack. */
 bool emulate_run(const struct emulate_launch *, const struct emulate_options *, struct text *finding);
 
+/* What code calls that Clang compiled with its check of arrays' bounds, with a record of its own that tells the place;
+ * a finding while it is emulated. */
+_Noreturn void emulate_out_of_bounds(const void *place, uintptr_t subscript);
+
 #endif

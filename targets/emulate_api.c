@@ -1,6 +1,8 @@
 /* What a module calls: one function a primitive that the prelude does not compute by itself. */
 #include "targets/emulate_block.h"
 
+#include <stdlib.h>
+
 /* The prelude has every row of the list, of the row's type. */
 #define PRIMITIVE(result, name, parameters, arguments)                                                       \
 	_Static_assert(_Generic(at_##name, result(*) parameters: 1, default: 0), "at_" #name);
@@ -67,4 +69,27 @@ static const struct emulate_api *at(int line)
 const void *emulate_interface(void)
 {
 	return &api;
+}
+
+/* As the checks of Clang's undefined-behaviour sanitizer lay them out. */
+struct type_record {
+	uint16_t kind, width; /* of an integer: bit 0: signed; log2 of its bits above */
+	char name[1];         /* in quotes */
+};
+struct bounds_record {
+	const char *file;
+	uint32_t line, column;
+	const struct type_record *array, *subscript;
+};
+
+void emulate_out_of_bounds(const void *place, uintptr_t subscript)
+{
+	const struct bounds_record *r = place;
+	if (!emulation)
+		abort();
+	struct lane *l = emulation->self;
+	bool is_int = r->subscript->width == (5 << 1 | 1);
+	l->line = (int)r->line;
+	emulate_fail(l, "subscript %lld of an array %s", is_int ? (long long)(int)subscript : (long long)subscript,
+	             r->array->name);
 }

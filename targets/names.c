@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "targets/emulate.h"
+
 /* Each also with the suffix f, of floats. */
 /* clang-format off */
 #define EACH_MATH(X)                                                                                         \
@@ -52,6 +54,7 @@ const struct name *generated_code_names(void)
 	        {"__floatundisf", ADDRESS(from_u64f)},
 	        {"__fixunsdfdi", ADDRESS(to_u64)},
 	        {"__fixunssfdi", ADDRESS(to_u64f)},
+	        {"__ubsan_handle_out_of_bounds_abort", ADDRESS(emulate_out_of_bounds)},
 	        {NULL, NULL},
 	};
 	return names;

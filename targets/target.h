@@ -23,6 +23,7 @@ struct target_options {
 	enum isa isa;
 	int optimise;   /* 1 while searching, 3 for what is kept */
 	int capability; /* of a device: 80, 86, 89, 90, 100; 0: of the device at hand, 80 where there is none */
+	bool checked;   /* subscripts beyond their arrays call emulate_out_of_bounds, where the compiler can */
 };
 
 /* Where a target's code runs beside this process, with memory of its own: the first device of the driver's. Functions
