@@ -15,15 +15,18 @@ static struct arena arena;
 
 /* ---- the kernel ---- */
 
-/* The ring goes round in the longer one; in the shorter one its last tile is both new and not full. */
-static const int64_t lengths[] = {80, 150};
-enum { LENGTHS = 2 };
+/* The ring goes round in the longer one; in the shorter one its last tile is both new and not full, and there are two
+ * batches and two groups of heads. */
+static const struct shape {
+	int64_t batches, heads, length;
+} shapes[] = {{2, 8, 80}, {1, 4, 150}};
+enum { SHAPES = 2 };
 
 static struct subject {
 	struct tile_program *program;
 	struct kernel_source source;
 	double **tensor, **expected;
-} subject[LENGTHS];
+} subject[SHAPES];
 
 static char *read_text(const char *path, size_t *size)
 {
@@ -38,7 +41,7 @@ static char *read_text(const char *path, size_t *size)
 	return t.s;
 }
 
-static struct tile_program *build(int64_t length, struct text *why)
+static struct tile_program *build(const struct shape *shape, struct text *why)
 {
 	static const struct machine machine = {.isa = ISA_SM80,
 	                                       .cores = 1,
@@ -56,7 +59,10 @@ static struct tile_program *build(int64_t length, struct text *why)
 	for (uint32_t i = 0; c && i < c->rank.n; i++)
 		if (c->rank.v[i].extent == NOT_BOUND) {
 			char name = *c->rank.v[i].name;
-			c->rank.v[i].extent = name == 'B' ? 1 : name == 'H' ? 4 : name == 'N' || name == 'M' ? length : 64;
+			c->rank.v[i].extent = name == 'B'                  ? shape->batches
+			                      : name == 'H'                ? shape->heads
+			                      : name == 'N' || name == 'M' ? shape->length
+			                                                   : 64;
 		}
 	struct problem *p = c ? problem_new(&arena, c, &machine, &d) : NULL;
 	diags_print(&d, why);
@@ -73,9 +79,9 @@ static struct tile_program *build(int64_t length, struct text *why)
 	return illegal ? NULL : tile_build(&arena, p, &s);
 }
 
-static bool prepare(struct subject *s, int64_t length, struct text *why)
+static bool prepare(struct subject *s, const struct shape *shape, struct text *why)
 {
-	s->program = build(length, why);
+	s->program = build(shape, why);
 	if (!s->program)
 		return false;
 	s->source = emit_cuda(&arena, s->program);
@@ -184,10 +190,17 @@ static const struct fault fault[] = {
         {"a warp leaves early", "int rest = task;", "int rest = task; if (warp == 3) return;", 1},
         {"the walk ends a step early", "m_step < m_steps; m_step\\+\\+", "m_step < m_steps - 1; m_step++", 1},
         {"a loop that does not end", "m_step < m_steps; m_step\\+\\+", "m_step < m_steps; at_thread()", 1},
+        {"the first batch's values", "b \\* V_stride0", "0 * V_stride0", 0},
+        {"one group of heads only", "\\(h >> 2\\) \\* K_stride1", "(h >> 3) * K_stride1", 0},
         {"the wrong head's keys", "\\(h >> 2\\) \\* K_stride1", "h * K_stride1", 0},
         {"the result goes over the queries", "unsigned short \\*const O = \\(unsigned short \\*\\)AT_ARGS->data\\[3\\]",
          "unsigned short *const O = (unsigned short *)AT_ARGS->data[0]", 1},
 };
+
+/* Only code of Clang's checks it. */
+static const struct fault past_end =
+        {"a subscript past the end of a fragment", "(int k = 0; k < 2;[^{]*\\{[ \t\n]*unsigned x\\[1\\]\\[4\\];[ \t\n]*AT_UNROLL[ "
+         "\t\n]*for \\(int i = 0; i < )1", "\\12", 1};
 
 /* `by` with what the groups matched. */
 static void replace(struct text *to, const char *by, const char *at, const regmatch_t *group)
@@ -235,7 +248,7 @@ static void plant(const struct fault *f)
 	bool in[EMULATE_ORDERS] = {false}, applies = true;
 	text_init(&said, &arena);
 	text_init(&orders, &arena);
-	for (int i = 0; i < LENGTHS && applies; i++) {
+	for (int i = 0; i < SHAPES && applies && memchr(in, false, sizeof in); i++) {
 		struct kernel_source bad = subject[i].source;
 		struct emulated k;
 		applies = (bad.text = changed(bad.text, f)) != NULL;
@@ -304,13 +317,13 @@ int main(void)
 {
 	arena_init(&arena);
 	bool good = true;
-	for (int i = 0; i < LENGTHS && good; i++) {
+	for (int i = 0; i < SHAPES && good; i++) {
 		struct emulated k;
 		struct text why;
 		text_init(&why, &arena);
-		good = prepare(&subject[i], lengths[i], &why) &&
+		good = prepare(&subject[i], &shapes[i], &why) &&
 		       emulated_open(&k, &arena, subject[i].program, &subject[i].source, &why);
-		ok(good, "the kernel of length %d is there %s", (int)lengths[i], why.s);
+		ok(good, "the kernel of length %d is there %s", (int)shapes[i].length, why.s);
 		for (enum emulate_order o = 0; good && o < EMULATE_ORDERS; o++) {
 			const char *how = went_wrong(&k, &subject[i], o);
 			ok(!how, "without a fault it is right: %s %s", emulate_order_name[o], how ? how : "");
@@ -323,6 +336,8 @@ int main(void)
 	}
 	for (size_t i = 0; good && i < sizeof fault / sizeof *fault; i++)
 		plant(&fault[i]);
+	if (good && !target_clang.missing(&arena))
+		plant(&past_end);
 	if (good)
 		plant_unseen();
 	arena_free(&arena);
