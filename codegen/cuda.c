@@ -123,12 +123,10 @@ static void emit_for(struct cuda *c, struct c_block *b, const struct tile_statem
 	long long step = (long long)s->step;
 	cuda_touch(c, b, s->low);
 	cuda_touch(c, b, s->high);
-	{
-		struct text line;
-		text_init(&line, a);
-		tile_statement_print(e->program, s, &line);
-		c_comment(a, b, line.s);
-	}
+	struct text line;
+	text_init(&line, a);
+	tile_statement_print(e->program, s, &line);
+	c_comment(a, b, line.s);
 	struct bounds at = emit_bounds(e, b, s);
 	struct current r = at.range;
 	const char *low = emit_constant(e, b, s->index, "first", at.low), *end = emit_constant(e, b, s->index, "end", at.end);
@@ -144,6 +142,8 @@ static void emit_for(struct cuda *c, struct c_block *b, const struct tile_statem
 	ring_before(c, b, s, steps, first, by);
 	r.low = r.single ? e->index_name[s->index] : emit_range_name(e, s->index, "low");
 	r.high = r.low;
+	uint32_t ahead = c->ahead.n;
+	ahead_before(c, b, s, &r, number, steps, first, end);
 	struct touches before = touches_keep(c);
 	struct c_block *body = c_open(a, b, "for (int %s = 0; %s < %s; %s++)", number, number, steps, number);
 	c_line(a, body, "const int %s = %s%s%s * %lld;", r.low, strcmp(first, "0") ? first : "",
@@ -155,6 +155,7 @@ static void emit_for(struct cuda *c, struct c_block *b, const struct tile_statem
 	ring_step(c, body, s, number, steps, first, by);
 	cuda_block(c, body, s->body.statement.v, s->body.statement.n);
 	e->range[s->index] = outer;
+	c->ahead.n = ahead;
 	ring_after(c, b, s);
 	touches_join(c, before);
 }
@@ -324,7 +325,7 @@ static bool emit_phase(struct cuda *c, struct c_block *unit, const struct tile_p
 		struct c_block discard = {0}, *out = round ? unit : &discard;
 		emit_start_names(e, false);
 		emit_whole_ranges(e);
-		c->touch.n = 0;
+		c->touch.n = c->ahead.n = 0;
 		memset(c->factor, 0, e->program->value.n * sizeof *c->factor);
 		c_line(e->arena, out, "%s", "");
 		c_comment(e->arena, out, arena_printf(e->arena, "phase %s", p->name));

@@ -30,6 +30,7 @@
  *   cuda_place.c     where values live; what a warp has
  *   cuda_loops.c     MAP, REDUCE, LOAD, STORE over fragments
  *   cuda_plain.c     the same, and contractions, over shared memory
+ *   cuda_ahead.c     loads a step ahead of their loop
  *   cuda_value.c     values in expressions
  *   cuda_fold.c      accumulators
  *   cuda_algebra.c   what is computed in place of what is written
@@ -98,6 +99,16 @@ struct fragment_at {
 	const char *columns, *odd;
 };
 
+/* A vector that is loaded a step before the loop needs it. */
+struct ahead {
+	const struct tile_statement *load;
+	struct current range; /* of a step; its low to be set */
+	const char *name;     /* of the array */
+	const char *number, *steps, *end; /* of the loop */
+	int64_t step;
+	bool down;
+};
+
 /* What was done to a shared tile since the last barrier. */
 struct touch {
 	int64_t offset;
@@ -126,6 +137,7 @@ struct cuda {
 	double *factor; /* one a value: what it is times where it is read; 0: nothing */
 	struct fragment_at at;
 	VEC(struct touch) touch;
+	VEC(struct ahead) ahead; /* of the loops around */
 	struct shared_tile across; /* a line a warp, for reductions over rows; rows 0: none */
 	VEC(struct ring) ring;
 	VEC(struct kept) kept;
@@ -242,6 +254,15 @@ const char *fragment_element(const struct cuda *, uint32_t value, const struct f
 struct term cuda_value_leaf(struct nest *, struct expr);
 /* Barriers before the values of an expression that is one for the block are read. */
 void cuda_touch(struct cuda *, struct c_block *, struct expr);
+
+/* ---- cuda_ahead.c ---- */
+
+/* Before a loop whose steps have this range but for its low: which loads go ahead, and the first of each. */
+void ahead_before(struct cuda *, struct c_block *, const struct tile_statement *loop, const struct current *,
+                  const char *number, const char *steps, const char *first, const char *end);
+/* Is this LOAD one of them? Then its code: what has come, and asking for the next. */
+bool ahead_takes(const struct cuda *, const struct tile_statement *load);
+void ahead_step(struct cuda *, struct c_block *, const struct tile_statement *load);
 
 /* ---- cuda_loops.c, cuda_plain.c ---- */
 

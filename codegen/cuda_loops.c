@@ -286,6 +286,10 @@ uint32_t cuda_statements(struct cuda *c, struct c_block *b, const struct tile_st
 	const struct tile_statement *group[MAX_GROUP] = {s};
 	struct cuda_loops l = cuda_loops_of(c, s);
 	int count = 1;
+	if (ahead_takes(c, s)) {
+		ahead_step(c, b, s);
+		return 1;
+	}
 	double factor = l.fragment ? cuda_deferred(c, s, n) : 0;
 	if (factor != 0) {
 		c->factor[s->value] = factor;
@@ -299,7 +303,7 @@ uint32_t cuda_statements(struct cuda *c, struct c_block *b, const struct tile_st
 		    next->kind != TILE_STORE)
 			break;
 		struct cuda_loops k = cuda_loops_of(c, next);
-		if (!same_loops(&l, &k) || goes_down(c, next) || !group_allows(e, group, count, next) ||
+		if (!same_loops(&l, &k) || ahead_takes(c, next) || goes_down(c, next) || !group_allows(e, group, count, next) ||
 		    reads_shared(c, next, group, count) || cuda_deferred(c, next, n - (uint32_t)count) != 0)
 			break;
 		group[count++] = next;
