@@ -88,17 +88,46 @@ void product_init_b(struct product *p, struct c_block *block)
 	p->matrix_b = turns && has_type(p, p->tile_b) && !strcmp(p->column_b, "0");
 }
 
-/* Which of two neighbouring chunks a lane's matrices are in, in bytes from a row's start. Rows of matrices begin at
- * multiples of 8, so that row & 7 is lane & 7. */
+/* Which of two neighbouring chunks a lane's matrices are in, in bytes from a row's start. Rows of matrices
+ * begin at multiples of 8, so that row & 7 is lane & 7. */
 static const char *chunk_of_lane(struct product *p, const struct shared_tile *t, const char *which)
 {
 	return arena_printf(p->c->e.arena, t->swizzle ? "((%s) ^ (lane & 7)) * 16" : "(%s) * 16", which);
+}
+
+/* Of the elements of the reduced index that a thread has in half `half` of a step, the first: "k * 16 + 8",
+ * to which comes what own_offset says. */
+static const char *step_at(const struct product *p, int half, bool permute)
+{
+	struct arena *a = p->c->e.arena;
+	int apart = permute ? 1 : p->each / 2;
+	return half ? arena_printf(a, "%s * %d + %d", p->k, p->each, apart)
+	            : arena_printf(a, "%s * %d", p->k, p->each);
+}
+
+/* "2 * t": of a half step's elements four threads have as many each, one after the other. */
+static const char *own_offset(const struct product *p, bool permute)
+{
+	int own = permute ? 2 : p->each / 8;
+	return own > 1 ? arena_printf(p->c->e.arena, "%d * t", own) : "t";
+}
+
+static const char *reduced_at(const struct product *p, int half, bool permute)
+{
+	return arena_printf(p->c->e.arena, "%s + %s", step_at(p, half, permute), own_offset(p, permute));
 }
 
 void product_begin_a(struct product *p, struct c_block *b)
 {
 	struct cuda *c = p->c;
 	struct arena *a = c->e.arena;
+	/* Counted from the thread's own first element, so that tests compare with a number of the unrolled
+	 * text. */
+	if (p->left) {
+		const char *left = plan_name(&c->e, "left");
+		c_line(a, b, "const int %s = %s - %s;", left, p->left, own_offset(p, permuted(p)));
+		p->left = left;
+	}
 	if (!p->matrix_a)
 		return;
 	const char *row = arena_printf(a, "%s%swarp_row + (lane & 15)", strcmp(p->row_a, "0") ? p->row_a : "",
@@ -124,8 +153,9 @@ void product_begin_b(struct product *p, struct c_block *b)
 	       chunk_of_lane(p, p->tile_b, p->b_by_lanes ? "lane >> 3 & 1" : "lane >> 4"));
 }
 
-/* The address of chunk `fixed`, an even number once loops are unrolled, or the one after, as the lane has said. A
- * swizzle changes what the lane's bits are joined with, not how: no register holds an address a chunk. */
+/* The address of chunk `fixed`, an even number once loops are unrolled, or the one after, as the lane has
+ * said. A swizzle changes what the lane's bits are joined with, not how: no register holds an address a
+ * chunk. */
 static const char *chunk_at(struct product *p, const struct shared_tile *t, const char *at, const char *fixed,
                             const char *more)
 {
@@ -141,19 +171,6 @@ static void round_tf32(struct product *p, struct c_block *b, const char *x, int 
 {
 	for (int r = 0; r < n; r++)
 		c_line(p->c->e.arena, b, "%s[%d] = at_tf32(at_f32_bits(%s[%d]));", x, r, x, r);
-}
-
-/* "k * 16 + 8 + 2 * t": the first of the elements of the reduced index that a thread has in half `half` of a
- * step. */
-static const char *reduced_at(const struct product *p, int half, bool permute)
-{
-	struct arena *a = p->c->e.arena;
-	if (permute)
-		return arena_printf(a, "%s * 8 + 2 * t%s", p->k, half ? " + 1" : "");
-	int own = p->each / 8; /* of the four threads' elements in a half */
-	const char *t = own > 1 ? arena_printf(a, "%d * t", own) : "t";
-	return half ? arena_printf(a, "%s * %d + %d + %s", p->k, p->each, p->each / 2, t)
-	            : arena_printf(a, "%s * %d + %s", p->k, p->each, t);
 }
 
 /* One element of a tile for mma, its bits in the lowest: the type's own, or converted. */
@@ -207,7 +224,7 @@ static void mask_a(struct product *p, struct c_block *b, const char *x)
 {
 	struct arena *a = p->c->e.arena;
 	for (int r = 0; r < 4; r++) {
-		const char *at = reduced_at(p, r >> 1, false);
+		const char *at = step_at(p, r >> 1, false);
 		if (bits_of(p) == 32) {
 			c_line(a, b, "%s[%d] = %s < %s ? %s[%d] : 0u;", x, r, at, p->left, x, r);
 			continue;
@@ -236,7 +253,7 @@ static void registers_a(struct product *p, struct c_block *b, const char *x)
 			const char *y =
 			        arena_printf(a, "%s[%s][%s][%d]", name, p->i, p->k, 2 * (r & 1) + half);
 			if (p->left)
-				y = arena_printf(a, "%s < %s ? %s : 0.0f", reduced_at(p, half, true), p->left,
+				y = arena_printf(a, "%s < %s ? %s : 0.0f", step_at(p, half, true), p->left,
 				                 y);
 			c_line(a, b, "%s[%d] = at_tf32(%s);", x, r, y);
 			continue;
@@ -249,7 +266,7 @@ static void registers_a(struct product *p, struct c_block *b, const char *x)
 				test = arena_printf(a, "%s < %d", j, groups);
 			if (p->left)
 				test = arena_printf(a, "%s%s%s%s < %s", test, *test ? " && " : "",
-				                    reduced_at(p, half, false), e ? " + 1" : "", p->left);
+				                    step_at(p, half, false), e ? " + 1" : "", p->left);
 			if (*test)
 				y[e] = arena_printf(a, "%s ? %s : 0.0f", test, y[e]);
 		}

@@ -31,7 +31,7 @@ struct product {
 /* What is known before code is made; b is not looked at when `contract` is only to fill a's registers. */
 void product_init_a(struct product *, struct cuda *, const struct tile_statement *contract);
 void product_init_b(struct product *, struct c_block *);
-/* Declares at_a and at_b. */
+/* Declares at_a, and left as what the thread's own elements are compared with; at_b. */
 void product_begin_a(struct product *, struct c_block *);
 void product_begin_b(struct product *, struct c_block *);
 /* Fills x[4], C text, with a's fragment at (i, k). */
