@@ -280,6 +280,23 @@ static void evaluate_small(struct search *s, struct arena *work, struct candidat
 	object_free(&object);
 }
 
+/* Code for a device that its assembler's log does not refuse? */
+static bool within_device(struct search *s, struct candidate *c)
+{
+	const struct target_device *d = s->place->target->device;
+	struct arena work;
+	jmp_buf env;
+	if (!d || !d->resources)
+		return true;
+	arena_init(&work);
+	if (ARENA_TRY(&work, &env))
+		search_resources(s, &work, c);
+	else
+		search_fail(c, TRIAL_COMPILE_ERROR, 0, "out of memory");
+	arena_free(&work);
+	return !isinf(c->cost);
+}
+
 /* The small shape costs a compilation of its own: one that is far behind is not worth it, and is not called
  * verified. */
 void search_evaluate(struct search *s, struct candidate *c)
@@ -290,7 +307,7 @@ void search_evaluate(struct search *s, struct candidate *c)
 	}
 	struct arena work;
 	jmp_buf env;
-	if (evaluate_real(s, c) && c->cost < far_behind) {
+	if (within_device(s, c) && evaluate_real(s, c) && c->cost < far_behind) {
 		c->trial.verified = true;
 		arena_init(&work);
 		if (s->subject->workloads > 1 && ARENA_TRY(&work, &env))

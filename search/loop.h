@@ -90,7 +90,12 @@ void search_fail(struct candidate *, enum trial_status, int rung, const char *re
  * trial, winner and code. Fills in what the result says of it. */
 void search_publish(struct search *, bool complete, struct tune_result *);
 
-/* ---- modelled.c: where the subject has a model and nothing runs ---- */
+/* ---- modelled.c: what is known of code for a device without running it ---- */
+
+/* What a candidate's object takes, one a phase, where the target tells. NULL with the candidate failed where it does
+ * not compile, or the assembler's log refuses it. */
+const struct resources *search_resources(struct search *, struct arena *work, struct candidate *);
+/* The others: where the subject has a model and nothing runs. */
 
 /* As search_evaluate: compiled, judged by its log, given the model's seconds. */
 void search_model(struct search *, struct candidate *);

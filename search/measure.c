@@ -116,7 +116,10 @@ bool measure_compile(const struct tune_place *place, const char *text, int optim
 		snprintf(reason, 200, "no memory for an object");
 		return false;
 	}
-	struct sandbox_limits l = {.seconds = seconds, .memory = (int64_t)8 << 30, .quiet = true};
+	const struct target_device *device = place->target->device;
+	struct sandbox_limits l = {.seconds = seconds,
+	                           .memory = device && !device->emulated ? 0 : (int64_t)8 << 30,
+	                           .quiet = true};
 	struct sandbox_outcome o = sandbox_run(measure_compile_child, &job, &r, sizeof r, &l);
 	char what[32];
 	*timeout = timed_out(o);

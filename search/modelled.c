@@ -12,23 +12,20 @@ enum { FINALISTS = 4 };
 static const double far_behind = 2;                            /* times the best */
 static const double compile_limit = 60, emulation_limit = 120; /* seconds; of a run at a small shape */
 
-/* What an object takes, one a phase; NULL with the candidate failed where that is not to be known, or is
- * refused. */
-static const struct resources *judged(struct search *s, struct arena *work, struct candidate *c,
-                                      const struct kernel_source *k)
+const struct resources *search_resources(struct search *s, struct arena *work, struct candidate *c)
 {
 	const struct target_options options = tune_target_options(s->place, OPTIMISE_SEARCH);
 	if (!search_object(s, c))
 		return NULL;
-	struct resources *r = s->place->target->device->resources(work, &c->object, k, &options);
+	struct resources *r = s->place->target->device->resources(work, &c->object, &c->kernel, &options);
 	if (!r) {
 		search_fail(c, TRIAL_COMPILE_ERROR, 0, "the target does not tell what its object takes");
 		return NULL;
 	}
-	for (int i = 0; i < k->nphases; i++)
+	for (int i = 0; i < c->kernel.nphases; i++)
 		if (r[i].reject) {
 			search_fail(c, TRIAL_PRUNED, 0,
-			            arena_printf(s->arena, "%s: %s", k->phase[i].symbol, r[i].reject));
+			            arena_printf(s->arena, "%s: %s", c->kernel.phase[i].symbol, r[i].reject));
 			return NULL;
 		}
 	return r;
@@ -58,7 +55,7 @@ static void evaluate(struct search *s, struct arena *work, struct candidate *c)
 	/* What registers turn out to be will not make up for this: it is not worth a compilation. */
 	bool hopeless = s->control && seconds > far_behind * s->control_seconds * fmin(s->incumbent->cost, 1);
 	if (s->place->target->device->resources && !hopeless && isfinite(seconds)) {
-		if (!(r = judged(s, work, c, &k)))
+		if (!(r = search_resources(s, work, c)))
 			return;
 		seconds = subject->model(subject->owner, work, &c->schedule, &k, r);
 	}
