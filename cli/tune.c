@@ -36,7 +36,7 @@ static void show_progress(void *user, const struct attune_progress *p)
 	if (p->best > 0)
 		seconds_text(p->best, best);
 	double left = p->budget - p->elapsed;
-	fprintf(stderr, "%s%-10s best %s, %.2fx default; %d measured, %d reused, %d rejected; %.0f s left%s",
+	fprintf(stderr, "%s%-10s best %s, %.2fx default; %d tried, %d reused, %d rejected; %.0f s left%s",
 	        s->terminal ? "\r\033[K" : "", p->activity, best, p->ratio > 0 ? p->ratio : 1, p->evaluated,
 	        p->reused, p->rejected, left > 0 ? left : 0, s->terminal ? "" : "\n");
 	fflush(stderr);
@@ -63,6 +63,7 @@ static int print_result(const struct attune_tune_result *r, bool json)
 		json_number(object, "seconds", r->best);
 		json_number(object, "default_seconds", r->control);
 		json_number(object, "ratio", r->ratio);
+		cJSON_AddBoolToObject(object, "modelled", r->modelled);
 		json_number(object, "peak", r->peak);
 		json_number(object, "flops", r->flops);
 		json_number(object, "error", r->error);
@@ -80,15 +81,17 @@ static int print_result(const struct attune_tune_result *r, bool json)
 		return print_json(object);
 	}
 	char best[32], control[32];
-	printf("winner    %s a run", seconds_text(r->best, best));
+	printf("winner    %s a run%s", seconds_text(r->best, best), r->modelled ? " by the model" : "");
 	if (r->best > 0 && r->flops > 0)
 		printf(", %.1f GFLOP/s", r->flops / r->best * 1e-9);
 	if (r->peak > 0)
 		printf(", %.0f%% of the FMA peak measured in this run", 100 * r->peak);
-	printf("\ndefault   %s a run: the winner is %.2fx as fast (noise %.1f%%)\n",
-	       seconds_text(r->control, control), r->ratio, 100 * r->noise);
+	printf("\ndefault   %s a run: the winner is %.2fx as fast", seconds_text(r->control, control), r->ratio);
+	if (!r->modelled)
+		printf(" (noise %.1f%%)", 100 * r->noise);
+	putchar('\n');
 	printf("verified  largest normalised error %.2g\n", r->error);
-	printf("search    %d measured, %d reused%s\n", r->evaluated, r->reused,
+	printf("search    %d %s, %d reused%s\n", r->evaluated, r->modelled ? "modelled" : "measured", r->reused,
 	       r->complete ? "" : ", stopped before its end");
 	for (int i = 0; i < r->rejections; i++)
 		printf("rejected  %d %s%s%s\n", r->rejection[i].count, r->rejection[i].reason,

@@ -279,7 +279,8 @@ struct attune_rejection {
 };
 
 struct attune_tune_result {
-	double best, control; /* seconds of a run of winner and default, interleaved */
+	double best, control; /* seconds of a run of winner and default, interleaved; or by the model */
+	bool modelled;        /* nothing was timed */
 	double ratio;         /* control by best; 1 when nothing beat the default */
 	double peak;  /* share of the FMA peak of the threads used, probed in the same run; 0: not known */
 	double flops; /* of one run: useful multiply-adds counted twice */
@@ -300,7 +301,7 @@ struct attune_tune_result {
  * children: while this runs no other thread of the process may compile, be it in attune_compile or for a
  * kernel that is not ready yet. Of a device target where no device is at hand, or an emulated one, nothing is
  * timed: candidates are judged by the compile log and a static model, the winner is proved by the emulator, and
- * the result's note says so. On a device at hand it comes before the first kernel that this process runs there: the
+ * the result says so. On a device at hand it comes before the first kernel that this process runs there: the
  * driver does not survive a fork. */
 enum attune_status attune_tune(struct attune_program *, const struct attune_tune_options *,
                                struct attune_tune_result *, struct attune_error *);

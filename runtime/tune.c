@@ -129,6 +129,7 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 		result.peak *= flops / result.flops;
 	result.flops = flops;
 	hand_over(job, &result);
+	job->result->modelled = place.modelled;
 	return ATTUNE_OK;
 }
 
