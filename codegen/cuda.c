@@ -145,6 +145,8 @@ static void emit_for(struct cuda *c, struct c_block *b, const struct tile_statem
 	uint32_t ahead = c->ahead.n;
 	ahead_before(c, b, s, &r, number, steps, first, end);
 	struct touches before = touches_keep(c);
+	/* Few steps would be copied one after the other, for nothing but registers and time to compile. */
+	c_line(a, b, "AT_ROLLED");
 	struct c_block *body = c_open(a, b, "for (int %s = 0; %s < %s; %s++)", number, number, steps, number);
 	c_line(a, body, "const int %s = %s%s%s * %lld;", r.low, strcmp(first, "0") ? first : "",
 	       !strcmp(first, "0") ? "" : s->down ? " - " : " + ", number, step);

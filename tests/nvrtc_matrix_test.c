@@ -16,7 +16,8 @@ enum { MAX_JOBS = 512, LENGTH = 2048, WORKERS = 2 };
 
 /* One kernel to compile, and what came of it. */
 struct job {
-	const char *path, *type;
+	const char *path; /* or the text itself */
+	const char *type; /* of its matrices; "tf32": f32, multiplied as tf32 */
 	int depth, capability;
 	bool done, good;
 	double seconds;
@@ -32,6 +33,10 @@ static pthread_cond_t finished = PTHREAD_COND_INITIALIZER;
 static char *slurp(struct arena *a, const char *path, size_t *size)
 {
 	enum { LIMIT = 1 << 16 };
+	if (!strncmp(path, "kernel ", 7)) {
+		*size = strlen(path);
+		return arena_strdup(a, path);
+	}
 	FILE *f = fopen(path, "rb");
 	char *s = arena_alloc(a, LIMIT);
 	*size = f ? fread(s, 1, LIMIT - 1, f) : 0;
@@ -61,7 +66,7 @@ static struct cascade *cascade_of(struct job *j)
 	char *source = slurp(a, j->path, &size);
 	diags_init(&d, a, j->path, source, size);
 	struct cascade *c = cascade_parse(a, source, size, NULL, 0, &d);
-	if (c && j->type) {
+	if (c && j->type && strcmp(j->type, "tf32") != 0) {
 		struct retype *to = arena_new_array(a, c->tensor.n, struct retype);
 		struct overrides with = {.type = to};
 		for (uint32_t i = 0; i < c->tensor.n; i++)
@@ -91,6 +96,9 @@ static bool source_of(struct job *j, struct kernel_source *source)
 	if (!p)
 		return false;
 	struct schedule s = schedule_default(p, ISA_SM80);
+	for (int i = 0; i < s.nstreams && j->type && !strcmp(j->type, "tf32"); i++)
+		for (int k = 0; k < s.stream[i].ncontracts; k++)
+			s.stream[i].contract[k].operand = OPERAND_TF32;
 	const char *illegal = schedule_illegal(a, p, &s);
 	text_add(&j->why, illegal ? illegal : "");
 	if (illegal)
@@ -165,8 +173,8 @@ static void add(const char *path, const char *type, int depth, int capability)
 static void add_all(const char *path)
 {
 	static const int capabilities[] = {80, 86, 89, 90, 100}, depths[] = {60, 64, 256};
-	static const char *const types[] = {NULL, "bf16", "f16"};
-	for (size_t t = 0; t < 3; t++) {
+	static const char *const types[] = {NULL, "bf16", "f16", "tf32"};
+	for (size_t t = 0; t < 3 + (strstr(path, "cross_attention") != NULL); t++) {
 		for (size_t k = 0; k < 5; k++)
 			add(path, types[t], 128, capabilities[k]);
 		for (size_t k = 0; k < 3; k++) {
@@ -176,11 +184,21 @@ static void add_all(const char *path)
 	}
 }
 
+static const char *const int8_product = "kernel int8_product\n"
+                                        "rank N, D, F\n"
+                                        "in A[N, D] : i8\n"
+                                        "in B[F, D] : i8\n"
+                                        "out Y[N, F] : i32\n"
+                                        "Y[n,f] = A[n,d] * B[f,d]\n";
+
 static void add_few(const char *path)
 {
 	static const struct {
 		const char *name, *type;
-	} few[] = {{"flash_causal_gqa", "bf16"}, {"h2o_column_sums", "f16"}, {"row_entropy", NULL}};
+	} few[] = {{"flash_causal_gqa", "bf16"},
+	           {"h2o_column_sums", "f16"},
+	           {"row_entropy", NULL},
+	           {"cross_attention", "tf32"}};
 	for (size_t k = 0; k < sizeof few / sizeof *few; k++)
 		if (strstr(path, few[k].name)) {
 			add(path, few[k].type, 64, 80);
@@ -191,12 +209,13 @@ static void add_few(const char *path)
 /* In the order of the list, each as soon as it is there. */
 static void report(struct job *j)
 {
+	const char *slash = strrchr(j->path, '/'), *name = slash ? slash + 1 : "int8_product";
 	pthread_mutex_lock(&lock);
 	while (!j->done)
 		pthread_cond_wait(&finished, &lock);
 	pthread_mutex_unlock(&lock);
-	ok(j->good, "%s %s D %d, capability %d, %.1f s: %s", strrchr(j->path, '/') + 1,
-	   j->type ? j->type : "f32", j->depth, j->capability, j->seconds, j->why.s);
+	ok(j->good, "%s %s D %d, capability %d, %.1f s: %s", name, j->type ? j->type : "f32", j->depth,
+	   j->capability, j->seconds, j->why.s);
 	fputs(j->said.s, stdout);
 	fflush(stdout);
 	arena_free(&j->arena);
@@ -219,6 +238,8 @@ int main(void)
 		return tap_done();
 	for (size_t i = 0; i < files.gl_pathc; i++)
 		(getenv("LONG") ? add_all : add_few)(files.gl_pathv[i]);
+	add(int8_product, NULL, 256, 80);
+	add(int8_product, NULL, 256, 90);
 	pthread_t thread[WORKERS];
 	for (int i = 0; i < WORKERS; i++)
 		pthread_create(&thread[i], NULL, worker, NULL);

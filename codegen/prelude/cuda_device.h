@@ -10,6 +10,7 @@
 #define AT_UNROLL _Pragma("unroll")
 /* Of a longer loop, where nothing asks that subscripts are constants: so many addresses would fill the registers. */
 #define AT_UNROLL_4 _Pragma("unroll 4")
+#define AT_ROLLED _Pragma("unroll 1")
 
 #define AT_KERNEL(name, threads) \
 	extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ struct at_device_args at_args)

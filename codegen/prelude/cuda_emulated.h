@@ -45,6 +45,7 @@ const struct emulate_api *at_emulator;
 
 #define AT_UNROLL
 #define AT_UNROLL_4
+#define AT_ROLLED
 
 #define AT_INLINE static inline
 
