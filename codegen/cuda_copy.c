@@ -127,17 +127,23 @@ static void fetch_chunks(struct nest *n, const struct fetch *f)
 	           *row = plan_name(&c->e, "row"), *part = plan_name(&c->e, "part"),
 	           *left = plan_name(&c->e, "left"), *ok = plan_name(&c->e, "ok"), *condition = inside(n, f),
 	           *test = "";
-	const char *address = nest_address(n, f->read, NULL);
 	const char *stride = f->rows == NO_INDEX ? "0" : row_stride(c, f);
-	/* Where the width divides the threads, every thread stays in its column and goes on by whole rows. */
+	/* Where the width divides the threads, every thread stays in its column and goes on by whole rows.
+	 * The row it begins with is part of the coordinate: a product of its own would last in registers. */
 	bool column = threads % width == 0;
 	if (column) {
 		c_line(a, b, "const int %s = thread %% %d;", part, width);
-		c_line(a, b, "const %s *%s = %s + (thread / %d) * %s + %s * %d;", p->type, from, address,
-		       width, stride, part, each);
-	} else {
-		c_line(a, b, "const %s *const %s = %s;", p->type, from, address);
+		if (f->rows != NO_INDEX)
+			c->e.range[f->rows]->low =
+			        is_zero(f->first_row)
+			                ? arena_printf(a, "(thread / %d)", width)
+			                : arena_printf(a, "(%s + thread / %d)", f->first_row, width);
 	}
+	const char *address = nest_address(n, f->read, NULL);
+	if (column)
+		c_line(a, b, "const %s *%s = %s + %s * %d;", p->type, from, address, part, each);
+	else
+		c_line(a, b, "const %s *const %s = %s;", p->type, from, address);
 	if (*condition || !all_inside(c, f->rows, f->row_limit, f->tile->rows)) {
 		const char *rows = left_of(c, f->row_limit, f->first_row);
 		c_line(a, b, *condition ? "const int %s = %s ? %s : 0;" : "const int %s = %s%s;", left,
