@@ -18,7 +18,7 @@ enum { MAX_JOBS = 512, LENGTH = 2048, WORKERS = 2 };
 struct job {
 	const char *path; /* or the text itself */
 	const char *type; /* of its matrices; "tf32": f32, multiplied as tf32 */
-	int depth, capability;
+	int rows, depth, capability;
 	bool done, good;
 	double seconds;
 	struct arena arena;
@@ -45,11 +45,12 @@ static char *slurp(struct arena *a, const char *path, size_t *size)
 	return s;
 }
 
-static int64_t extent_of(const char *rank, int depth)
+static int64_t extent_of(const char *rank, int rows, int depth)
 {
 	switch (*rank) {
 	case 'B': return 2;
 	case 'H': return 8;
+	case 'N': return rows;
 	case 'D':
 	case 'E': return depth;
 	case 'F': return 512;
@@ -78,7 +79,7 @@ static struct cascade *cascade_of(struct job *j)
 	diags_print(&d, &j->why);
 	for (uint32_t i = 0; c && i < c->rank.n; i++)
 		if (c->rank.v[i].extent == NOT_BOUND)
-			c->rank.v[i].extent = extent_of(c->rank.v[i].name, j->depth);
+			c->rank.v[i].extent = extent_of(c->rank.v[i].name, j->rows, j->depth);
 	return c;
 }
 
@@ -157,30 +158,32 @@ static void *worker(void *unused)
 	return unused;
 }
 
-static void add(const char *path, const char *type, int depth, int capability)
+static void add(const char *path, const char *type, int rows, int depth, int capability)
 {
 	struct job *j = &jobs[njobs];
 	if (njobs++ >= MAX_JOBS)
 		abort();
-	*j = (struct job){.path = path, .type = type, .depth = depth, .capability = capability};
+	*j = (struct job){.path = path, .type = type, .rows = rows, .depth = depth, .capability = capability};
 	arena_init(&j->arena);
 	j->arena.limit = (size_t)1 << 30;
 	text_init(&j->said, &j->arena);
 	text_init(&j->why, &j->arena);
 }
 
-/* All types and architectures at depth 128; the other depths on the oldest and on 9.0. */
+/* All types and architectures at depth 128; the other depths, and a single row, on the oldest or on 9.0. */
 static void add_all(const char *path)
 {
 	static const int capabilities[] = {80, 86, 89, 90, 100}, depths[] = {60, 64, 256};
 	static const char *const types[] = {NULL, "bf16", "f16", "tf32"};
 	for (size_t t = 0; t < 3 + (strstr(path, "cross_attention") != NULL); t++) {
 		for (size_t k = 0; k < 5; k++)
-			add(path, types[t], 128, capabilities[k]);
+			add(path, types[t], LENGTH, 128, capabilities[k]);
 		for (size_t k = 0; k < 3; k++) {
-			add(path, types[t], depths[k], 80);
-			add(path, types[t], depths[k], 90);
+			add(path, types[t], LENGTH, depths[k], 80);
+			add(path, types[t], LENGTH, depths[k], 90);
 		}
+		add(path, types[t], 1, 128, 80);
+		add(path, types[t], 1, 256, 90);
 	}
 }
 
@@ -201,8 +204,8 @@ static void add_few(const char *path)
 	           {"cross_attention", "tf32"}};
 	for (size_t k = 0; k < sizeof few / sizeof *few; k++)
 		if (strstr(path, few[k].name)) {
-			add(path, few[k].type, 64, 80);
-			add(path, few[k].type, 64, 90);
+			add(path, few[k].type, LENGTH, 64, 80);
+			add(path, few[k].type, LENGTH, 64, 90);
 		}
 }
 
@@ -214,8 +217,8 @@ static void report(struct job *j)
 	while (!j->done)
 		pthread_cond_wait(&finished, &lock);
 	pthread_mutex_unlock(&lock);
-	ok(j->good, "%s %s D %d, capability %d, %.1f s: %s", name, j->type ? j->type : "f32", j->depth,
-	   j->capability, j->seconds, j->why.s);
+	ok(j->good, "%s %s N %d D %d, capability %d, %.1f s: %s", name, j->type ? j->type : "f32", j->rows,
+	   j->depth, j->capability, j->seconds, j->why.s);
 	fputs(j->said.s, stdout);
 	fflush(stdout);
 	arena_free(&j->arena);
@@ -238,8 +241,8 @@ int main(void)
 		return tap_done();
 	for (size_t i = 0; i < files.gl_pathc; i++)
 		(getenv("LONG") ? add_all : add_few)(files.gl_pathv[i]);
-	add(int8_product, NULL, 256, 80);
-	add(int8_product, NULL, 256, 90);
+	add(int8_product, NULL, LENGTH, 256, 80);
+	add(int8_product, NULL, LENGTH, 256, 90);
 	pthread_t thread[WORKERS];
 	for (int i = 0; i < WORKERS; i++)
 		pthread_create(&thread[i], NULL, worker, NULL);
