@@ -57,7 +57,8 @@ struct check_work {
 	struct peers *peers; /* NULL: none */
 	const struct pack_kernel *probe;
 	double deadline; /* wall_seconds() */
-	uint32_t jobs;
+	uint32_t jobs;  /* that there are */
+	uint32_t until; /* the child ends before this one */
 	const struct job *job;
 };
 /* For sandbox_run: struct check_work, struct check_results. */
@@ -72,6 +73,7 @@ struct check_options {
 	const char *peers;            /* a command, or NULL */
 	const struct target *instead; /* for tests: used instead of the pack's target; may be NULL */
 	void (*progress)(void *owner, const char *line);
+	void (*record)(void *owner, const char *line); /* of each kernel timed, as soon as it is; may be NULL */
 	void *owner;
 };
 enum check_status { CHECK_GOOD, CHECK_BAD, CHECK_PACK, CHECK_DEVICE };
@@ -83,7 +85,8 @@ cJSON *check_pack(struct arena *, const struct check_options *, enum check_statu
 
 /* A report as a table for people. */
 void report_print(const cJSON *report, struct text *);
-/* Its timings, a line of JSON each, as perf/gpu keeps them. */
-void report_records(const cJSON *report, const char *when, struct text *);
+/* One of its jobs as perf/gpu keeps what was timed, without a newline. False: it was not timed, or is not right. */
+bool report_record(const cJSON *job, const cJSON *device, const char *toolchain, double copy, const char *when,
+                   struct text *);
 
 #endif

@@ -133,25 +133,19 @@ void report_print(const cJSON *report, struct text *t)
 	}
 }
 
-void report_records(const cJSON *report, const char *when, struct text *t)
+bool report_record(const cJSON *job, const cJSON *device, const char *toolchain, double copy,
+                   const char *when, struct text *t)
 {
-	const cJSON *j;
-	double copy = copy_bandwidth(report);
-	cJSON_ArrayForEach(j, jobs_of(report))
-	{
-		if (seconds(j, "own") <= 0 || strcmp(string(j, "state"), "good"))
-			continue;
-		cJSON *line = cJSON_Duplicate(j, true);
-		cJSON_AddStringToObject(line, "when", when);
-		cJSON_AddItemToObject(
-		        line, "device",
-		        cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(report, "device"), true));
-		cJSON_AddStringToObject(line, "toolchain", string(report, "toolchain"));
-		cJSON_AddNumberToObject(line, "copy", copy);
-		char *text = cJSON_PrintUnformatted(line);
-		cJSON_Delete(line);
-		if (text)
-			text_printf(t, "%s\n", text);
-		free(text);
-	}
+	if (seconds(job, "own") <= 0 || strcmp(string(job, "state"), "good"))
+		return false;
+	cJSON *line = cJSON_Duplicate(job, true);
+	cJSON_AddStringToObject(line, "when", when);
+	cJSON_AddItemToObject(line, "device", cJSON_Duplicate(device, true));
+	cJSON_AddStringToObject(line, "toolchain", toolchain);
+	cJSON_AddNumberToObject(line, "copy", copy);
+	char *text = cJSON_PrintUnformatted(line);
+	cJSON_Delete(line);
+	text_add(t, text ? text : "");
+	free(text);
+	return t->len > 0;
 }

@@ -385,15 +385,17 @@ struct attune_check_gpu_options {
 	const char *target;    /* NULL: the pack's */
 	double seconds;        /* budget; 0: no limit */
 	const char *peers;     /* a command that times other people's kernels (scripts/peers_gpu.py); NULL: none */
-	void (*progress)(void *user, const char *line); /* may be NULL */
+	/* Both may be NULL. A line of JSON for each kernel timed, as soon as it is. */
+	void (*progress)(void *user, const char *line);
+	void (*record)(void *user, const char *line);
 	void *user;
 };
-/* Tries a pack on the device: primitives, correctness, speed, candidates. `report` and `records`, to be given back to
- * attune_free: what was found, as a table or JSON, and one line of JSON for each kernel timed; records may be NULL.
- * `good`: nothing was wrong. ATTUNE_USAGE when the pack is missing, damaged or for something else; ATTUNE_SYSTEM when
- * there is no device. Kernels run in forked children of the calling process, which must not have used the device. */
+/* Tries a pack on the device: primitives, correctness, speed, candidates. `report`, to be given back to attune_free:
+ * what was found, as a table or JSON. `good`: nothing was wrong. ATTUNE_USAGE when the pack is missing, damaged or for
+ * something else; ATTUNE_SYSTEM when there is no device. Kernels run in forked children of the calling process, which
+ * must not have used the device. */
 enum attune_status attune_check_gpu(const struct attune_check_gpu_options *, enum attune_format, char **report,
-                                    char **records, bool *good, struct attune_error *);
+                                    bool *good, struct attune_error *);
 
 /* ---- cache and device ---- */
 

@@ -1,7 +1,6 @@
 /* gpu.c: attune_gpu_pack and attune_check_gpu, over gpu/. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "gpu/check.h"
 #include "runtime/internal.h"
@@ -86,20 +85,15 @@ enum attune_status attune_gpu_pack(const struct attune_gpu_pack_options *o,
 struct check_gpu_job {
 	const struct attune_check_gpu_options *options;
 	enum attune_format format;
-	char **report, **records;
+	char **report;
 	bool *good;
 };
 
 static enum attune_status give_report(const struct check_gpu_job *job, struct arena *arena,
                                       const cJSON *report, struct attune_error *error)
 {
-	char when[32];
-	time_t now = time(NULL);
-	struct tm utc;
-	struct text text, records;
+	struct text text;
 	text_init(&text, arena);
-	text_init(&records, arena);
-	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 	if (job->format == ATTUNE_JSON) {
 		char *json = cJSON_Print(report);
 		text_add(&text, json ? json : "");
@@ -107,16 +101,7 @@ static enum attune_status give_report(const struct check_gpu_job *job, struct ar
 	} else {
 		report_print(report, &text);
 	}
-	report_records(report, when, &records);
-	char *given = NULL;
-	enum attune_status status = job->records ? runtime_give(&records, &given, error) : ATTUNE_OK;
-	if (!status)
-		status = runtime_give(&text, job->report, error);
-	if (status)
-		free(given);
-	else if (job->records)
-		*job->records = given;
-	return status;
+	return runtime_give(&text, job->report, error);
 }
 
 static enum attune_status check_gpu(void *data, struct arena *arena, struct attune_error *error)
@@ -128,6 +113,7 @@ static enum attune_status check_gpu(void *data, struct arena *arena, struct attu
 	                                .seconds = o->seconds,
 	                                .peers = o->peers,
 	                                .progress = o->progress,
+	                                .record = o->record,
 	                                .owner = o->user};
 	enum check_status status;
 	struct text why;
@@ -143,9 +129,9 @@ static enum attune_status check_gpu(void *data, struct arena *arena, struct attu
 }
 
 enum attune_status attune_check_gpu(const struct attune_check_gpu_options *o, enum attune_format format,
-                                    char **report, char **records, bool *good, struct attune_error *error)
+                                    char **report, bool *good, struct attune_error *error)
 {
 	if (!o || !o->directory)
 		return runtime_fail(error, ATTUNE_USAGE, "the folder of a pack is needed");
-	return runtime_try(check_gpu, &(struct check_gpu_job){o, format, report, records, good}, error);
+	return runtime_try(check_gpu, &(struct check_gpu_job){o, format, report, good}, error);
 }
