@@ -102,7 +102,7 @@ struct device_need {
 struct device_need schedule_device_need(const struct problem *, const struct schedule *, int stream);
 struct device_need device_need_of(const struct streams *, const struct stream_plan *, const struct schedule *,
                                   const struct stream_schedule *);
-/* The most coordinates of an index that a task has at a time. */
+/* The most coordinates of an index that a task has at a time; of rows, in whole warps. */
 int64_t device_range(const struct streams *, const struct stream_plan *, const struct stream_schedule *,
                      uint32_t index);
 /* What a block may have of the problem's machine: where that does not say, what every device of the family has. */

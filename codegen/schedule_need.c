@@ -7,11 +7,13 @@
 int64_t device_range(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
                         uint32_t index)
 {
-	int64_t n = plan_extent(all, index);
-	n = n < 1 ? 1 : n;
-	if (index == p->wide && d->wide_tile)
-		return d->wide_tile < n ? d->wide_tile : n;
-	return index == p->walked ? d->stream_tile : index == p->rows ? d->row_tile : n;
+	int64_t n = plan_extent(all, index), most = n < 1 ? 1 : n;
+	if (index == p->walked && index != NO_INDEX)
+		return d->stream_tile;
+	if (index == p->rows)
+		most = round_up(most, d->ncontracts ? d->contract[0].rows : DEVICE_WARP_ROWS);
+	n = index == p->rows ? d->row_tile : index == p->wide && d->wide_tile ? d->wide_tile : most;
+	return n < most ? n : most;
 }
 
 enum {
@@ -62,7 +64,7 @@ static int64_t shared_of(const struct streams *all, const struct stream_plan *p,
 	int64_t reduced = device_range(all, p, d, c->reduced), lanes = device_range(all, p, d, c->lanes), bytes = 0;
 	bool computed = plan_reads_local(all, p->stream, c->inner_a);
 	if (!seen_before(p, k, false) && !(computed && (t == OPERAND_BF16 || t == OPERAND_F16)))
-		bytes += shared_matrix(d->row_tile, reduced, t);
+		bytes += shared_matrix(device_range(all, p, d, p->rows), reduced, t);
 	if (seen_before(p, k, true))
 		return bytes;
 	const struct expr_pool *pool = &all->cascade->pool;
@@ -81,21 +83,19 @@ struct tiles {
 	const struct streams *all;
 	const struct stream_plan *p;
 	struct expr loaded[MAX_TILES];
-	int loads, computed;
+	int loads, matrices, lines; /* lines: along the walked index alone */
 };
 
-static bool over_tile(const struct tiles *t, struct expr e)
-{
-	const struct expr_pool *pool = &t->all->cascade->pool;
-	return expr_mentions(pool, e, OP_INDEX, t->p->rows) && expr_mentions(pool, e, OP_INDEX, t->p->walked);
-}
-
+/* What is loaded at each step: not what contractions read where it stands. */
 static void add_loads(struct tiles *t, struct expr e)
 {
 	const struct expr_pool *pool = &t->all->cascade->pool;
 	const struct expr_node n = *expr_at(pool, e);
-	if (!over_tile(t, e))
+	if (!expr_mentions(pool, e, OP_INDEX, t->p->walked))
 		return;
+	for (int k = 0; k < t->p->ncontracts; k++)
+		if (expr_same(t->p->contract[k].inner_b, e))
+			return;
 	for (int i = 0; i < n.count && n.op != OP_READ; i++)
 		add_loads(t, expr_operand(pool, e, i));
 	if (n.op != OP_READ || plan_reads_local(t->all, t->p->stream, e) || t->loads == MAX_TILES)
@@ -104,6 +104,10 @@ static void add_loads(struct tiles *t, struct expr e)
 		if (expr_same(t->loaded[i], e))
 			return;
 	t->loaded[t->loads++] = e;
+	if (expr_mentions(pool, e, OP_INDEX, t->p->rows))
+		t->matrices++;
+	else
+		t->lines++;
 }
 
 /* Is a local kept: do several read it, or a contraction as its operand? */
@@ -126,23 +130,26 @@ static void add_computed(struct tiles *t)
 	const struct cascade *c = t->all->cascade;
 	for (uint32_t i = 0; i < t->p->stream->local.n; i++) {
 		const struct equation *q = &c->equation.v[t->p->stream->local.v[i]];
-		t->computed += q->reduce == REDUCE_NONE && equation_has_index(q, t->p->rows) &&
+		t->matrices += q->reduce == REDUCE_NONE && equation_has_index(q, t->p->rows) &&
 		               equation_has_index(q, t->p->walked) && kept(t, q->tensor);
 	}
 	for (int k = 0; k < t->p->ncontracts; k++)
-		t->computed += t->p->contract[k].reduced == t->p->walked &&
+		t->matrices += t->p->contract[k].reduced == t->p->walked &&
 		               expr_at(&c->pool, t->p->contract[k].inner_a)->op != OP_READ;
 }
 
-static int tiles_held(const struct streams *all, const struct stream_plan *p)
+/* Registers of all that for a warp's groups of rows. */
+static int tiles_held(const struct streams *all, const struct stream_plan *p, int64_t tile, int groups)
 {
 	struct tiles t = {.all = all, .p = p};
 	if (p->rows == NO_INDEX || p->walked == NO_INDEX)
 		return 0;
 	for (uint32_t k = 0; k < p->stream->local.n + p->stream->carry.n; k++)
 		add_loads(&t, all->cascade->equation.v[stream_equation(p->stream, k)].body);
+	if (p->stream->present.id)
+		add_loads(&t, p->stream->present);
 	add_computed(&t);
-	return t.loads + t.computed;
+	return t.matrices * (int)(tile / 2) * groups + t.lines * (int)(tile / 4);
 }
 
 /* Is x a part of e? */
@@ -181,7 +188,7 @@ struct device_need device_need_of(const struct streams *all, const struct stream
                                   const struct stream_schedule *d)
 {
 	int rows = d->ncontracts ? d->contract[0].rows : DEVICE_WARP_ROWS;
-	struct device_need n = {.threads = (int)(d->row_tile / rows) * 32};
+	struct device_need n = {.threads = (int)(device_range(all, p, d, p->rows) / rows) * 32};
 	int groups = rows / DEVICE_WARP_ROWS, scores = 0, sums = 0;
 	bool plain = false; /* multiplied without tensor cores */
 	for (int k = 0; k < d->ncontracts; k++) {
@@ -189,7 +196,7 @@ struct device_need device_need_of(const struct streams *all, const struct stream
 		*(p->contract[k].lanes == p->walked ? &scores : &sums) += 4 * d->contract[k].lanes * groups;
 		n.shared += shared_of(all, p, s, d, k);
 	}
-	scores += tiles_held(all, p) * (int)(d->stream_tile / 2) * groups + (plain ? PLAIN : 0);
+	scores += tiles_held(all, p, d->stream_tile, groups) + (plain ? PLAIN : 0);
 	int after = after_held(all, p, device_range(all, p, d, p->wide)) * groups;
 	n.registers = ADDRESSES + sums + (scores > after ? scores : after);
 	return n;

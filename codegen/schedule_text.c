@@ -69,6 +69,7 @@ struct reader {
 	struct diags *diags;
 	struct span word[MAX_WORDS];
 	int words;
+	bool given[MAX_CONTRACTS]; /* contractions of the stream that the text has lines of */
 };
 
 static bool next_line(struct reader *r)
@@ -240,7 +241,8 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 	if (is(r, 0, "contract")) {
 		for (int k = 0; k < p->ncontracts; k++)
 			if (is(r, 1, contract_name(all, &p->contract[k])))
-				return read_contract(r, all, &p->contract[k], &d->contract[k]);
+				return r->given[k] = true,
+				       read_contract(r, all, &p->contract[k], &d->contract[k]);
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
 	return diag_error(r->diags, place(r, 0),
@@ -257,6 +259,18 @@ static void start_streams(const struct problem *problem, struct schedule *s)
 	*s = form;
 }
 
+/* On a device the lanes of contractions that the text says nothing of follow from its tiles. */
+static void end_stream(const struct reader *r, const struct problem *problem, struct schedule *s, int stream)
+{
+	struct schedule all = *s;
+	if (!isa_is_device(s->isa))
+		return;
+	schedule_device_lanes(problem, &all, stream);
+	for (int k = 0; k < s->stream[stream].ncontracts; k++)
+		if (!r->given[k])
+			s->stream[stream].contract[k].lanes = all.stream[stream].contract[k].lanes;
+}
+
 bool schedule_parse(const struct problem *problem, const char *source, size_t size, struct schedule *s,
                     struct diags *diags)
 {
@@ -268,12 +282,15 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 		if (is(&r, 0, "stream")) {
 			if (stream < 0)
 				start_streams(problem, s);
+			else
+				end_stream(&r, problem, s, stream);
 			if (++stream >= s->nstreams) {
 				diag_error(diags, place(&r, 0), "this cascade has %d streams only",
 				           s->nstreams);
 				break;
 			}
-			s->stream[stream].split = 0; /* a text without the line means none */
+			s->stream[stream].split = s->stream[stream].wide_tile = 0; /* no line means none */
+			memset(r.given, 0, sizeof r.given);
 			const struct streams *all = s->fused ? problem->fused : problem->unfused;
 			const struct stream_plan *p =
 			        s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream];
@@ -291,7 +308,9 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 	}
 	if (stream < 0)
 		start_streams(problem, s);
-	else if (stream + 1 < s->nstreams)
+	else if (stream < s->nstreams)
+		end_stream(&r, problem, s, stream);
+	if (stream >= 0 && stream + 1 < s->nstreams)
 		diag_error(diags, (struct span){0}, "the cascade has %d streams, the schedule ends after %d",
 		           s->nstreams, stream + 1);
 	return diags->errors == errors;

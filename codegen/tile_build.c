@@ -68,6 +68,10 @@ uint32_t build_new_value(struct builder *b, const char *stem, enum dtype dtype, 
                          int64_t rows)
 {
 	struct tile_value v = {.name = build_name(b, stem, true), .dtype = dtype, .nranks = (uint8_t)n};
+	if (b->device && b->plan->rows != NO_INDEX) { /* as many warps as there are rows for */
+		int64_t all = round_up(build_extent(b, b->plan->rows), DEVICE_WARP_ROWS);
+		rows = rows < all ? rows : all;
+	}
 	for (int i = 0; i < n; i++) {
 		v.index[i] = index[i];
 		int64_t whole = index[i] == b->plan->rows     ? rows

@@ -66,6 +66,14 @@ static bool same_text(struct arena *a, const struct problem *p, const struct sch
 	return !strcmp(s.s, t.s);
 }
 
+static struct schedule random_point(const struct space *space, unsigned *seed)
+{
+	struct point at = {{0}};
+	for (int k = 0; k < space->dimensions; k++)
+		at.choice[k] = (uint8_t)((*seed = *seed * 1103515245u + 12345u) >> 16) % (uint8_t)space->dimension[k].choices;
+	return space_schedule(space, &at);
+}
+
 static void test_example(const char *path, enum isa isa)
 {
 	struct arena a;
@@ -101,11 +109,7 @@ static void test_example(const char *path, enum isa isa)
 	unsigned seed = 7;
 	int legal = 0, refused = 0, unexplained = 0, broken = 0, lost = 0;
 	for (int i = 0; i < 60; i++) {
-		struct point at = {{0}};
-		for (int k = 0; k < space.dimensions; k++)
-			at.choice[k] = (uint8_t)((seed = seed * 1103515245u + 12345u) >> 16) %
-			               (uint8_t)space.dimension[k].choices;
-		struct schedule one = space_schedule(&space, &at);
+		struct schedule one = random_point(&space, &seed);
 		why = schedule_illegal(&a, p, &one);
 		if (why) {
 			refused++;
@@ -121,6 +125,38 @@ static void test_example(const char *path, enum isa isa)
 	ok(legal > 0 && !unexplained && !broken && !lost,
 	   "%s: %d random points legal and sound, %d refused with a reason (%d broken, %d lost in text)",
 	   path, legal, refused, broken, lost);
+	arena_free(&a);
+}
+
+/* What the emitter lays out in shared memory is about what was estimated: the rule of legality means something. */
+static void test_need(const char *path)
+{
+	struct arena a;
+	arena_init(&a);
+	struct diags d;
+	struct problem *p = problem_of(&a, path, 96, &d);
+	int tried = 0, apart = 0, none = 0;
+	struct space space;
+	unsigned seed = 3;
+	space_init(&a, &space, p, ISA_SM80);
+	for (int i = 0; i < 300 && tried < 12; i++) {
+		struct schedule s = i ? random_point(&space, &seed) : schedule_default(p, ISA_SM80);
+		if (schedule_illegal(&a, p, &s) || !s.fused)
+			continue;
+		struct kernel_source k = emit_cuda(&a, tile_build(&a, p, &s));
+		int phase = 0;
+		tried++;
+		none += !k.text;
+		for (int n = 0; n < s.nstreams && k.text; n++, phase += s.stream[n - 1].split > 1 ? 2 : 1) {
+			int64_t need = schedule_device_need(p, &s, n).shared, is = k.phase[phase].shared_bytes;
+			if (need - is > 4096 || is - need > 4096) {
+				if (!apart++)
+					printf("# %lld bytes where %lld were estimated\n", (long long)is, (long long)need);
+			}
+		}
+	}
+	ok(tried == 12 && !apart && !none, "%s: shared memory of %d device kernels is about what was estimated (%d are not, %d are none)",
+	   path, tried, apart, none);
 	arena_free(&a);
 }
 
@@ -191,11 +227,16 @@ static void test_reasons(void)
 	bad = device, bad.stream[0].wide_tile = 24, schedule_device_lanes(p, &bad, 0);
 	refused(p, bad, "no multiple of 16");
 	bad = device, bad.stream[0].row_tile = 256, bad.stream[0].stream_tile = 512, schedule_device_lanes(p, &bad, 0);
-	refused(p, bad, "registers a thread, where 512 threads have 128 each");
+	refused(p, bad, "registers a thread, where 192 threads have 255 each");
 	bad = device, bad.stream[0].row_tile = 64, bad.stream[0].stages = 4;
 	refused(p, bad, "bytes of shared memory a block, which may have 101376");
 	bad = device, bad.stream[0].contract[0].operand = bad.stream[0].contract[1].operand = OPERAND_TF32;
 	ok(!schedule_illegal(&a, p, &bad) && round_trips(&a, p, &bad), "tf32 where a schedule says so");
+	static const char few[] = "isa sm80\nstream m for b h n\n  tile m:32 down stages 2\n";
+	diags_init(&d, &a, "schedule", few, strlen(few));
+	ok(schedule_parse(p, few, strlen(few), &bad, &d) && !schedule_illegal(&a, p, &bad) &&
+	           bad.stream[0].contract[0].lanes == 4 && bad.stream[0].stages == 2,
+	   "lanes that a text says nothing of follow from its tiles");
 
 	static const char *const broken[][2] = {
 	        {"isa avx9000\n", "unknown instruction set"},
@@ -229,6 +270,8 @@ int main(void)
 		for (size_t i = 0; i < g.gl_pathc; i++)
 			for (int isa = 0; isa < ISAS; isa++)
 				test_example(g.gl_pathv[i], (enum isa)isa);
+		for (size_t i = 0; i < g.gl_pathc; i++)
+			test_need(g.gl_pathv[i]);
 		globfree(&g);
 	}
 	test_reasons();
