@@ -383,7 +383,7 @@ static bool run_candidate(struct bench *b, struct arena *a, uint32_t index, stru
 /* Seconds a job may take before its child is ended. */
 static unsigned limit_of(const struct job *j)
 {
-	static const unsigned seconds[] = {[JOB_DEVICE] = 60, [JOB_PROBE] = 60,  [JOB_COPY] = 60,
+	static const unsigned seconds[] = {[JOB_DEVICE] = 60, [JOB_PROBE] = 60,  [JOB_COPY] = 300,
 	                                   [JOB_RIGHT] = 120, [JOB_SPEED] = 400, [JOB_CANDIDATE] = 120};
 	return seconds[j->kind];
 }
