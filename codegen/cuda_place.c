@@ -14,6 +14,7 @@
 enum {
 	MOST_FLOATS = 256,       /* of a thread, in one fragment */
 	MOST_WARPS = 16,
+	MOST_GROUPS = 4, /* of 16 rows a warp, where it is free */
 	PLAIN_WARPS = 4,
 	MOST_SHARED = 227 * 1024 /* bytes a block of any device known may have */
 };
@@ -347,6 +348,8 @@ static void choose_rows(struct cuda *c)
 		for (uint32_t i = 0; i < c->phase->task.n; i++)
 			if (c->phase->task.v[i].index == c->row_index && c->phase->task.v[i].step < step)
 				step = c->phase->task.v[i].step;
+		while (!block && c->groups < MOST_GROUPS && step > 16 * c->groups * MOST_WARPS)
+			c->groups++; /* no contraction says how many */
 		int64_t warps = (step + 16 * c->groups - 1) / (16 * c->groups);
 		if (!agree || warps > MOST_WARPS)
 			c->row_index = NO_INDEX;
