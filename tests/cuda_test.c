@@ -323,7 +323,7 @@ static void try_program(const char *name, const char *source, double bound, bool
 
 int main(int argc, char **argv)
 {
-	static const struct extents quick[] = {{63, 200, 64}, {200, 1, 60}};
+	static const struct extents quick[] = {{63, 200, 64}, {200, 1, 60}, {1, 63, 128}};
 	static const int64_t sizes[] = {1, 63, 200}, widths[] = {60, 64, 128, 256};
 	if (argc > 4)
 		return print(argc, argv);
