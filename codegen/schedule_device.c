@@ -5,7 +5,7 @@
 #include "base/whole.h"
 #include "codegen/schedule.h"
 
-enum { MAX_WARPS = 16, PROCESSORS = 132, COMFORTABLE = 208 /* registers */ };
+enum { MAX_WARPS = 16, PROCESSORS = 132, COMFORTABLE = 204 /* registers */ };
 
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {

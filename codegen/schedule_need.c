@@ -20,7 +20,8 @@ enum {
 	SHARED_OF_ALL = 99 << 10, /* a block of every device since 8.0 may have */
 	REGISTERS = 65536,        /* of a multiprocessor */
 	ADDRESSES = 48,           /* registers that hold neither results nor operands */
-	PLAIN = 64,               /* those of products without tensor cores */
+	PLAIN = 60,               /* those of products without tensor cores */
+	DIVIDED = 24,             /* those of functions that divide */
 };
 
 int64_t schedule_device_shared(const struct problem *p)
@@ -138,6 +139,9 @@ static void add_computed(struct tiles *t)
 		               expr_at(&c->pool, t->p->contract[k].inner_a)->op != OP_READ;
 }
 
+static const uint64_t dividing = (uint64_t)1 << OP_SIGMOID | (uint64_t)1 << OP_SILU | (uint64_t)1 << OP_GELU |
+                                 (uint64_t)1 << OP_ERF | (uint64_t)1 << OP_SOFTPLUS | (uint64_t)1 << OP_POW;
+
 /* Registers of all that for a warp's groups of rows. */
 static int tiles_held(const struct streams *all, const struct stream_plan *p, int64_t tile, int groups)
 {
@@ -149,7 +153,11 @@ static int tiles_held(const struct streams *all, const struct stream_plan *p, in
 	if (p->stream->present.id)
 		add_loads(&t, p->stream->present);
 	add_computed(&t);
-	return t.matrices * (int)(tile / 2) * groups + t.lines * (int)(tile / 4);
+	bool divides = false;
+	for (uint32_t k = 0; k < p->stream->local.n + p->stream->carry.n; k++)
+		divides |= (expr_at(&all->cascade->pool, all->cascade->equation.v[stream_equation(p->stream, k)].body)->ops &
+		            dividing) != 0;
+	return t.matrices * (int)(tile / 2) * groups + t.lines * (int)(tile / 4) + (divides ? DIVIDED : 0);
 }
 
 /* Is x a part of e? */
