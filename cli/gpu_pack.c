@@ -27,9 +27,8 @@ int command_gpu_pack(const struct options *o)
 	if (attune_gpu_pack(&options, &r, &error))
 		return complain(&error);
 	printf("%s: %d kernels of %d cases, %.1f MiB; %d rejected by the log; %d run under the emulator, %d "
-	       "wrong; %d "
-	       "cases "
-	       "without a default\n",
+	       "wrong;"
+	       " %d defaults not to be used\n",
 	       options.directory, r.kernels, r.cases, r.bytes / (1 << 20), r.rejected, r.emulated, r.wrong,
 	       r.failed);
 	return r.failed || r.wrong ? ATTUNE_PROGRAM : 0;

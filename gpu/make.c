@@ -201,7 +201,7 @@ static void add_exact(struct making *m, const struct problem *problem, const str
 		    add_kernel(m, problem, &exact, KERNEL_EXACT, capability, &why))
 			return;
 	}
-	note(m, "%s: no exact kernel for sm_%d: %s", m->c->name, capability, why.s);
+	note(m, "sm_%d: no exact kernel: %s", capability, why.s);
 }
 
 static void add_candidates(struct making *m, const struct problem *problem, const struct schedule *s,
@@ -223,6 +223,23 @@ static void add_candidates(struct making *m, const struct problem *problem, cons
 	}
 }
 
+/* Where the default must not be used, the nearest schedule that may stands for it, so that the case is tried
+ * at all; it counts as failed all the same. */
+static bool stand_in(struct making *m, const struct problem *problem, const struct schedule *s,
+                     int capability)
+{
+	enum { TRIES = 12 };
+	struct variants v;
+	variants_of(m->arena, problem, s, false, &v);
+	for (uint32_t i = 0; i < v.list.n && i < TRIES; i++) {
+		struct text why;
+		text_init(&why, m->arena);
+		if (add_kernel(m, problem, &v.list.v[i], KERNEL_DEFAULT, capability, &why))
+			return true;
+	}
+	return false;
+}
+
 static void make_for(struct making *m, int capability)
 {
 	struct machine *machine = arena_new(m->arena, struct machine);
@@ -237,15 +254,15 @@ static void make_for(struct making *m, int capability)
 		text_add(&why, d.list.n ? d.list.v[0].message : "it has no streams");
 	if (problem) {
 		struct schedule s = schedule_default(problem, ISA_SM80);
-		if (add_kernel(m, problem, &s, KERNEL_DEFAULT, capability, &why)) {
-			if (m->c->timed) {
-				add_exact(m, problem, &s, capability);
-				add_candidates(m, problem, &s, capability);
-			}
-			return;
+		bool good = add_kernel(m, problem, &s, KERNEL_DEFAULT, capability, &why);
+		if ((good || stand_in(m, problem, &s, capability)) && m->c->timed) {
+			add_exact(m, problem, &s, capability);
+			add_candidates(m, problem, &s, capability);
 		}
+		if (good)
+			return;
 	}
-	note(m, "%s for sm_%d: no default: %s", m->c->name, capability, why.s);
+	note(m, "sm_%d: the default is not to be used: %s", capability, why.s);
 	m->made->counts.failed++;
 }
 

@@ -108,7 +108,7 @@ struct pack_options {
 	void *owner;
 };
 struct pack_counts {
-	int kernels, rejected, emulated, wrong, failed; /* failed: cases without a default */
+	int kernels, rejected, emulated, wrong, failed; /* failed: defaults that must not be used */
 	double bytes;                                   /* of all objects */
 };
 /* Compiles all cases of a plan into the folder. False with the reason. */

@@ -373,7 +373,7 @@ struct attune_gpu_pack_result {
 	int cases, kernels;
 	int rejected; /* by the assembler's log: registers, spills */
 	int emulated, wrong;
-	int failed; /* cases without a kernel of the default schedule */
+	int failed; /* default schedules whose kernel must not be used */
 	double bytes; /* of all objects */
 };
 /* ATTUNE_SYSTEM when there is no compiler for the target. */
