@@ -238,7 +238,8 @@ static bool measure_control(struct search *s, struct text *reason, struct text *
 	const char *y = s->subject->text(s->subject->owner, s->arena, &there);
 	struct candidate *c = search_candidate(s, &s->subject->control, strcmp(x, y) ? NULL : &near);
 	if (!c) {
-		text_add(reason, "the default schedule is not legal");
+		const char *why = s->subject->refused ? s->subject->refused(s->subject->owner, s->arena) : NULL;
+		text_printf(reason, "the default schedule is not legal%s%s", why ? ": " : "", why ? why : "");
 		return false;
 	}
 	search_evaluate(s, c);

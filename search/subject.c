@@ -94,6 +94,16 @@ static double model(void *owner, struct arena *a, const struct schedule *schedul
 	return model_seconds(tile_build(a, real(s), schedule), source, resources, s->place->machine);
 }
 
+static const char *refused(void *owner, struct arena *a)
+{
+	struct cascade_subject *s = owner;
+	struct kernel_source k = {0};
+	const char *why = schedule_illegal(a, real(s), &s->subject.control);
+	if (!why && !render(owner, a, &s->subject.control, s->subject.workloads - 1, &k))
+		why = k.reason;
+	return why;
+}
+
 /* The roofline: arithmetic at the machine's peak, or memory traffic, whichever is longer. It knows nothing of
  * registers and caches, so it suggests points and rejects none. */
 static double estimate(void *owner, struct arena *a, const struct schedule *schedule)
@@ -420,6 +430,7 @@ struct subject *subject_new(struct arena *a, const struct cascade *c, const stru
 	s->subject.model = place->modelled ? model : NULL;
 	s->subject.close = close_subject;
 	s->subject.careful = careful;
+	s->subject.refused = refused;
 	s->subject.owner = s;
 	return &s->subject;
 }

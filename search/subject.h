@@ -30,6 +30,8 @@ struct subject {
 	 * object takes, one a phase, or NULL; INFINITY when it fits no multiprocessor. NULL: candidates are run. */
 	double (*model)(void *owner, struct arena *, const struct schedule *, const struct kernel_source *,
 	                const struct resources *);
+	/* Why the default is not legal, or has no text, at the real shape; NULL: it is not to be known. */
+	const char *(*refused)(void *owner, struct arena *);
 	/* Fills in `careful` of the real workload; NULL: it stays unknown. */
 	bool (*careful)(void *owner, struct text *reason);
 	void (*close)(void *owner); /* gives back what is not in the arena; may be NULL */

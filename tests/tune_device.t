@@ -16,4 +16,6 @@ run 0 tune $attend $shape --target cuda-emulated --evaluations 6 --budget 30s --
 ok 'again: known candidates are taken over, and JSON says it, too'
 run 0 explain $attend $shape --target cuda-emulated && says out 'us by the model, bound by'
 ok 'explain tells what the model makes of each kernel'
+run 3 tune "$top/examples/flash_causal_gqa.att" --as Q,K,V,O=f64 $shape --target cuda-emulated --cache none && says err 'devices are given f32 programs only'
+ok 'a program that devices have no kernel for is refused with the reason'
 done_testing
