@@ -132,7 +132,10 @@ static void emit_for(struct cuda *c, struct c_block *b, const struct tile_statem
 	const char *low = emit_constant(e, b, s->index, "first", at.low), *end = emit_constant(e, b, s->index, "end", at.end);
 	const char *steps = emit_range_name(e, s->index, "steps"), *number = emit_range_name(e, s->index, "step");
 	const char *count = strcmp(low, "0") ? arena_printf(a, "%s - %s", end, low) : end;
-	c_line(a, b, "const int %s = (%s + %lld) / %lld;", steps, count, step - 1, step);
+	if (step == 1)
+		c_line(a, b, "const int %s = %s;", steps, count);
+	else
+		c_line(a, b, "const int %s = (%s + %lld) / %lld;", steps, count, step - 1, step);
 	const char *first = low;
 	if (s->down) {
 		first = emit_range_name(e, s->index, "last");
@@ -148,8 +151,11 @@ static void emit_for(struct cuda *c, struct c_block *b, const struct tile_statem
 	/* Few steps would be copied one after the other, for nothing but registers and time to compile. */
 	c_line(a, b, "AT_ROLLED");
 	struct c_block *body = c_open(a, b, "for (int %s = 0; %s < %s; %s++)", number, number, steps, number);
-	c_line(a, body, "const int %s = %s%s%s * %lld;", r.low, strcmp(first, "0") ? first : "",
-	       !strcmp(first, "0") ? "" : s->down ? " - " : " + ", number, step);
+	const char *from = strcmp(first, "0") ? arena_printf(a, "%s %c ", first, s->down ? '-' : '+') : "";
+	if (step == 1)
+		c_line(a, body, "const int %s = %s%s;", r.low, from, number);
+	else
+		c_line(a, body, "const int %s = %s%s * %lld;", r.low, from, number, step);
 	if (!r.single)
 		emit_high(e, body, &r, step, end);
 	e->range[s->index] = plan_range(e, r);
