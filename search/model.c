@@ -19,16 +19,16 @@ enum {
  * cache (5120 a clock for 108 multiprocessors, NVIDIA A100 white paper), bytes of a thread's own memory, by
  * way of the first level (64, ibid.). */
 static const double special_rate = 16, shared_rate = 128, l2_rate = 48, local_rate = 64;
-/* What mma.sync reaches of the dense peak where wgmma is needed for all of it, on compute capability 9.0: Luo
- * et al., Benchmarking and Dissecting the Nvidia Hopper GPU Architecture, 2024, table of mma and wgmma
- * throughput. */
+/* About what mma.sync reaches of the dense peak where wgmma is needed for all of it, on compute capability 9.0; of
+ * the order that Luo et al. report (Benchmarking and Dissecting the Nvidia Hopper GPU Architecture, 2024). To be fitted
+ * to measurements of ours when there are some, like all that follows. */
 static const double mma_share_hopper = 0.62;
 /* Multiply-adds of plain cores that feed on shared memory: one operand in two is at hand in a register. */
 static const double plain_share = 0.5;
-/* Clocks: to memory beyond the caches; from one mma to the next that needs its result, with the ldmatrix
- * before; of a dependent multiply-add, a special function, an exchange between lanes, and of two barriers
- * with what stands about them; of beginning and ending a task. Luo et al., tables of memory and instruction
- * latency; Sun et al., Dissecting Tensor Cores via Microbenchmarks, 2022, for mma.m16n8k16 (33). */
+/* Clocks, rounded: to memory beyond the caches; from one mma to the next that needs its result; of a dependent
+ * multiply-add, a special function, an exchange between lanes, and of two barriers with what stands about them; of
+ * beginning and ending a task. Of the order that microbenchmarks report: Luo et al. for memory and exchanges, Sun et al.
+ * (Dissecting Tensor Cores via Microbenchmarks, 2022) for mma.m16n8k16. */
 static const double memory_latency = 600, mma_latency = 33, multiply_latency = 4, special_latency = 40,
                     exchange_latency = 50, barrier_latency = 100, task_latency = 1500;
 static const double schedulers = 4; /* of a multiprocessor, from compute capability 5.0 on */
