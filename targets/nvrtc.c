@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "targets/child.h"
 #include "targets/gate.h"
@@ -246,6 +247,10 @@ static void compile(const void *data, int out)
 	program p = NULL;
 	char architecture[64], *cubin = NULL, *log = NULL;
 	const char *flag[OPTIONS];
+	/* The driver, which NVRTC asks for, is to look at no device: that takes time. And nothing else of the
+	 * environment can decide what is made. */
+	static char no_device[] = "CUDA_VISIBLE_DEVICES=", *empty[] = {no_device, NULL};
+	environ = empty;
 	memcpy(flag, option, sizeof flag);
 	snprintf(architecture, sizeof architecture, "%s%s", option[0], j->arch);
 	flag[0] = architecture;
