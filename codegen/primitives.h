@@ -77,6 +77,8 @@ PRIMITIVE(float, max, (float x, float y), (x, y))
 PRIMITIVE(float, min, (float x, float y), (x, y))
 /* a / b with at most 2 units in the last place */
 PRIMITIVE(float, div, (float a, float b), (a, b))
+/* 1 / x with at most 2 units in the last place; what is subnormal, x or the result, may be 0 */
+PRIMITIVE(float, reciprocal, (float x), (x))
 /* 2^x with at most 2 units in the last place; 0 for -inf, subnormal results may be 0 */
 PRIMITIVE(float, exp2, (float x), (x))
 /* clang-format on */

@@ -188,6 +188,7 @@ AT_KERNEL(probe_exp2, 128)
 {
 	unsigned i = at_block() * 128 + at_thread();
 	output(AT_ARGS, i, at_bits_f32(at_exp2(at_f32_bits(input(AT_ARGS, i)))));
+	output(AT_ARGS, 1024 + i, at_bits_f32(at_reciprocal(at_f32_bits(input(AT_ARGS, i)))));
 }
 
 /* Copies blocks of 16 KiB, as fast as words of eight bytes go: what the memory gives. */

@@ -291,6 +291,13 @@ AT_INLINE float at_div(float a, float b)
 	return x;
 }
 
+AT_INLINE float at_reciprocal(float x)
+{
+	float y;
+	asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+	return y;
+}
+
 AT_INLINE float at_exp2(float x)
 {
 	float y;

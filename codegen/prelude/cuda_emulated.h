@@ -181,6 +181,13 @@ static inline float at_div(float a, float b)
 	return a / b;
 }
 
+/* The device's own makes subnormal results 0, and so does this. */
+static inline float at_reciprocal(float x)
+{
+	float y = 1 / x;
+	return y < 0x1p-126f && y > -0x1p-126f ? 0 : y;
+}
+
 /* The device's own makes subnormal results 0. */
 static inline float at_exp2(float x)
 {

@@ -161,7 +161,7 @@ AT_INLINE real s_rsqrt(real a) { return 1 / sqrtf(a); }
 
 #define s_tanh(a) tanhf(a)
 
-AT_INLINE real s_sigmoid(real a) { return 1 / (1 + s_exp(-a)); }
+AT_INLINE real s_sigmoid(real a) { return at_reciprocal(1 + s_exp(-a)); }
 
 AT_INLINE real s_softplus(real a) { return a > 0 ? a + log1pf(s_exp(-a)) : log1pf(s_exp(a)); }
 
@@ -169,7 +169,7 @@ AT_INLINE real s_relu(real a) { return a > 0 ? a : a != a ? a : 0; }
 
 AT_INLINE real s_gelu(real a) { return 0.5f * a * erfcf(a * -0.70710678118654752f); }
 
-AT_INLINE real s_silu(real a) { return a / (1 + s_exp(-a)); }
+AT_INLINE real s_silu(real a) { return a * at_reciprocal(1 + s_exp(-a)); }
 
 #define s_erf(a) erff(a)
 
