@@ -4,7 +4,8 @@
  * leaves one fused multiply-add, s · (k log2 e) - r · log2 e, whose second product is the same for all of a row.
  *
  * A contraction's result that is first of all multiplied by a positive constant, x = x * k, is left as it is, and times
- * k where it is read: there the factor goes into an exponential, a fused multiply-add, or past a reduction. */
+ * k where it is read: there the factor goes into an exponential, a fused multiply-add, another constant, or past a
+ * reduction. */
 #include <math.h>
 
 #include "codegen/cuda.h"
@@ -47,6 +48,15 @@ static struct expr visit(struct expr_pool *p, struct expr x, void *context)
 		return expr2(p, OP_MUL, x, expr_number(p, c->factor[node->symbol]));
 	if (node->op == OP_EXP)
 		return expr1(p, OP_EXP2, times(p, expr_operand(p, x, 0), LOG2_E));
+	double number;
+	if ((node->op == OP_MUL || node->op == OP_DIV) && node->kind == KIND_REAL) {
+		struct expr a = expr_operand(p, x, 0), b = expr_operand(p, x, 1);
+		bool divided = node->op == OP_DIV;
+		if (expr_is_number(p, b, &number) && isfinite(1 / number) && expr_at(p, a)->op == OP_MUL)
+			return times(p, a, divided ? 1 / number : number);
+		if (!divided && expr_is_number(p, a, &number) && expr_at(p, b)->op == OP_MUL)
+			return times(p, b, number);
+	}
 	return x;
 }
 
@@ -139,6 +149,31 @@ static double factor_of(const struct cuda *c, const struct tile_statement *s)
 	return expr_at(p, a)->op == OP_VALUE && expr_at(p, a)->symbol == s->value && k > 0 && isfinite(k) ? k : 0;
 }
 
+/* Does an operation take a factor of its operand for nothing: a sum as a multiply-add, a constant factor, an exponential
+ * as part of its own? */
+static bool absorbs(const struct expr_pool *p, struct expr x)
+{
+	const struct expr_node *node = expr_at(p, x);
+	double number;
+	if (node->op == OP_ADD || node->op == OP_SUB || node->op == OP_EXP)
+		return true;
+	return (node->op == OP_MUL || node->op == OP_DIV) &&
+	       (expr_is_number(p, expr_operand(p, x, 0), &number) || expr_is_number(p, expr_operand(p, x, 1), &number));
+}
+
+static bool absorbed(const struct cuda *c, struct expr x, uint32_t value)
+{
+	struct expr *node;
+	uint32_t n = expr_nodes(c->e.pool, x, &node);
+	for (uint32_t i = 0; i < n; i++)
+		for (int k = 0; k < expr_at(c->e.pool, node[i])->count; k++) {
+			const struct expr_node *operand = expr_at(c->e.pool, expr_operand(c->e.pool, node[i], k));
+			if (operand->op == OP_VALUE && operand->symbol == value && !absorbs(c->e.pool, node[i]))
+				return false;
+		}
+	return expr_at(c->e.pool, x)->op != OP_VALUE;
+}
+
 /* Among the statements that follow, are there only readers that take the factor for nothing? */
 static bool worth_while(struct cuda *c, const struct tile_statement *s, uint32_t n, uint32_t value)
 {
@@ -152,7 +187,7 @@ static bool worth_while(struct cuda *c, const struct tile_statement *s, uint32_t
 				return true;
 			continue;
 		}
-		if (read && cuda_factor_past(c, &s[i]) == 0 && !expr_mentions(c->e.pool, s[i].expression, OP_EXP, ANY_SYMBOL))
+		if (read && cuda_factor_past(c, &s[i]) == 0 && !absorbed(c, s[i].expression, value))
 			return false;
 		if (s[i].kind == TILE_MAP && s[i].value == value)
 			return true;
