@@ -207,6 +207,40 @@ static void try_example(const char *path, struct extents s, const char *type, in
 	arena_free(&a);
 }
 
+static int occurrences(const char *text, const char *what)
+{
+	int n = 0;
+	for (; text && (text = strstr(text, what)); text += strlen(what))
+		n++;
+	return n;
+}
+
+/* What makes a kernel fast, as far as its text says. */
+static void try_text(void)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	if (!ARENA_TRY(&a, &env)) {
+		ok(false, "memory");
+		arena_free(&a);
+		return;
+	}
+	struct text why;
+	text_init(&why, &a);
+	const struct extents s = {63, 200, 64};
+	struct tile_program *p = program_of(&a, "examples/flash_causal_gqa.att", s, "bf16", DEFAULT, &why);
+	const char *text = p ? emit_cuda(&a, p).text : NULL;
+	ok(text && occurrences(text, "at_barrier();") == 2, "one barrier before the walk and one a step: %d of them %s",
+	   occurrences(text, "at_barrier();"), why.s);
+	ok(text && occurrences(text, "at_store_shared") == 0, "nothing that was computed goes through shared memory");
+	ok(text && strstr(text, "s_exp2((x1[") && !strstr(text, "s_exp("), "exponentials are powers of two of a multiply-add");
+	p = program_of(&a, "examples/document_mask.att", s, "bf16", DEFAULT, &why);
+	text = p ? emit_cuda(&a, p).text : NULL;
+	ok(text && strstr(text, "came one step ahead"), "documents of keys are loaded a step ahead %s", why.s);
+	arena_free(&a);
+}
+
 static int print(int argc, char **argv)
 {
 	struct arena a;
@@ -349,6 +383,7 @@ int main(int argc, char **argv)
 					            form > 2 ? EMULATE_ORDERS : 1);
 	if (count)
 		globfree(&files);
+	try_text();
 	for (int plain = 0; plain < 2; plain++) {
 		for (size_t i = 0; i < sizeof program / sizeof *program; i++)
 			try_program(program[i].name, program[i].text, fmax(program[i].bound, 1e-5), plain);
