@@ -248,8 +248,6 @@ double cuda_deferred(struct cuda *, const struct tile_statement *, uint32_t n);
 
 /* Is the value at this place of the fragments in registers? */
 bool value_at(const struct cuda *, uint32_t value, const struct fragment_at *);
-/* An array's element there: "x1[i][j][half * 2 + odd]". */
-const char *fragment_element(const struct cuda *, uint32_t value, const struct fragment_at *);
 /* The leaf of a value, for the emitter. */
 struct term cuda_value_leaf(struct nest *, struct expr);
 /* Barriers before the values of an expression that is one for the block are read. */

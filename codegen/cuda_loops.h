@@ -9,6 +9,8 @@
 
 enum kind cuda_kind(const struct cuda *, uint32_t value);
 const char *cuda_c_type(enum kind);
+/* An array's element: "x1[i][j][half * 2 + odd]". */
+const char *fragment_element(struct cuda *, uint32_t value, const struct fragment_at *);
 /* Address of a value's element in shared memory at the nest's coordinates. */
 const char *cuda_shared_element(struct cuda *, const struct nest *, uint32_t value);
 /* Barriers before the values of an expression are read in these loops. */

@@ -30,27 +30,15 @@ bool value_at(const struct cuda *c, uint32_t value, const struct fragment_at *at
 	}
 }
 
-/* "half * 2 + odd", folded where it is known. */
-static const char *quarter(const struct cuda *c, const struct fragment_at *at)
-{
-	long long half, odd;
-	bool known = emit_whole_number(at->half, &half);
-	if (known && emit_whole_number(at->odd, &odd))
-		return arena_printf(c->e.arena, "%lld", 2 * half + odd);
-	if (known)
-		return half ? arena_printf(c->e.arena, "%lld + %s", 2 * half, at->odd) : at->odd;
-	return arena_printf(c->e.arena, "%s * 2 + %s", at->half, at->odd);
-}
-
-const char *fragment_element(const struct cuda *c, uint32_t value, const struct fragment_at *at)
+const char *fragment_element(struct cuda *c, uint32_t value, const struct fragment_at *at)
 {
 	struct arena *a = c->e.arena;
-	const char *name = c->e.value[value].name;
+	const char *name = c->e.value[value].name, *group = at->group ? emit_strip(&c->e, at->group) : NULL;
 	switch (c->value[value].fragment) {
-	case FRAGMENT_ROWS: return arena_printf(a, "%s[%s][%s]", name, at->group, at->half);
+	case FRAGMENT_ROWS: return arena_printf(a, "%s[%s][%s]", name, group, emit_strip(&c->e, at->half));
 	case FRAGMENT_LANES: return arena_printf(a, "%s[%s][%s]", name, at->columns, at->odd);
 	case FRAGMENT_MATRIX:
-		return arena_printf(a, "%s[%s][%s][%s]", name, at->group, at->columns, quarter(c, at));
+		return arena_printf(a, "%s[%s][%s][%s * 2 + %s]", name, group, at->columns, at->half, at->odd);
 	default: return name;
 	}
 }
