@@ -214,7 +214,10 @@ static void add_candidates(struct making *m, const struct problem *problem, cons
 	long tasks = 0;
 	for (int i = 0; i < first.nphases; i++)
 		tasks = first.phase[i].tasks > tasks ? first.phase[i].tasks : tasks;
-	variants_of(m->arena, problem, s, tasks < 2 * problem->machine->processors, &v);
+	bool split = tasks < 2 * problem->machine->processors;
+	for (int i = 0; i < s->nstreams; i++)
+		split |= s->stream[i].split > 1;
+	variants_of(m->arena, problem, s, split, &v);
 	variants_by_model(m->arena, problem, &v);
 	for (uint32_t i = 0; i < v.list.n && have < m->c->candidates; i++) {
 		struct text why;

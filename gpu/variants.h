@@ -8,7 +8,7 @@ struct variants {
 	VEC(struct schedule) list;
 };
 /* Legal schedules other than `from` itself, those with the fewest changed decisions first. `split`: also
- * walks cut in parts, for problems whose tasks do not fill a device. */
+ * walks cut in parts, for problems whose tasks alone do not fill a device. */
 void variants_of(struct arena *, const struct problem *, const struct schedule *from, bool split,
                  struct variants *);
 /* Every second one from now on is the next of those that the static model takes for the quickest. */
