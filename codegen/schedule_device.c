@@ -5,7 +5,7 @@
 #include "base/whole.h"
 #include "codegen/schedule.h"
 
-enum { MAX_WARPS = 16, PROCESSORS = 132, COMFORTABLE = 204 /* registers */ };
+enum { MAX_WARPS = 16, PROCESSORS = 132, COMFORTABLE = 192 /* registers, by what the assembler made of the examples */ };
 
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
@@ -228,6 +228,34 @@ static void fit(const struct problem *problem, const struct streams *all, const 
 	}
 }
 
+/* Where tasks have 128 rows, warps of 32 read operand b from shared memory half as often, which is what bounds those
+ * of 16: taken with a tile short enough that all stays in registers. */
+static bool twice_the_rows(const struct problem *problem, const struct streams *all, const struct stream_plan *p,
+                           const struct schedule *s, struct stream_schedule *d)
+{
+	struct stream_schedule try = *d;
+	if (!d->ncontracts || d->row_tile != 128)
+		return false;
+	for (int k = 0; k < d->ncontracts; k++) {
+		try.contract[k].rows = 2 * DEVICE_WARP_ROWS;
+		if (d->contract[k].operand == OPERAND_COMPUTE || d->contract[k].operand == OPERAND_TF32)
+			return false;
+	}
+	for (try.stream_tile = 32; try.stream_tile >= schedule_device_panel(d); try.stream_tile /= 2) {
+		if (try.stream_tile > d->stream_tile)
+			continue;
+		/* For 9.x the assembler finds room where for others it spills. */
+		int most = problem->machine->capability / 10 == 9 && try.stream_tile == 32 ? 240 : 208;
+		fill_lanes(all, p, &try);
+		struct device_need n = device_need_of(all, p, s, &try);
+		if (n.registers <= most && n.shared <= schedule_device_shared(problem)) {
+			*d = try;
+			return true;
+		}
+	}
+	return false;
+}
+
 static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
                        int64_t row_tile)
 {
@@ -260,7 +288,8 @@ struct stream_schedule schedule_device_default(const struct problem *problem, co
 	d.stream_tile = d.stream_tile < walked ? d.stream_tile : walked;
 	d.stages = !d.ncontracts || d.stream_tile >= walked ? 0 : alone ? 3 : 2;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
-	fit(problem, all, p, s, &d);
+	if (!twice_the_rows(problem, all, p, s, &d))
+		fit(problem, all, p, s, &d);
 	return d;
 }
 

@@ -20,7 +20,7 @@ enum {
 	SHARED_OF_ALL = 99 << 10, /* a block of every device since 8.0 may have */
 	REGISTERS = 65536,        /* of a multiprocessor */
 	ADDRESSES = 48,           /* registers that hold neither results nor operands */
-	PLAIN = 60,               /* those of products without tensor cores */
+	PLAIN = 48,               /* those of products without tensor cores */
 	DIVIDED = 24,             /* those of functions that divide */
 };
 
