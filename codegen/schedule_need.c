@@ -157,7 +157,13 @@ static int tiles_held(const struct streams *all, const struct stream_plan *p, in
 	for (uint32_t k = 0; k < p->stream->local.n + p->stream->carry.n; k++)
 		divides |= (expr_at(&all->cascade->pool, all->cascade->equation.v[stream_equation(p->stream, k)].body)->ops &
 		            dividing) != 0;
-	return t.matrices * (int)(tile / 2) * groups + t.lines * (int)(tile / 4) + (divides ? DIVIDED : 0);
+	/* A line is a quarter of a matrix's row of registers, but what is loaded along the walk is also looked at as
+	 * numbers, in conditions and masks, while the products' loops run: more so the longer those are. */
+	int64_t longest = 128;
+	for (int k = 0; k < p->ncontracts; k++)
+		if (p->contract[k].lanes == p->walked && plan_extent(all, p->contract[k].reduced) > longest)
+			longest = plan_extent(all, p->contract[k].reduced);
+	return t.matrices * (int)(tile / 2) * groups + t.lines * (int)(tile * longest / 128) + (divides ? DIVIDED : 0);
 }
 
 /* Is x a part of e? */
