@@ -203,8 +203,10 @@ static const char *tile_fault(struct maker *k, const char *source)
 	if (good) {
 		struct schedule schedule = schedule_default(s.problem, ISA_AVX512);
 		good = stages_schedule(&s, &schedule);
-		for (int i = 0; good && i < 2; i++) {
-			schedule = stages_random(&s, i ? ISA_AVX2 : ISA_AVX512);
+		for (int i = 0; good && i < 3; i++) {
+			schedule = stages_random(&s, i == 2 ? ISA_SM80 : i ? ISA_AVX2 : ISA_AVX512);
+			if (isa_is_device(schedule.isa) && schedule.compute == DTYPE_F64)
+				continue; /* there is none */
 			for (int n = 0; n < schedule.nstreams; n++) {
 				schedule.stream[n].split = below(k, 5);
 				if (split_illegal(k->arena, s.problem, &schedule, n))
