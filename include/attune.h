@@ -248,7 +248,7 @@ enum attune_status attune_kernel_wait(struct attune_kernel *, struct attune_erro
 /* ---- tuning ---- */
 
 struct attune_progress {
-	const char *activity;   /* "reference", "measuring", "racing", "publishing" */
+	const char *activity;   /* "reference", "measuring" or "modelling", "racing", "publishing" */
 	double elapsed, budget; /* seconds */
 	int evaluated, reused,
 	        rejected;     /* candidates measured now; taken from earlier runs; failed, of both */

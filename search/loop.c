@@ -83,7 +83,7 @@ static int evaluate(struct search *s, struct candidate **c, int n)
 			stored = nfresh;
 			since = wall_seconds();
 		}
-		search_report(s, "measuring");
+		search_report(s, s->subject->model ? "modelling" : "measuring");
 	}
 	search_ahead_finish(s);
 	if (nfresh > stored)
@@ -274,7 +274,7 @@ static bool measure_control(struct search *s, struct text *reason, struct text *
 	s->control_seconds = c->trial.seconds;
 	search_observe(s, c);
 	record(s, c);
-	search_report(s, "measuring");
+	search_report(s, s->subject->model ? "modelling" : "measuring");
 	return true;
 }
 

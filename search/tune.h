@@ -66,7 +66,7 @@ struct tune_threads {
 };
 
 struct tune_progress {
-	const char *activity;         /* "reference", "measuring", "racing", "publishing" */
+	const char *activity;         /* "reference", "measuring" or "modelling", "racing", "publishing" */
 	double elapsed, budget;       /* seconds */
 	int evaluated, reused;        /* candidates measured now, and taken from stored trials */
 	int rejected[TRIAL_STATUSES]; /* of both, by what became of them; [TRIAL_OK] is 0 */
