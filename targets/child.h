@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* Runs work(data, out) in a child and gives all that it wrote to `out`: malloc'ed, its length in `size`.
- * NULL, with the reason, when no child could be made, it was ended by a signal, or took longer than
+ * NULL, with the reason, when no child could be made, it did not end well, or took longer than
  * `seconds`. The caller is outside of the gate. The child has a copy of this process's memory and none of its
  * other threads; it dies with the thread that made it. */
 void *child_read(void (*work)(const void *data, int out), const void *data, int seconds, size_t *size,

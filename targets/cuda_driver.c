@@ -107,8 +107,7 @@ static bool initialise(struct words *why)
 		return say(why, missing);
 	if (process.pid && !process.status && process.pid != getpid())
 		return say(why, "this process was forked from one that had opened CUDA's driver, which does "
-		                "not survive "
-		                "that: open it in the child only");
+		                "not survive that: open it in the child only");
 	if (!process.pid) {
 		process.status = process.call.init(0);
 		if (!process.status)

@@ -44,10 +44,9 @@ static struct {
 	struct nvrtc_about about;
 } process = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-#define MEND                                                                                                 \
-	"install the CUDA toolkit (12.0 or later), or only its NVRTC (Debian: libnvrtc12; pip: "             \
-	"nvidia-cuda-nvrtc), "                                                                               \
-	"and put its folder into LD_LIBRARY_PATH if it is an unusual one"
+static const char mend[] =
+        "install the CUDA toolkit (12.0 or later), or only its NVRTC (Debian: libnvrtc12; pip: "
+        "nvidia-cuda-nvrtc), and put its folder into LD_LIBRARY_PATH if it is an unusual one";
 
 /* ---- finding it ---- */
 
@@ -177,7 +176,7 @@ const struct nvrtc_about *nvrtc_about(struct text *why)
 	gate_leave();
 	if (open)
 		return &process.about;
-	text_printf(why, "%s%s", *reason ? reason : "libnvrtc is not installed: ", MEND);
+	text_printf(why, "%s%s", *reason ? reason : "libnvrtc is not installed: ", mend);
 	return NULL;
 }
 
@@ -205,12 +204,12 @@ bool nvrtc_arch(int capability, char arch[16], struct text *why)
 		if (a->arch[i] <= capability && a->arch[i] / 10 == capability / 10 && a->arch[i] > best)
 			best = a->arch[i];
 	if (best < 80) {
-		text_printf(why,
-		            "NVRTC %d.%d makes no code for compute capability %d.%d; it knows %d.%d to "
-		            "%d.%d, and "
-		            "kernels are for 8.0 and later",
-		            a->major, a->minor, capability / 10, capability % 10, a->arch[0] / 10,
-		            a->arch[0] % 10, a->arch[a->archs - 1] / 10, a->arch[a->archs - 1] % 10);
+		text_printf(
+		        why,
+		        "NVRTC %d.%d makes no code for compute capability %d.%d; it knows %d.%d to %d.%d, "
+		        "and kernels are for 8.0 and later",
+		        a->major, a->minor, capability / 10, capability % 10, a->arch[0] / 10,
+		        a->arch[0] % 10, a->arch[a->archs - 1] / 10, a->arch[a->archs - 1] % 10);
 		return false;
 	}
 	snprintf(arch, 16, "sm_%d%s", best, best == capability && best >= 90 ? "a" : "");

@@ -28,8 +28,9 @@ bool nvrtc_arch(int capability, char arch[16], struct text *why);
 /* The options of a compilation, one after the other, with blanks between. */
 void nvrtc_options(const char *arch, struct text *);
 
-/* `prelude` and then `source`, whose lines are counted from 1. `cubin` and `log` are malloc'ed, the log with
- * the assembler's account of every kernel. False with diagnostics. Thread-safe. */
+/* `prelude` and then `source`, whose lines are counted from 1, compiled in a child, so that nothing of it
+ * stays in this process. `cubin` and `log` are malloc'ed, the log with the assembler's account of every
+ * kernel. False with diagnostics. Thread-safe. */
 struct nvrtc_made {
 	void *cubin;
 	size_t size;
