@@ -134,7 +134,7 @@ bench: all $(BUILD)/bench/kernel_bench $(BENCH_TILES)
 # What the program needs beside the C library goes along: that machine may have none of it.
 ARCHS ?= 90,80
 gpu-pack: all
-	@mkdir -p .gpu/lib
+	@rm -rf .gpu/lib && mkdir -p .gpu/lib
 	$(CC) -o .gpu/attune $(CLI_OBJ) $(LIB) $(LIBS) -Wl,-rpath,'$$ORIGIN/lib'
 	ldd .gpu/attune | awk '/=> \// && !/lib(c|m|dl|pthread)\.so/ {print $$3}' | xargs -I{} cp -L {} .gpu/lib
 	$(BUILD)/attune gpu-pack perf/gpu/plan.json -o .gpu --archs $(ARCHS)
