@@ -104,6 +104,8 @@ static void test_tiles(void)
 	   usual * 1e3, fine * 1e3);
 	small = s;
 	small.stream[0].row_tile = 16;
+	for (int k = 0; k < small.stream[0].ncontracts; k++)
+		small.stream[0].contract[k].rows = 16;
 	fine = seconds(&a, p, &small, NULL);
 	ok(usual < fine, "… a block of %d rows %.2f ms, of 16 %.2f", (int)s.stream[0].row_tile, usual * 1e3,
 	   fine * 1e3);
