@@ -60,17 +60,42 @@ static uint32_t refused(const struct cascade *c, const struct plan_contract *k, 
 	return b != UINT32_MAX ? b : a;
 }
 
-static bool plain(const struct cascade *c, struct expr e, enum dtype t)
+static bool is_element(const struct cascade *c, struct expr e)
 {
 	const struct expr_node *n = expr_at(&c->pool, e);
-	return n->op == OP_READ && c->tensor.v[n->symbol].role == ROLE_IN && c->tensor.v[n->symbol].dtype == t;
+	return n->op == OP_READ && c->tensor.v[n->symbol].role == ROLE_IN;
 }
 
-static enum operand_type default_operand(const struct cascade *c, const struct plan_contract *k)
+static bool plain(const struct cascade *c, struct expr e, enum dtype t)
 {
+	return is_element(c, e) && c->tensor.v[expr_at(&c->pool, e)->symbol].dtype == t;
+}
+
+/* Is the contraction one of several accumulators whose sum is what the program asks for? They may be far larger than
+ * that sum: rows of a layer norm, less their mean. */
+static bool is_summand(const struct streams *all, const struct stream *s, uint32_t equation)
+{
+	const struct cascade *c = all->cascade;
+	for (uint32_t i = 0; i < all->rewrite.n; i++)
+		for (uint32_t k = 0; k < s->after.n; k++) {
+			const struct equation *q = &c->equation.v[s->after.v[k]];
+			if (all->rewrite.v[i].mode == MODE_EXPAND && all->rewrite.v[i].tensor == q->tensor &&
+			    expr_mentions(&c->pool, q->body, OP_READ, c->equation.v[equation].tensor))
+				return true;
+		}
+	return false;
+}
+
+static enum operand_type default_operand(const struct streams *all, const struct stream *s,
+                                         const struct plan_contract *k)
+{
+	const struct cascade *c = all->cascade;
 	bool bf16 = false, f16 = false;
 	if (plain(c, k->inner_a, DTYPE_I8) && plain(c, k->inner_b, DTYPE_I8))
 		return OPERAND_I8;
+	if (!(is_element(c, k->inner_a) && is_element(c, k->inner_b)) &&
+	    is_summand(all, s, k->equation)) /* what rounding does to an operand would not cancel */
+		return OPERAND_COMPUTE;
 	if (refused(c, k, OPERAND_BF16, DTYPE_BF16, &bf16) == UINT32_MAX && bf16)
 		return OPERAND_BF16;
 	if (refused(c, k, OPERAND_F16, DTYPE_F16, &f16) == UINT32_MAX && f16)
@@ -275,7 +300,7 @@ struct stream_schedule schedule_device_default(const struct problem *problem, co
 	                            .ncontracts = p->ncontracts};
 	for (int k = 0; k < d.ncontracts; k++)
 		d.contract[k] = (struct contract_schedule){
-		        .rows = DEVICE_WARP_ROWS, .operand = default_operand(all->cascade, &p->contract[k])};
+		        .rows = DEVICE_WARP_ROWS, .operand = default_operand(all, p->stream, &p->contract[k])};
 	if (plan_extent(all, p->wide) > 256 && wide_splits(all, p))
 		d.wide_tile = 128;
 	int64_t wide = widest(all, p, &d), rows = round_up(at_least_one(plan_extent(all, p->rows)), DEVICE_WARP_ROWS),

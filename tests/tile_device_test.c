@@ -292,8 +292,10 @@ int main(void)
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
 			bool half = (i + k) % 2; /* each type at about half of them */
-			try_example(files.gl_pathv[i], &shapes[k], half ? "f16" : "bf16", half ? OPERAND_F16 : OPERAND_BF16,
-			            half ? 4e-3 : 3e-2);
+			/* Of a layer norm's sums most cancels: what rounding an operand does would be left. */
+			bool cancels = strstr(files.gl_pathv[i], "layernorm") != NULL;
+			try_example(files.gl_pathv[i], &shapes[k], half ? "f16" : "bf16",
+			            cancels ? OPERAND_COMPUTE : half ? OPERAND_F16 : OPERAND_BF16, half ? 4e-3 : 3e-2);
 		}
 	if (count)
 		globfree(&files);
