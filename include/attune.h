@@ -25,9 +25,10 @@
  * programs is used by one thread at a time. A compiled kernel may be called by many threads at once, also
  * while its context is used elsewhere.
  *
- * Tensors are DLPack's DLTensor, on the CPU or, for a kernel of target "cuda", on that device. Any strides (in elements; negative ones too), any byte offset
- * that keeps elements aligned to their size; strides == NULL means dense and row-major. bool is an unsigned
- * or a DLPack boolean of 8 bits, bf16 is kDLBfloat of 16. Extents are checked in 64 bits.
+ * Tensors are DLPack's DLTensor, on the CPU or, for a kernel of target "cuda", on that device. Any strides (in
+ * elements; negative ones too), any byte offset that keeps elements aligned to their size; strides == NULL
+ * means dense and row-major. bool is an unsigned or a DLPack boolean of 8 bits, bf16 is kDLBfloat of 16.
+ * Extents are checked in 64 bits.
  */
 #ifndef ATTUNE_H
 #define ATTUNE_H

@@ -55,7 +55,7 @@ static void ask_model(struct kernels *k, struct arena *arena)
 static void print_model(const struct model_phase *m, struct text *t)
 {
 	if (isfinite(m->seconds))
-		text_printf(t, "    %.3g us by the model, bound by %s\n", 1e6 * m->seconds, m->bound);
+		text_printf(t, "    %.4g ms by the model, bound by %s\n", 1e3 * m->seconds, m->bound);
 }
 
 static void print_phase(const struct kernel_phase *phase, const struct resources *r, struct text *t)

@@ -14,7 +14,7 @@ run 0 cache ls && says out 'sm80'; ok 'cache ls lists it'
 run 0 tune $attend $shape --target cuda-emulated --evaluations 6 --budget 30s --json &&
 	perl -MJSON::PP -0ne '$r = decode_json($_); exit !($r->{modelled} && $r->{reused} > 0 && $r->{kept})' out
 ok 'again: known candidates are taken over, and JSON says it, too'
-run 0 explain $attend $shape --target cuda-emulated && says out 'us by the model, bound by'
+run 0 explain $attend $shape --target cuda-emulated && says out 'ms by the model, bound by'
 ok 'explain tells what the model makes of each kernel'
 run 3 tune "$top/examples/flash_causal_gqa.att" --as Q,K,V,O=f64 $shape --target cuda-emulated --cache none && says err 'devices are given f32 programs only'
 ok 'a program that devices have no kernel for is refused with the reason'
