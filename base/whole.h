@@ -10,6 +10,11 @@ static inline int64_t round_up(int64_t n, int64_t unit)
 	return (n + unit - 1) / unit * unit;
 }
 
+static inline int64_t at_least_one(int64_t n)
+{
+	return n < 1 ? 1 : n;
+}
+
 /* Never negative. */
 static inline int64_t gcd(int64_t a, int64_t b)
 {

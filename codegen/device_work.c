@@ -25,18 +25,6 @@ struct count {
 	int64_t looked_at;
 };
 
-static double no_value(struct tile_walk *w, uint32_t value)
-{
-	(void)w, (void)value;
-	return NAN;
-}
-
-static double no_read(struct tile_walk *w, uint32_t tensor, int n, const double *coordinate)
-{
-	(void)w, (void)tensor, (void)n, (void)coordinate;
-	return NAN;
-}
-
 /* One number for how much a task has to do; only its ratio to others' matters. An exp takes as long as some
  * eight operations, a byte as long as two, and a tensor core does sixteen in the time of one. */
 static double effort(const struct device_work *d)
@@ -198,8 +186,8 @@ void device_work(const struct tile_program *p, uint32_t phase, int64_t sample, s
 	struct tile_walk w = {.p = p,
 	                      .arena = p->arena,
 	                      .statement = statement,
-	                      .value = no_value,
-	                      .read = no_read,
+	                      .value = tile_no_value,
+	                      .read = tile_no_read,
 	                      .task = begin_task,
 	                      .step = step,
 	                      .sample = sample,

@@ -33,11 +33,6 @@ static const struct stream_plan *plan_of(const struct problem *p, const struct s
 	return s->fused ? p->fused_plan : p->unfused_plan;
 }
 
-static int64_t at_least_one(int64_t n)
-{
-	return n < 1 ? 1 : n;
-}
-
 bool registers_fit(enum isa isa, int rows, int lanes)
 {
 	return rows * lanes + lanes + 1 <= isa_info[isa].registers;

@@ -121,11 +121,6 @@ static const char *illegal_operand(struct arena *arena, const struct cascade *c,
 
 /* ---- sizes ---- */
 
-static int64_t at_least_one(int64_t n)
-{
-	return n < 1 ? 1 : n;
-}
-
 /* Not where a tile's Einsums sum over it. */
 static bool wide_splits(const struct streams *all, const struct stream_plan *p)
 {

@@ -5,18 +5,6 @@
 
 #include "codegen/tile_walk.h"
 
-static double no_value(struct tile_walk *w, uint32_t value)
-{
-	(void)w, (void)value;
-	return NAN;
-}
-
-static double no_read(struct tile_walk *w, uint32_t tensor, int n, const double *coordinate)
-{
-	(void)w, (void)tensor, (void)n, (void)coordinate;
-	return NAN;
-}
-
 static bool transcendental(enum op op)
 {
 	switch (op) {
@@ -113,8 +101,8 @@ static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
 struct tile_cost tile_cost(const struct tile_program *p)
 {
 	struct account a = {.price = arena_new_array(p->arena, p->pool->node.n, struct tile_price)};
-	struct tile_walk w = {.p = p, .arena = p->arena, .statement = count_statement, .value = no_value,
-	                      .read = no_read, .lenient = true, .owner = &a};
+	struct tile_walk w = {.p = p, .arena = p->arena, .statement = count_statement, .value = tile_no_value,
+	                      .read = tile_no_read, .lenient = true, .owner = &a};
 	tile_walk(&w);
 	return a.total;
 }

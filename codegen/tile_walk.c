@@ -222,3 +222,15 @@ bool tile_walk(struct tile_walk *w)
 			return false;
 	return true;
 }
+
+double tile_no_value(struct tile_walk *w, uint32_t value)
+{
+	(void)w, (void)value;
+	return NAN;
+}
+
+double tile_no_read(struct tile_walk *w, uint32_t tensor, int n, const double *coordinate)
+{
+	(void)w, (void)tensor, (void)n, (void)coordinate;
+	return NAN;
+}

@@ -34,6 +34,10 @@ struct tile_walk {
 	double *number;           /* private: values of nodes */
 };
 
+/* For walks without data: values and tensors are not known, NaN. */
+double tile_no_value(struct tile_walk *, uint32_t value);
+double tile_no_read(struct tile_walk *, uint32_t tensor, int n, const double *coordinate);
+
 /* Runs all phases, or one. False when a statement said so, or a bound has no value (with a reason). */
 bool tile_walk(struct tile_walk *);
 bool tile_walk_phase(struct tile_walk *, uint32_t phase);

@@ -3,10 +3,7 @@
 
 #include <stdlib.h>
 
-static size_t round_up(size_t n)
-{
-	return (n + 63) & ~(size_t)63;
-}
+#include "base/whole.h"
 
 struct code *code_load(const struct target *target, const struct target_options *options,
                        const struct object *object, const struct kernel_source *source, struct text *why)
@@ -26,8 +23,8 @@ struct code *code_load(const struct target *target, const struct target_options 
 	c->source = target->device ? source : NULL;
 	c->isa = options->isa;
 	c->nphases = source->nphases;
-	c->work_bytes = round_up((size_t)source->work_bytes);
-	c->scratch_bytes = round_up((size_t)source->scratch_bytes);
+	c->work_bytes = (size_t)round_up(source->work_bytes, 64);
+	c->scratch_bytes = (size_t)round_up(source->scratch_bytes, 64);
 	c->module = target->load(object, options, why);
 	for (int i = 0; c->module && !target->device && i < c->nphases; i++) {
 		void *symbol = target->symbol(c->module, source->phase[i].symbol);

@@ -10,12 +10,9 @@
 
 #include <stdlib.h>
 
-enum { AREA_ALIGN = 256 };
+#include "base/whole.h"
 
-static int64_t round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
-}
+enum { AREA_ALIGN = 256 };
 
 /* ---- where tensors are ---- */
 

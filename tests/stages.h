@@ -7,10 +7,12 @@
 #define ATTUNE_TESTS_STAGES_H
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "codegen/schedule.h"
 #include "dsl/oracle.h"
+#include "dsl/parse.h"
 
 struct stages {
 	struct arena *arena;
@@ -21,6 +23,17 @@ struct stages {
 	struct text fault;            /* "stage: what" of the first disagreement */
 	uint64_t random;
 };
+
+/* A file's text, empty when there is none. */
+static inline char *stages_file(struct arena *a, const char *path, size_t *size)
+{
+	FILE *f = fopen(path, "rb");
+	char *s = arena_alloc(a, SOURCE_LIMIT);
+	*size = f ? fread(s, 1, SOURCE_LIMIT - 1, f) : 0;
+	if (f)
+		fclose(f);
+	return s;
+}
 
 static uint32_t stages_below(uint64_t *state, uint32_t n)
 {

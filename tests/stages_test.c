@@ -16,16 +16,6 @@ static const struct shape shapes[] = {
 	{200, 1, 60, 4},  {1, 1, 128, 8},   {17, 40, 8, 20},
 };
 
-static char *whole_file(struct arena *a, const char *path, size_t *size)
-{
-	FILE *f = fopen(path, "rb");
-	char *s = arena_alloc(a, SOURCE_LIMIT);
-	*size = f ? fread(s, 1, SOURCE_LIMIT - 1, f) : 0;
-	if (f)
-		fclose(f);
-	return s;
-}
-
 /* Queries by N, keys by M, whatever is contracted or kept by D; few batches and heads. */
 static int64_t extent_of(const char *rank, const struct shape *s)
 {
@@ -42,7 +32,7 @@ static int64_t extent_of(const char *rank, const struct shape *s)
 static struct cascade *bound(struct arena *a, const char *path, const struct shape *shape, struct text *errors)
 {
 	size_t size;
-	char *source = whole_file(a, path, &size);
+	char *source = stages_file(a, path, &size);
 	struct diags d;
 	text_init(errors, a);
 	diags_init(&d, a, path, source, size);

@@ -155,16 +155,6 @@ struct shape {
 };
 static const struct shape shapes[] = {{1, 200, 64}, {63, 1, 60}, {63, 200, 60}, {200, 64, 64}};
 
-static char *whole_file(struct arena *a, const char *path, size_t *size)
-{
-	FILE *f = fopen(path, "rb");
-	char *s = arena_alloc(a, SOURCE_LIMIT);
-	*size = f ? fread(s, 1, SOURCE_LIMIT - 1, f) : 0;
-	if (f)
-		fclose(f);
-	return s;
-}
-
 static int64_t extent_of(const char *rank, const struct shape *s)
 {
 	switch (*rank) {
@@ -182,7 +172,7 @@ static struct cascade *retyped(struct arena *a, const char *path, const struct s
                                struct text *errors)
 {
 	size_t size;
-	char *source = whole_file(a, path, &size);
+	char *source = stages_file(a, path, &size);
 	struct retype types[16];
 	struct overrides over = {.type = types};
 	struct diags d;
