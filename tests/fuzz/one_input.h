@@ -89,14 +89,36 @@ static const char *as_cascade(struct arena *a, const char *s, size_t n)
 	return as_streams(a, once.s, once.len);
 }
 
+/* A device may refuse a program or its default with a reason; a host has a kernel for all. */
+static const char *as_kernel_of(struct arena *a, const struct problem *problem, enum isa isa)
+{
+	struct diags d;
+	struct text text;
+	text_init(&text, a);
+	struct schedule schedule = schedule_default(problem, isa), again;
+	const char *why = schedule_illegal(a, problem, &schedule);
+	if (why)
+		return isa < HOST_ISAS ? "the default schedule is illegal" : NULL;
+	schedule_print(problem, &schedule, &text);
+	diags_init(&d, a, "schedule", text.s, text.len);
+	if (!schedule_parse(problem, text.s, text.len, &again, &d))
+		return "the default schedule does not read back";
+	struct tile_program *program = tile_build(a, problem, &schedule);
+	text_init(&text, a);
+	if (!tile_check(program, &text))
+		return arena_printf(a, "the tile program is refused: %s", text.s);
+	struct kernel_source source = emit_kernel(a, program, schedule.isa, schedule.exp_degree);
+	if (source.text && strlen(source.text))
+		return NULL;
+	return source.device && source.reason && *source.reason ? NULL : "no text, and no reason";
+}
+
 static const char *as_kernel(struct arena *a, const char *s, size_t n)
 {
 	static const struct machine machine = {
 	        .isa = ISA_AVX512, .cores = 2, .l1 = 32 << 10, .l2 = 1 << 20, .l3 = 16 << 20};
 	static const int64_t extent[] = {4, 9, 1, 70, 6, 2, 16};
 	struct diags d;
-	struct text text;
-	text_init(&text, a);
 	diags_init(&d, a, "input", s, n);
 	struct cascade *c = cascade_parse(a, s, n, NULL, 0, &d);
 	for (uint32_t r = 0; c && r < c->rank.n; r++)
@@ -107,19 +129,8 @@ static const char *as_kernel(struct arena *a, const char *s, size_t n)
 	struct problem *problem = problem_new(a, c, &machine, &d);
 	if (!problem)
 		return d.errors ? NULL : "no problem, and no error";
-	struct schedule schedule = schedule_default(problem, ISA_AVX512), again;
-	if (schedule_illegal(a, problem, &schedule))
-		return "the default schedule is illegal";
-	schedule_print(problem, &schedule, &text);
-	diags_init(&d, a, "schedule", text.s, text.len);
-	if (!schedule_parse(problem, text.s, text.len, &again, &d))
-		return "the default schedule does not read back";
-	struct tile_program *program = tile_build(a, problem, &schedule);
-	text_init(&text, a);
-	if (!tile_check(program, &text))
-		return arena_printf(a, "the tile program is refused: %s", text.s);
-	struct kernel_source source = emit_c(a, program, ISA_AVX512, schedule.exp_degree);
-	return source.text && strlen(source.text) ? NULL : "no C";
+	const char *host = as_kernel_of(a, problem, ISA_AVX512);
+	return host ? host : as_kernel_of(a, problem, ISA_SM80);
 }
 
 /* A schedule of causal attention: a legal one is a kernel. */
