@@ -91,14 +91,7 @@ static void add_case(struct plan *p, cJSON *json, const struct job *j, const str
 	cJSON_AddNumberToObject(json, "flops", c->flops);
 	cJSON_AddNumberToObject(json, "bytes", c->bytes);
 	if (k) {
-		cJSON_AddStringToObject(json, "role", kernel_role_name[k->role]);
-		cJSON_AddNumberToObject(json, "capability", k->capability);
-		cJSON_AddStringToObject(json, "schedule", k->schedule);
-		cJSON_AddStringToObject(json, "digest", k->source.digest);
-		cJSON_AddNumberToObject(json, "registers", k->registers);
-		cJSON_AddNumberToObject(json, "blocks", k->blocks);
-		if (k->model > 0)
-			cJSON_AddNumberToObject(json, "model", k->model);
+		kernel_add(k, json);
 	}
 	add_verdict(json, r);
 	if (r->own.seconds > 0)

@@ -61,6 +61,18 @@ bool object_read(const char *directory, const char *file, struct object *o, stru
 	return false;
 }
 
+void kernel_add(const struct pack_kernel *k, cJSON *json)
+{
+	cJSON_AddStringToObject(json, "role", kernel_role_name[k->role]);
+	cJSON_AddNumberToObject(json, "capability", k->capability);
+	cJSON_AddStringToObject(json, "schedule", k->schedule);
+	cJSON_AddStringToObject(json, "digest", k->source.digest);
+	cJSON_AddNumberToObject(json, "registers", k->registers);
+	cJSON_AddNumberToObject(json, "blocks", k->blocks);
+	if (k->model > 0)
+		cJSON_AddNumberToObject(json, "model", k->model);
+}
+
 static bool has_object(const struct pack *p, const char *file)
 {
 	for (uint32_t i = 0; i < p->probe.n; i++)
@@ -99,15 +111,8 @@ double objects_tidy(const char *directory, const struct pack *p, struct arena *a
 cJSON *kernel_json(const struct pack_kernel *k)
 {
 	cJSON *json = cJSON_CreateObject(), *phases = cJSON_CreateArray(), *arguments = cJSON_CreateArray();
-	cJSON_AddStringToObject(json, "role", kernel_role_name[k->role]);
-	cJSON_AddNumberToObject(json, "capability", k->capability);
 	cJSON_AddStringToObject(json, "file", k->file);
-	cJSON_AddStringToObject(json, "schedule", k->schedule);
-	cJSON_AddStringToObject(json, "digest", k->source.digest);
-	cJSON_AddNumberToObject(json, "registers", k->registers);
-	cJSON_AddNumberToObject(json, "blocks", k->blocks);
-	if (k->model > 0)
-		cJSON_AddNumberToObject(json, "model", k->model);
+	kernel_add(k, json);
 	cJSON_AddNumberToObject(json, "work", (double)k->source.work_bytes);
 	for (int i = 0; i < k->source.nphases; i++) {
 		const struct kernel_phase *p = &k->source.phase[i];

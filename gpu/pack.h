@@ -59,6 +59,8 @@ void pack_free(struct pack *);
 bool pack_read(struct arena *, const char *directory, struct pack *, struct text *why);
 bool pack_write(const char *directory, const struct pack *, struct text *why);
 cJSON *kernel_json(const struct pack_kernel *);
+/* What a manifest and a record both tell of a kernel. */
+void kernel_add(const struct pack_kernel *, cJSON *to);
 /* Its strings are the JSON's. */
 bool kernel_read(struct arena *, const cJSON *, struct pack_kernel *);
 /* Of an object's bytes, in its file: "0123456789abcdef.obj". */

@@ -1,6 +1,7 @@
 #include "gpu/peers.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -74,9 +75,7 @@ void peers_stop(struct peers *p)
 /* Larger than any before, of whichever process: children that talked earlier may be gone. */
 static double new_id(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)(t.tv_nsec / 1000);
+	return floor(wall_seconds() * 1e6);
 }
 
 static bool say(struct peers *p, const char *text, size_t size)
@@ -104,7 +103,7 @@ static char *hear(struct peers *p, double until)
 			memmove(p->line, end + 1, p->used -= n);
 			return line;
 		}
-		double left = until - new_id() * 1e-6;
+		double left = until - wall_seconds();
 		struct pollfd f = {.fd = p->channel, .events = POLLIN};
 		if (left <= 0 || p->used == LINE || poll(&f, 1, (int)(left * 1e3) + 1) == 0)
 			return NULL;

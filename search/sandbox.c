@@ -12,15 +12,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "targets/target.h"
 
 /* Lowers a limit. `grace` beyond it the kernel no longer asks. */
 static void limit(enum __rlimit_resource resource, rlim_t value, rlim_t grace)
@@ -84,7 +78,7 @@ static void become_child(const struct sandbox_limits *l, pid_t parent)
 static enum sandbox_status watch(int pidfd, const struct sandbox_limits *l, double start)
 {
 	for (;;) {
-		double left = start + l->seconds - now();
+		double left = start + l->seconds - wall_seconds();
 		if (l->stop && atomic_load(l->stop))
 			return SANDBOX_STOPPED;
 		if (left <= 0)
@@ -117,7 +111,7 @@ struct sandbox_outcome sandbox_run(void (*callback)(void *context, void *result)
 		l.seconds = 10;
 	if (l.cpu_seconds <= 0)
 		l.cpu_seconds = ceil(l.seconds) + 1;
-	double start = now();
+	double start = wall_seconds();
 	char *shared = mmap(NULL, size + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return (struct sandbox_outcome){.status = SANDBOX_FAILED, .code = errno};
@@ -151,7 +145,7 @@ struct sandbox_outcome sandbox_run(void (*callback)(void *context, void *result)
 	if (size)
 		memcpy(result, shared, size);
 	munmap(shared, size + 1);
-	out.seconds = now() - start;
+	out.seconds = wall_seconds() - start;
 	return out;
 }
 

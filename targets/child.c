@@ -11,8 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "targets/target.h"
 
 bool child_write(int out, const void *bytes, size_t size)
 {
@@ -38,13 +39,6 @@ static _Noreturn void be_child(void (*work)(const void *, int), const void *data
 		signal(fatal[i], SIG_DFL);
 	work(data, out);
 	_exit(0);
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 struct bytes {
@@ -74,7 +68,7 @@ static int read_piece(int in, struct bytes *b)
 static const char *read_all(int in, double until, struct bytes *b)
 {
 	for (;;) {
-		double left = until - now();
+		double left = until - wall_seconds();
 		struct pollfd ready = {.fd = in, .events = POLLIN};
 		int n = left > 0 ? poll(&ready, 1, (int)(left * 1e3) + 1) : 0;
 		if (n < 0 && errno == EINTR)
@@ -100,7 +94,7 @@ void *child_read(void (*work)(const void *data, int out), const void *data, int 
 	if (!pid)
 		be_child(work, data, end[1]);
 	close(end[1]);
-	const char *wrong = pid < 0 ? "no child could be made" : read_all(end[0], now() + seconds, &b);
+	const char *wrong = pid < 0 ? "no child could be made" : read_all(end[0], wall_seconds() + seconds, &b);
 	close(end[0]);
 	if (pid > 0) {
 		if (wrong)
