@@ -67,6 +67,8 @@ struct stream {
 	                            values of carries. Those that are outputs are stored from inside the tile */
 	VEC(struct carry) carry; /* in order: a carry may read running values of earlier ones only */
 	VEC(uint32_t) after;     /* equations over finished carries, in order */
+	bool selects;            /* one selection and nothing else: its equation is the only local, `index` the
+	                            fiber it goes along, `row` its other coordinates. Operand and result are in memory */
 	struct expr present;     /* hull of the presence of all carries: outside it a tile does nothing */
 };
 

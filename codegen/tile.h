@@ -55,6 +55,8 @@ enum tile_kind {
 	TILE_MAP,      /* value = expression of VALUEs, numbers, indices, LOW, HIGH; no READ */
 	TILE_REDUCE,   /* value = reduce over `index` of expression (as MAP); a fold: neither MEAN nor ARGMAX */
 	TILE_CONTRACT, /* value[rows, lanes] = (value · scale +) Σ over `index` of a[rows, index] · b[index, lanes] */
+	TILE_SELECT,   /* value = a selection (dsl/selections.h) over `index` of expression (as MAP), which ranges over its
+	                  whole extent. The value has rank `index`, or `slot` of SELECT_MEMBERS, and is I32 */
 	TILE_STORE,    /* tensor[coordinates] = expression (as MAP), over the current ranges */
 };
 
@@ -79,6 +81,10 @@ struct tile_statement {
 	struct expr low, high;  /* FOR, NARROW */
 	struct expr expression; /* LOAD, MAP, REDUCE, STORE; IF: the condition; CONTRACT: NO_EXPR */
 	enum reduction reduce;  /* REDUCE */
+	enum selection select;  /* SELECT */
+	uint32_t slot;          /* SELECT of members: the index that counts them */
+	struct expr present;    /* SELECT: which elements there are (as MAP); NO_EXPR: all */
+	struct expr argument;   /* SELECT: a number, of top-k and nucleus */
 	struct expr target;     /* STORE: READ of the tensor at plain distinct index variables */
 	/* CONTRACT */
 	struct expr a;    /* VALUE with ranks rows and index (and single ones) */

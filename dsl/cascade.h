@@ -63,6 +63,12 @@ struct equation {
 	struct expr body;
 	struct expr where;     /* NO_EXPR: everywhere */
 	struct expr otherwise; /* NO_EXPR: 0 */
+	/* A selection: `reduce` is REDUCE_NONE and body its operand, at the equation's own coordinates with `along`
+	 * for the fiber's. `along` is on the left, but for SELECT_MEMBERS, where slot is instead. Present everywhere;
+	 * `where` says which elements of the operand are. */
+	enum selection select;
+	uint32_t along, slot;
+	struct expr argument; /* k: an int over extents; p: a real number */
 	struct span span;
 };
 

@@ -70,6 +70,14 @@ extern const struct reduction_info reduction_info[REDUCTIONS];
 double reduction_value(enum reduction, double so_far, double next);
 enum reduction reduction_find(const char *spelling, size_t length);
 
+enum selection {
+	SELECT_NONE,
+#define SELECTION(name, ...) SELECT_##name,
+#include "dsl/selections.h"
+#undef SELECTION
+	SELECTIONS
+};
+
 enum dtype {
 #define DTYPE(name, ...) DTYPE_##name,
 #include "dsl/dtypes.h"
