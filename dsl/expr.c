@@ -23,6 +23,12 @@ const struct reduction_info reduction_info[REDUCTIONS] = {
 #undef REDUCTION
 };
 
+const struct selection_info selection_info[SELECTIONS] = {
+#define SELECTION(name, spelling, dtype, argument) [SELECT_##name] = {spelling, DTYPE_##dtype, argument},
+#include "dsl/selections.h"
+#undef SELECTION
+};
+
 _Static_assert(OPS <= 64, "expr_node.ops has a bit an operation");
 
 double op_value(enum op op, double x, double y, double z)
@@ -67,6 +73,14 @@ enum reduction reduction_find(const char *s, size_t n)
 		if (strlen(reduction_info[r].spelling) == n && !memcmp(reduction_info[r].spelling, s, n))
 			return (enum reduction)r;
 	return REDUCE_NONE;
+}
+
+enum selection selection_find(const char *s, size_t n)
+{
+	for (int k = SELECT_NONE + 1; k < SELECTIONS; k++)
+		if (strlen(selection_info[k].spelling) == n && !memcmp(selection_info[k].spelling, s, n))
+			return (enum selection)k;
+	return SELECT_NONE;
 }
 
 /* The pool. */

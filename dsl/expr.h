@@ -70,6 +70,12 @@ extern const struct reduction_info reduction_info[REDUCTIONS];
 double reduction_value(enum reduction, double so_far, double next);
 enum reduction reduction_find(const char *spelling, size_t length);
 
+enum dtype {
+#define DTYPE(name, ...) DTYPE_##name,
+#include "dsl/dtypes.h"
+#undef DTYPE
+	DTYPES
+};
 enum selection {
 	SELECT_NONE,
 #define SELECTION(name, ...) SELECT_##name,
@@ -77,13 +83,15 @@ enum selection {
 #undef SELECTION
 	SELECTIONS
 };
-
-enum dtype {
-#define DTYPE(name, ...) DTYPE_##name,
-#include "dsl/dtypes.h"
-#undef DTYPE
-	DTYPES
+struct selection_info {
+	const char *spelling;
+	enum dtype dtype; /* of the result */
+	bool argument;    /* has one */
 };
+extern const struct selection_info selection_info[SELECTIONS];
+/* SELECT_NONE when there is none of that name. */
+enum selection selection_find(const char *spelling, size_t length);
+
 struct dtype_info {
 	const char *spelling;
 	uint8_t bits;
