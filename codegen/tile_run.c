@@ -1,7 +1,7 @@
 /* tile_run.c: the meaning of a tile program, in float64 and straight loops. */
-#include <math.h>
+#include "codegen/tile_run.h"
 
-#include "codegen/tile_walk.h"
+#include <math.h>
 
 /* What a value holds now. */
 struct cell {
@@ -15,6 +15,9 @@ struct run {
 	struct cell *cell;
 	double **tensor;
 	bool rounded;
+	const struct tile_wanted *wanted; /* NULL: everything */
+	void (*seen)(void *, const struct tile_walk *, const struct tile_statement *);
+	void *user;
 	VEC(uint32_t) live; /* values in the order they were defined; blocks cut it back */
 };
 
@@ -221,8 +224,21 @@ static bool store(struct tile_walk *w, const struct tile_statement *s)
 	return true;
 }
 
+static bool wants(const struct tile_walk *w, const struct tile_statement *s)
+{
+	const struct tile_wanted *wanted = ((const struct run *)w->owner)->wanted;
+	if (!wanted)
+		return true;
+	return s->kind == TILE_STORE ? wanted->tensor[expr_at(w->p->pool, s->target)->symbol] : wanted->value[s->value];
+}
+
 static bool run_statement(struct tile_walk *w, const struct tile_statement *s)
 {
+	const struct run *r = w->owner;
+	if (r->seen)
+		r->seen(r->user, w, s);
+	if (!wants(w, s))
+		return true;
 	for (uint32_t i = 0; i < w->p->index.n; i++)
 		w->at[i] = (double)w->range[i].low;
 	bool good = s->kind == TILE_STORE ? store(w, s) : assign(w, s);
@@ -239,23 +255,48 @@ static int64_t elements(const struct tile_tensor *t)
 	return n;
 }
 
+/* Work tensors and outputs begin as NaN. */
+static void make_tensors(struct arena *arena, const struct tile_program *p, const bool *wanted, double **tensor)
+{
+	for (uint32_t i = 0; i < p->tensor.n; i++) {
+		const struct tile_tensor *t = &p->tensor.v[i];
+		if ((wanted && !wanted[i]) || (t->place == PLACE_ARGUMENT && t->role != ROLE_OUT))
+			continue;
+		int64_t n = elements(t);
+		if (t->place == PLACE_WORK)
+			tensor[i] = arena_new_array(arena, (size_t)n, double);
+		for (int64_t k = 0; k < n; k++)
+			tensor[i][k] = NAN;
+	}
+}
+
+static struct tile_walk walk_of(struct arena *arena, const struct tile_program *p, struct run *r, struct text *reason)
+{
+	r->cell = arena_new_array(arena, p->value.n, struct cell);
+	return (struct tile_walk){.p = p, .arena = arena, .statement = run_statement, .enter = enter_block,
+	                          .leave = leave_block, .value = value_at, .read = tensor_at, .reason = reason,
+	                          .owner = r};
+}
+
 bool tile_run(struct arena *arena, const struct tile_program *p, double **tensor, bool round, struct text *reason)
 {
 	struct run r = {.tensor = tensor, .rounded = round};
 	if (!tile_check(p, reason))
 		return false;
-	r.cell = arena_new_array(arena, p->value.n, struct cell);
-	for (uint32_t i = 0; i < p->tensor.n; i++) {
-		const struct tile_tensor *t = &p->tensor.v[i];
-		int64_t n = elements(t);
-		if (t->place == PLACE_WORK)
-			tensor[i] = arena_new_array(arena, (size_t)n, double);
-		if (t->place == PLACE_WORK || t->role == ROLE_OUT)
-			for (int64_t k = 0; k < n; k++)
-				tensor[i][k] = NAN;
-	}
-	struct tile_walk w = {.p = p, .arena = arena, .statement = run_statement, .enter = enter_block,
-	                      .leave = leave_block, .value = value_at, .read = tensor_at, .reason = reason,
-	                      .owner = &r};
+	make_tensors(arena, p, NULL, tensor);
+	struct tile_walk w = walk_of(arena, p, &r, reason);
 	return tile_walk(&w);
+}
+
+struct tile_walk *tile_runner(struct arena *arena, const struct tile_program *p, const struct tile_wanted *wanted,
+                              double **tensor,
+                              void (*seen)(void *, const struct tile_walk *, const struct tile_statement *), void *user,
+                              struct text *reason)
+{
+	struct run *r = arena_new(arena, struct run);
+	struct tile_walk *w = arena_new(arena, struct tile_walk);
+	*r = (struct run){.tensor = tensor, .wanted = wanted, .seen = seen, .user = user};
+	make_tensors(arena, p, wanted->tensor, tensor);
+	*w = walk_of(arena, p, r, reason);
+	return w;
 }

@@ -165,12 +165,38 @@ static bool walk_block(struct tile_walk *w, const struct tile_block *b)
 	return good;
 }
 
+static void begin(struct tile_walk *w)
+{
+	const struct tile_program *p = w->p;
+	w->range = arena_new_array(w->arena, p->index.n, struct tile_range);
+	w->at = arena_new_array(w->arena, p->index.n, double);
+	w->nodes = arena_new_array(w->arena, p->pool->node.n, struct tile_nodes);
+	w->number = arena_new_array(w->arena, p->pool->node.n, double);
+}
+
+static void whole_ranges(struct tile_walk *w)
+{
+	for (uint32_t i = 0; i < w->p->index.n; i++)
+		set_range(w, i, (struct tile_range){0, w->p->index.v[i].extent - 1});
+}
+
+static bool walk_task(struct tile_walk *w, const struct tile_phase *f, const int64_t *step, double share)
+{
+	for (uint32_t k = 0; k < f->task.n; k++) {
+		const struct tile_task *t = &f->task.v[k];
+		int64_t low = step[k] * t->step, high = low + t->step - 1, last = w->p->index.v[t->index].extent - 1;
+		set_range(w, t->index, (struct tile_range){low, high < last ? high : last});
+	}
+	if (w->task)
+		w->task(w, share);
+	return walk_block(w, &f->body);
+}
+
 static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
 {
 	int64_t steps[MAX_TASKS], at[MAX_TASKS] = {0}, total = 1;
 	int n = (int)f->task.n;
-	for (uint32_t i = 0; i < w->p->index.n; i++)
-		set_range(w, i, (struct tile_range){0, w->p->index.v[i].extent - 1});
+	whole_ranges(w);
 	for (int k = 0; k < n; k++) {
 		const struct tile_task *t = &f->task.v[k];
 		steps[k] = (w->p->index.v[t->index].extent + t->step - 1) / t->step;
@@ -182,28 +208,15 @@ static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
 		double within = most < total ? fmod((double)i * 0.6180339887498949, 1) : 0;
 		int64_t task = (int64_t)(((double)i + within) * (double)total / (double)most), rest = task;
 		for (int k = n - 1; k >= 0; k--) {
-			const struct tile_task *t = &f->task.v[k];
 			at[k] = rest % steps[k];
+			if (f->task.v[k].down)
+				at[k] = steps[k] - 1 - at[k];
 			rest /= steps[k];
-			int64_t low = (t->down ? steps[k] - 1 - at[k] : at[k]) * t->step;
-			int64_t high = low + t->step - 1, last = w->p->index.v[t->index].extent - 1;
-			set_range(w, t->index, (struct tile_range){low, high < last ? high : last});
 		}
-		if (w->task)
-			w->task(w, (double)total / (double)most);
-		if (!walk_block(w, &f->body))
+		if (!walk_task(w, f, at, (double)total / (double)most))
 			return false;
 	}
 	return true;
-}
-
-static void begin(struct tile_walk *w)
-{
-	const struct tile_program *p = w->p;
-	w->range = arena_new_array(w->arena, p->index.n, struct tile_range);
-	w->at = arena_new_array(w->arena, p->index.n, double);
-	w->nodes = arena_new_array(w->arena, p->pool->node.n, struct tile_nodes);
-	w->number = arena_new_array(w->arena, p->pool->node.n, double);
 }
 
 bool tile_walk_phase(struct tile_walk *w, uint32_t phase)
@@ -211,6 +224,14 @@ bool tile_walk_phase(struct tile_walk *w, uint32_t phase)
 	if (!w->range)
 		begin(w);
 	return walk_phase(w, &w->p->phase.v[phase]);
+}
+
+bool tile_walk_task(struct tile_walk *w, uint32_t phase, const int64_t *step)
+{
+	if (!w->range)
+		begin(w);
+	whole_ranges(w);
+	return walk_task(w, &w->p->phase.v[phase], step, 1);
 }
 
 bool tile_walk(struct tile_walk *w)

@@ -41,6 +41,8 @@ double tile_no_read(struct tile_walk *, uint32_t tensor, int n, const double *co
 /* Runs all phases, or one. False when a statement said so, or a bound has no value (with a reason). */
 bool tile_walk(struct tile_walk *);
 bool tile_walk_phase(struct tile_walk *, uint32_t phase);
+/* … or one task of a phase: of each of its task indices, in order, the number of the step along it. */
+bool tile_walk_task(struct tile_walk *, uint32_t phase, const int64_t *step);
 /* Value of an expression at w->at. */
 double tile_evaluate(struct tile_walk *, struct expr);
 
