@@ -8,6 +8,8 @@
 #ifndef ATTUNE_DSL_DTYPE_H
 #define ATTUNE_DSL_DTYPE_H
 
+#include <math.h>
+
 #include "dsl/expr.h"
 
 /* Element i of an array at `base`, which need not be aligned. An i64 past 2^53 is rounded. */
@@ -30,6 +32,15 @@ static inline int64_t double_to_int64(double x)
 	if (!(x > -9223372036854775808.0))
 		return x == x ? INT64_MIN : 0;
 	return x < 9223372036854775808.0 ? (int64_t)x : INT64_MAX;
+}
+/* The least power of two that is not below x; of what is not above 1, 1. */
+static inline double double_bit_ceil(double x)
+{
+	int digits = 0;
+	if (!(x > 1))
+		return 1;
+	frexp(x < 0x1p62 ? ceil(x) - 1 : 0x1p62 - 1, &digits);
+	return ldexp(1, digits);
 }
 
 #endif

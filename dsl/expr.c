@@ -11,8 +11,8 @@ const struct op_info op_info[OPS] = {
         [OP_LOW] = {.spelling = "low"},
         [OP_HIGH] = {.spelling = "high"},
         [OP_CAST] = {.arity = 1},
-#define OP(name, spelling, arity, kind, monotone, c, value)                                                  \
-	[OP_##name] = {spelling, arity, RESULT_##kind, monotone, c},
+#define OP(name, spelling, arity, kind, monotone, interval, c, value)                                               \
+	[OP_##name] = {spelling, arity, RESULT_##kind, monotone, RULE_##interval, c},
 #include "dsl/ops.h"
 #undef OP
 };
@@ -35,7 +35,7 @@ double op_value(enum op op, double x, double y, double z)
 {
 	(void)y, (void)z;
 	switch ((int)op) {
-#define OP(name, spelling, arity, kind, monotone, c, value)                                                  \
+#define OP(name, spelling, arity, kind, monotone, interval, c, value)                                               \
 	case OP_##name:                                                                                      \
 		return value;
 #include "dsl/ops.h"

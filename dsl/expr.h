@@ -40,11 +40,32 @@ enum kind { KIND_REAL, KIND_INT, KIND_BOOL };
 
 enum result { RESULT_ARITH, RESULT_REAL, RESULT_INT, RESULT_BOOL, RESULT_LAST };
 
+/* What is known of a result from its operands' ends; dsl/ops.h says each. RULE_NONE: a leaf or special form. */
+enum interval_rule {
+	RULE_NONE,
+	RULE_MONOTONE,
+	RULE_APPROXIMATE,
+	RULE_POSITIVE,
+	RULE_SUM,
+	RULE_PRODUCT,
+	RULE_QUOTIENT,
+	RULE_FLOORED,
+	RULE_REMAINDER,
+	RULE_BITWISE,
+	RULE_POWER,
+	RULE_MAGNITUDE,
+	RULE_DIP,
+	RULE_WAVE,
+	RULE_TRUTH,
+	RULE_CHOICE,
+};
+
 struct op_info {
 	const char *spelling; /* NULL for leaves and special forms without one */
 	uint8_t arity;
 	enum result result;
 	const char *monotone;
+	enum interval_rule interval;
 	const char *c;
 };
 extern const struct op_info op_info[OPS];

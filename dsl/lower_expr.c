@@ -117,7 +117,7 @@ static bool check_kinds(const struct env *env, struct span span, enum op op, int
 {
 	const struct expr_pool *p = &env->w->c->pool;
 	const char *sign = op_info[op].spelling;
-	bool whole = op == OP_IDIV || op == OP_MOD || op == OP_XOR;
+	bool whole = op_info[op].result == RESULT_INT;
 	for (int i = 0; i < n; i++) {
 		enum kind kind = (enum kind)expr_at(p, x[i])->kind;
 		bool condition = takes_conditions(op) || (op == OP_SELECT && i == 0);

@@ -235,7 +235,7 @@ static void operate(struct step *s, const struct lanes *o, int n)
 	double *out = s->value;
 	s->out.value = out;
 	switch ((int)s->op) {
-#define OP(name, spelling, arity, kind, monotone, c, expression)                                             \
+#define OP(name, spelling, arity, kind, monotone, interval, c, expression)                                          \
 	case OP_##name:                                                                                      \
 		for (int i = 0; i < n; i++) {                                                                \
 			const double x = X[i * sx], y = Y[i * sy], z = Z[i * sz];                            \

@@ -48,7 +48,7 @@ static struct expr operation(int depth)
 {
 	enum op op = (enum op)(OP_OLD + 1 + (int)below(OPS - OP_OLD - 1));
 	struct expr x[3];
-	if (op == OP_IDIV || op == OP_MOD || op == OP_XOR)
+	if (op_info[op].result == RESULT_INT)
 		return an_int(depth);
 	for (int i = 0; i < op_info[op].arity; i++)
 		x[i] = any(depth - 1);

@@ -26,6 +26,14 @@ AT_INLINE int i_idiv(int a, int b) { return a / b - (a % b != 0 && (a < 0) != (b
 
 AT_INLINE int i_mod(int a, int b) { return a - b * i_idiv(a, b); }
 
+AT_INLINE int i_bit_ceil(int a)
+{
+	unsigned x = a > 1 ? (unsigned)a - 1 : 0;
+	for (int shift = 1; shift < 32; shift *= 2)
+		x |= x >> shift;
+	return (int)(x + 1);
+}
+
 #define i_select(c, a, b) ((c) ? (a) : (b))
 
 #define i_not(a) (!(a))

@@ -20,6 +20,14 @@ static inline long i_idiv(long a, long b) { return a / b - (a % b != 0 && (a < 0
 
 static inline long i_mod(long a, long b) { return a - b * i_idiv(a, b); }
 
+static inline long i_bit_ceil(long a)
+{
+	unsigned long x = a > 1 ? (unsigned long)a - 1 : 0;
+	for (int shift = 1; shift < 64; shift *= 2)
+		x |= x >> shift;
+	return (long)x + 1;
+}
+
 #define i_select(c, a, b) ((c) ? (a) : (b))
 
 #define i_not(a) (!(a))

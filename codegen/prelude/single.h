@@ -147,6 +147,8 @@ enum { LANES = 1 };
 
 #define vi_relu(a) i_relu(a)
 
+#define vi_bit_ceil(a) i_bit_ceil(a)
+
 #define vi_idiv(a, b) i_idiv(a, b)
 
 #define vi_mod(a, b) i_mod(a, b)

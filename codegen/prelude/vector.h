@@ -348,6 +348,13 @@ INLINE vint vi_sign(vint a) { return (a < vi_splat(0)) - (a > vi_splat(0)); }
 
 INLINE vint vi_relu(vint a) { return vi_max(a, vi_splat(0)); }
 
+INLINE vint vi_bit_ceil(vint a)
+{
+	for (int i = 0; i < LANES; i++)
+		a[i] = (int)i_bit_ceil(a[i]);
+	return a;
+}
+
 INLINE vint vi_idiv(vint a, vint b)
 {
 	for (int i = 0; i < LANES; i++)
