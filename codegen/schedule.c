@@ -5,6 +5,9 @@
 
 enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
 
+const char *const form_name[FORMS] = {
+        [FORM_NAIVE] = "none", [FORM_FUSED] = "all", [FORM_MEMBERS] = "members", [FORM_ROWS] = "rows"};
+
 struct problem *problem_new(struct arena *arena, const struct cascade *c, const struct machine *machine,
                             struct diags *diags)
 {
@@ -18,19 +21,32 @@ struct problem *problem_new(struct arena *arena, const struct cascade *c, const 
 		diag_error(diags, (struct span){0}, "the cascade needs more than %d streams", MAX_STREAMS);
 		return NULL;
 	}
+	p->usual = FORM_FUSED;
 	p->fused_plan = plan_streams(arena, p->fused);
 	p->unfused_plan = plan_streams(arena, p->unfused);
 	return p;
 }
 
+const struct streams *problem_streams(const struct problem *p, enum form form)
+{
+	const struct streams *const of[FORMS] = {p->unfused, p->fused, p->members, p->rows};
+	return of[form];
+}
+
+const struct stream_plan *problem_plan(const struct problem *p, enum form form)
+{
+	const struct stream_plan *const of[FORMS] = {p->unfused_plan, p->fused_plan, p->members_plan, p->rows_plan};
+	return of[form];
+}
+
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
-	return s->fused ? p->fused : p->unfused;
+	return problem_streams(p, s->form);
 }
 
 static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s)
 {
-	return s->fused ? p->fused_plan : p->unfused_plan;
+	return problem_plan(p, s->form);
 }
 
 bool registers_fit(enum isa isa, int rows, int lanes)
@@ -137,16 +153,16 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	return d;
 }
 
-static struct schedule default_form(const struct problem *p, enum isa isa, bool fused)
+struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum form form)
 {
 	struct schedule s = {
-	        .isa = isa, .fused = fused, .exp_degree = 5, .compute = compute_type(p->fused->cascade)};
+	        .isa = isa, .form = form, .exp_degree = 5, .compute = compute_type(p->fused->cascade)};
 	if (s.compute == DTYPE_F64 && !isa_is_device(isa))
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
 	for (int i = 0; i < s.nstreams; i++) {
 		s.stream[i] = default_stream(p, &s, i);
-		if (fused)
+		if (form != FORM_NAIVE)
 			s.stream[i].split = split_default(p, &s, i);
 	}
 	return s;
@@ -154,12 +170,12 @@ static struct schedule default_form(const struct problem *p, enum isa isa, bool 
 
 struct schedule schedule_default(const struct problem *p, enum isa isa)
 {
-	return default_form(p, isa, true);
+	return schedule_of_form(p, isa, p->usual);
 }
 
 struct schedule schedule_naive(const struct problem *p, enum isa isa)
 {
-	return default_form(p, isa, false);
+	return schedule_of_form(p, isa, FORM_NAIVE);
 }
 
 static const char *illegal_contract(struct arena *arena, const struct problem *problem,
@@ -240,6 +256,8 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 
 const char *schedule_illegal(struct arena *arena, const struct problem *p, const struct schedule *s)
 {
+	if (!streams_of(p, s))
+		return "fuse: no reduction of this cascade ranges over a set that a tensor gives";
 	if (s->exp_degree < 3 || s->exp_degree > 6)
 		return "exp: the polynomial's degree is 3 to 6";
 	if (s->compute != DTYPE_F32 && s->compute != DTYPE_F64)

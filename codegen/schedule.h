@@ -38,26 +38,43 @@ struct stream_schedule {
 	struct contract_schedule contract[MAX_CONTRACTS];
 };
 
+/* What of the cascade runs. The last two are there where reductions range over a set that a bool tensor gives
+ * (derive_members.c): they walk the members only. */
+enum form {
+	FORM_NAIVE,   /* every equation a stream of its own, materialised */
+	FORM_FUSED,   /* the streams as derived */
+	FORM_MEMBERS, /* … with the walked coordinates read from lists, a list for each coordinate of the set */
+	FORM_ROWS,    /* … with the rows that chose a block gathered, and their parts joined after */
+	FORMS
+};
+extern const char *const form_name[FORMS]; /* "none", "all", "members", "rows" */
+
 enum { MAX_STREAMS = 32 };
 struct schedule {
 	enum isa isa;
-	bool fused;     /* false: the naive form, every equation a stream of its own */
+	enum form form;
 	int exp_degree; /* of the polynomial for exp, 3 to 6 */
 	enum dtype compute;
 	int nstreams;
 	struct stream_schedule stream[MAX_STREAMS];
 };
 
-/* What a schedule is for: the two forms of a cascade whose ranks are bound, and how each maps on tiles. */
+/* What a schedule is for: the forms of a cascade whose ranks are bound, and how each maps on tiles. */
 struct problem {
-	struct streams *fused, *unfused;
-	struct stream_plan *fused_plan, *unfused_plan; /* one a stream */
+	struct streams *fused, *unfused, *members, *rows; /* the last two NULL where there is no such form */
+	struct stream_plan *fused_plan, *unfused_plan, *members_plan, *rows_plan; /* one a stream */
+	enum form usual; /* the default's */
 	const struct machine *machine;
 };
 /* Derives all of it; `cascade` and `machine` are kept. NULL, with diagnostics, when a rank is not bound or
  * a limit is passed. */
 struct problem *problem_new(struct arena *, const struct cascade *, const struct machine *, struct diags *);
 
+const struct streams *problem_streams(const struct problem *, enum form);
+const struct stream_plan *problem_plan(const struct problem *, enum form);
+
+/* The default of one form that the problem has. */
+struct schedule schedule_of_form(const struct problem *, enum isa, enum form);
 /* What an untuned kernel runs: tiles from the machine model. */
 struct schedule schedule_default(const struct problem *, enum isa);
 /* The unfused form, every equation materialised: what a cascade costs without the algebra. */
@@ -90,7 +107,7 @@ const char *schedule_device_illegal(struct arena *, const struct problem *, cons
 /* What a tile of the walked index is a multiple of: a tensor core's steps along it. */
 int64_t schedule_device_panel(const struct stream_schedule *);
 /* May tasks share out a stream's wide index? */
-bool schedule_device_shares_wide(const struct problem *, bool fused, int stream);
+bool schedule_device_shares_wide(const struct problem *, enum form, int stream);
 /* Sets the lanes of contractions to what the tiles make them. */
 void schedule_device_lanes(const struct problem *, struct schedule *, int stream);
 /* What a stream's kernel will about need; the compile log and kernel_phase tell what it does. */

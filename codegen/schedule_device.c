@@ -9,12 +9,12 @@ enum { MAX_WARPS = 16, PROCESSORS = 132, COMFORTABLE = 192 /* registers, by what
 
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
-	return s->fused ? p->fused : p->unfused;
+	return problem_streams(p, s->form);
 }
 
 static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
 {
-	return s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
+	return &problem_plan(p, s->form)[stream];
 }
 
 /* ---- as what operands are multiplied ---- */
@@ -132,10 +132,9 @@ static bool wide_splits(const struct streams *all, const struct stream_plan *p)
 	return true;
 }
 
-bool schedule_device_shares_wide(const struct problem *problem, bool fused, int i)
+bool schedule_device_shares_wide(const struct problem *problem, enum form form, int i)
 {
-	return wide_splits(fused ? problem->fused : problem->unfused,
-	                   fused ? &problem->fused_plan[i] : &problem->unfused_plan[i]);
+	return wide_splits(problem_streams(problem, form), &problem_plan(problem, form)[i]);
 }
 
 /* Groups of eight lanes that hold all there are. */

@@ -16,12 +16,12 @@ enum {
 
 static const struct streams *streams_of(const struct problem *p, const struct schedule *s)
 {
-	return s->fused ? p->fused : p->unfused;
+	return problem_streams(p, s->form);
 }
 
 static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
 {
-	return s->fused ? &p->fused_plan[stream] : &p->unfused_plan[stream];
+	return &problem_plan(p, s->form)[stream];
 }
 
 static double tasks_of(const struct streams *all, const struct stream_plan *p,
@@ -125,8 +125,8 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 int split_choices(const struct problem *problem, enum isa isa, int stream, int64_t *choice, int most)
 {
 	struct schedule s = schedule_default(problem, isa);
-	const struct streams *all = problem->fused;
-	const struct stream_plan *p = &problem->fused_plan[stream];
+	const struct streams *all = streams_of(problem, &s);
+	const struct stream_plan *p = plan_of(problem, &s, stream);
 	const struct machine *m = problem->machine;
 	double tasks = tasks_of(all, p, &s.stream[stream]), enough = 4.0 * m->cores;
 	int64_t walked = plan_extent(all, p->walked),

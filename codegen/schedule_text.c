@@ -55,10 +55,9 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 void schedule_print(const struct problem *p, const struct schedule *s, struct text *t)
 {
 	text_printf(t, "isa %s\ncompute %s\nexp poly%d\nfuse %s\n", isa_info[s->isa].name,
-	            dtype_info[s->compute].spelling, s->exp_degree, s->fused ? "all" : "none");
+	            dtype_info[s->compute].spelling, s->exp_degree, form_name[s->form]);
 	for (int i = 0; i < s->nstreams; i++)
-		print_stream(s->fused ? p->fused : p->unfused,
-		             s->fused ? &p->fused_plan[i] : &p->unfused_plan[i], &s->stream[i], t);
+		print_stream(problem_streams(p, s->form), &problem_plan(p, s->form)[i], &s->stream[i], t);
 }
 
 /* Words of the current line, with their places in the source. */
@@ -140,7 +139,7 @@ static bool read_size(struct reader *r, int i, const char *name, int64_t most, i
 	                  (long long)most);
 }
 
-static bool read_globals(struct reader *r, struct schedule *s)
+static bool read_globals(struct reader *r, const struct problem *problem, struct schedule *s)
 {
 	if (is(r, 0, "isa")) {
 		for (int i = 0; i < ISAS; i++)
@@ -168,9 +167,13 @@ static bool read_globals(struct reader *r, struct schedule *s)
 		return diag_error(r->diags, place(r, 1), "exp is poly3, poly4, poly5 or poly6");
 	}
 	if (is(r, 0, "fuse")) {
-		s->fused = is(r, 1, "all");
-		return is(r, 1, "all") || is(r, 1, "none") ||
-		       diag_error(r->diags, place(r, 1), "fuse is all or none");
+		for (int f = 0; f < FORMS; f++)
+			if (is(r, 1, form_name[f]) && problem_streams(problem, (enum form)f)) {
+				s->form = (enum form)f;
+				return true;
+			}
+		return diag_error(r->diags, place(r, 1), "fuse is all or none%s%s", problem->members ? ", or members" : "",
+		                  problem->rows ? ", or rows" : "");
 	}
 	return diag_error(r->diags, place(r, 0), "expected isa, compute, exp, fuse or stream here");
 }
@@ -252,7 +255,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 /* The globals are known: the streams start from that form's defaults. */
 static void start_streams(const struct problem *problem, struct schedule *s)
 {
-	struct schedule form = s->fused ? schedule_default(problem, s->isa) : schedule_naive(problem, s->isa);
+	struct schedule form = schedule_of_form(problem, s->isa, s->form);
 	form.isa = s->isa;
 	form.exp_degree = s->exp_degree;
 	form.compute = s->compute;
@@ -291,19 +294,16 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 			}
 			s->stream[stream].split = s->stream[stream].wide_tile = 0; /* no line means none */
 			memset(r.given, 0, sizeof r.given);
-			const struct streams *all = s->fused ? problem->fused : problem->unfused;
-			const struct stream_plan *p =
-			        s->fused ? &problem->fused_plan[stream] : &problem->unfused_plan[stream];
+			const struct streams *all = problem_streams(problem, s->form);
+			const struct stream_plan *p = &problem_plan(problem, s->form)[stream];
 			if (!is(&r, 1, index_name(all, p->walked)))
 				diag_error(diags, place(&r, 1), "stream %d of this cascade walks '%s'",
 				           stream + 1, index_name(all, p->walked));
 		} else if (stream < 0) {
-			read_globals(&r, s);
+			read_globals(&r, problem, s);
 		} else {
-			read_stream_line(&r, s->fused ? problem->fused : problem->unfused,
-			                 s->fused ? &problem->fused_plan[stream]
-			                          : &problem->unfused_plan[stream],
-			                 &s->stream[stream]);
+			read_stream_line(&r, problem_streams(problem, s->form),
+			                 &problem_plan(problem, s->form)[stream], &s->stream[stream]);
 		}
 	}
 	if (stream < 0)

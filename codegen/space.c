@@ -16,12 +16,12 @@ static const int64_t blocks[] = {
 
 static const struct stream_plan *plans(const struct space *s)
 {
-	return s->problem->fused_plan;
+	return problem_plan(s->problem, s->problem->usual);
 }
 
 static int64_t extent(const struct space *s, uint32_t index)
 {
-	int64_t n = plan_extent(s->problem->fused, index);
+	int64_t n = plan_extent(problem_streams(s->problem, s->problem->usual), index);
 	return n < 1 ? 1 : n;
 }
 
@@ -51,12 +51,12 @@ static void two(struct dimension *d)
 
 static const char *index_name(const struct space *s, uint32_t index)
 {
-	return s->problem->fused->cascade->index.v[index].name;
+	return problem_streams(s->problem, s->problem->usual)->cascade->index.v[index].name;
 }
 
 static const char *tensor_name(const struct space *s, const struct plan_contract *k)
 {
-	const struct cascade *c = s->problem->fused->cascade;
+	const struct cascade *c = problem_streams(s->problem, s->problem->usual)->cascade;
 	return c->tensor.v[c->equation.v[k->equation].tensor].name;
 }
 
@@ -125,14 +125,19 @@ static void add_stream(struct arena *arena, struct space *s, int i)
 void space_init(struct arena *arena, struct space *s, const struct problem *problem, enum isa isa)
 {
 	*s = (struct space){.problem = problem, .isa = isa};
-	if (problem->unfused->stream.n != problem->fused->stream.n)
-		two(space_add(s, FIELD_FUSE, 0, 0, "fuse"));
+	struct dimension *form = space_add(s, FIELD_FUSE, 0, 0, "fuse");
+	for (int f = 0; f < FORMS; f++)
+		if (problem_streams(problem, (enum form)f) &&
+		    (f != FORM_NAIVE || problem->unfused->stream.n != problem->fused->stream.n))
+			space_choice(form, f);
+	if (form->choices < 2)
+		s->dimensions--;
 	if (!isa_is_device(isa)) {
 		struct dimension *d = space_add(s, FIELD_EXP, 0, 0, "exp");
 		space_choice(d, 5);
 		space_choice(d, 6);
 	}
-	for (int i = 0; i < (int)problem->fused->stream.n; i++)
+	for (int i = 0; i < (int)problem_streams(problem, problem->usual)->stream.n; i++)
 		add_stream(arena, s, i);
 }
 
@@ -156,8 +161,8 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		struct stream_schedule *t = &out.stream[d->stream];
 		switch (d->field) {
 		case FIELD_FUSE:
-			if (!v)
-				return schedule_naive(s->problem, s->isa);
+			if (v != (int64_t)s->problem->usual)
+				return schedule_of_form(s->problem, s->isa, (enum form)v);
 			break;
 		case FIELD_EXP: out.exp_degree = (int)v; break;
 		case FIELD_ROW_BLOCKS: blocks_of[d->stream] = v; break;
@@ -210,7 +215,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	const struct stream_schedule *t = &s->stream[d->stream];
 	int rows = t->ncontracts ? t->contract[0].rows : isa_is_device(s->isa) ? DEVICE_WARP_ROWS : 1;
 	switch (d->field) {
-	case FIELD_FUSE: return s->fused;
+	case FIELD_FUSE: return s->form;
 	case FIELD_EXP: return s->exp_degree;
 	case FIELD_ROW_BLOCKS: return t->row_tile / (rows ? rows : 1);
 	case FIELD_STREAM_TILE: return t->stream_tile;

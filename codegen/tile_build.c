@@ -553,7 +553,7 @@ static void build_stream(struct builder *b, uint32_t number)
 {
 	b->number = number;
 	b->stream = &b->all->stream.v[number];
-	b->plan = b->schedule->fused ? &b->problem->fused_plan[number] : &b->problem->unfused_plan[number];
+	b->plan = &problem_plan(b->problem, b->schedule->form)[number];
 	b->sizes = &b->schedule->stream[number];
 	b->running = build_no_values(b);
 	b->fresh = build_no_values(b);
@@ -616,7 +616,7 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 	                    .problem = problem,
 	                    .schedule = schedule,
 	                    .device = isa_is_device(schedule->isa)};
-	b.all = schedule->fused ? problem->fused : problem->unfused;
+	b.all = problem_streams(problem, schedule->form);
 	b.c = cascade_clone(arena, b.all->cascade); /* translation makes new expressions */
 	struct streams own = *b.all;
 	own.cascade = b.c;

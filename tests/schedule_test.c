@@ -141,7 +141,7 @@ static void test_need(const char *path)
 	space_init(&a, &space, p, ISA_SM80);
 	for (int i = 0; i < 300 && tried < 12; i++) {
 		struct schedule s = i ? random_point(&space, &seed) : schedule_default(p, ISA_SM80);
-		if (schedule_illegal(&a, p, &s) || !s.fused)
+		if (schedule_illegal(&a, p, &s) || s.form != FORM_FUSED)
 			continue;
 		struct kernel_source k = emit_cuda(&a, tile_build(&a, p, &s));
 		int phase = 0;
