@@ -1,7 +1,6 @@
 /* cuda_test.c: kernels for a device under the emulator against the interpreter of tile programs, with values in
  * fragments and with all of them in shared memory: every example on ragged shapes, and tile programs made up. LONG=1
  * runs the whole grid. With a file and its extents N M D [TYPE [SCHEDULE [plain]]] the kernel is printed instead. */
-#include <glob.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "codegen/schedule.h"
 #include "dsl/parse.h"
 #include "tests/emulated.h"
+#include "tests/plain_examples.h"
 #include "tests/tap.h"
 #include "tests/emit_programs.h"
 
@@ -361,28 +361,23 @@ int main(int argc, char **argv)
 	static const int64_t sizes[] = {1, 63, 200}, widths[] = {60, 64, 128, 256};
 	if (argc > 4)
 		return print(argc, argv);
-	glob_t files;
-	size_t count = glob("examples/*.att", 0, NULL, &files) ? 0 : files.gl_pathc;
-	ok(count >= 9, "%zu examples", count);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < PLAIN_EXAMPLES; i++)
 		for (size_t k = 0; k < sizeof quick / sizeof *quick; k++)
 			for (int form = 0; form < 4; form++)
-				try_example(files.gl_pathv[i], quick[k], form == 2 ? "bf16" : form == 3 ? "f16" : NULL,
+				try_example(plain_example[i], quick[k], form == 2 ? "bf16" : form == 3 ? "f16" : NULL,
 				            DEFAULT, form == 1, form == 2 && !k ? EMULATE_ORDERS : 1);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < PLAIN_EXAMPLES; i++)
 		for (int point = 2; point < (getenv("LONG") ? 40 : 4); point++)
-			try_example(files.gl_pathv[i], (struct extents){point % 2 ? 50 : 133, 85 + point, point % 3 ? 24 : 64},
+			try_example(plain_example[i], (struct extents){point % 2 ? 50 : 133, 85 + point, point % 3 ? 24 : 64},
 			            point % 2 ? "bf16" : NULL, point, false, 1);
-	for (size_t i = 0; getenv("LONG") && i < count; i++)
+	for (size_t i = 0; getenv("LONG") && i < PLAIN_EXAMPLES; i++)
 		for (int k = 0; k < 9; k++)
 			for (int w = 0; w < 4; w++)
 				for (int form = 0; form < 5; form++)
-					try_example(files.gl_pathv[i], (struct extents){sizes[k / 3], sizes[k % 3], widths[w]},
+					try_example(plain_example[i], (struct extents){sizes[k / 3], sizes[k % 3], widths[w]},
 					            form == 3 ? "bf16" : form == 4 ? "f16" : NULL, form == 2 ? NAIVE : DEFAULT,
 					            form == 1,
 					            form > 2 ? EMULATE_ORDERS : 1);
-	if (count)
-		globfree(&files);
 	try_text();
 	for (int plain = 0; plain < 2; plain++) {
 		for (size_t i = 0; i < sizeof program / sizeof *program; i++)

@@ -1,202 +1,350 @@
-/* examples_test.c: every shipped example through every target, through attune.h alone: compiled code against
- * the oracle on ragged shapes, with outputs poisoned beforehand. LONG=1 runs the whole grid of shapes. */
+/* examples_test.c: every example in examples/, on the cases that tests/examples/ has for it (example_cases.h): the
+ * oracle, the derived cascade by the oracle, tile programs of several schedules by the interpreter, and compiled code
+ * of every ISA here; through attune.h too, with threads. LONG=1 adds cases, schedules and emulated device kernels.
+ *
+ *     examples_test [NAME…]      only these; LONG=1 as above
+ */
 #include <glob.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "attune.h"
+#include "tests/example_cases.h"
+#include "tests/stages_c.h"
+#include "tests/stages_cuda.h"
 #include "tests/tap.h"
 
-enum { MAX_TENSORS = 12 };
+enum { SECONDS = 60, REPORT = 64 << 10 };
 
-struct shape {
-	int n, m, d;
+static bool all, tcc_here, clang_here, emulator_here;
+static enum isa best;
+
+/* A child's account: lines that begin with + (good), - (bad) or # (skipped, why); then what it was at. */
+struct report {
+	size_t n;
+	char at[200], text[REPORT];
 };
 
-static const struct shape quick[] = {{1, 200, 64}, {63, 1, 60}, {200, 63, 128}, {63, 200, 60}, {5, 0, 64}};
+static struct report *report;
 
-/* What runs the kernel; the shapes [0, quick) of `quick` it takes in the short test. */
-static const struct {
-	const char *target, *isa;
-	int quick;
-} place[] = {{"clang", "avx512", 5}, {"clang", "avx2", 2}, {"clang", "scalar", 1}, {"tcc", "scalar", 5}};
-
-static char *slurp(const char *path)
+__attribute__((format(printf, 2, 3))) static void tell(char how, const char *format, ...)
 {
-	FILE *f = fopen(path, "rb");
-	char *text = calloc(1, 1 << 16);
-	if (!f || !text || !fread(text, 1, (1 << 16) - 1, f))
-		abort();
-	fclose(f);
-	return text;
+	va_list ap;
+	va_start(ap, format);
+	int n = report->n + 1 < REPORT ? snprintf(report->text + report->n, REPORT - report->n, "%c", how) : 0;
+	report->n += (size_t)n;
+	n = vsnprintf(report->text + report->n, REPORT - report->n, format, ap);
+	va_end(ap);
+	for (char *s = report->text + report->n; *s; s++)
+		if (*s == '\n')
+			*s = '\t'; /* one line each */
+	report->n += (size_t)n;
+	if (report->n + 1 < REPORT)
+		report->text[report->n++] = '\n';
+	else
+		report->n = REPORT - 1;
 }
 
-static double extent_of(const char *rank, struct shape s)
-{
-	switch (*rank) {
-	case 'B': return 2;
-	case 'H': return 4;
-	case 'N': return s.n;
-	case 'M': return s.m;
-	case 'D': return s.d;
-	case 'E': return s.d == 128 ? 60 : s.d; /* values narrower than keys, too */
-	default: return 33;
-	}
-}
+/* ---- through the library ---- */
 
-static int64_t elements(const struct attune_tensor *t)
-{
-	int64_t n = 1;
-	for (int i = 0; i < t->ndim; i++)
-		n *= t->shape[i];
-	return n;
-}
-
-/* The arguments of one call, vectors a tenth as large, as slopes and biases are: inputs shared by oracle and
- * kernel, float64 outputs for the oracle. */
-struct arguments {
-	int count;
-	DLTensor tensor[MAX_TENSORS], exact[MAX_TENSORS];
-	const DLTensor *actual[MAX_TENSORS], *expected[MAX_TENSORS];
+/* Arguments that hold what the oracle was given, and what a call gives. */
+struct call {
+	int n;
+	DLTensor tensor[STAGES_TENSORS];
+	const DLTensor *pointer[STAGES_TENSORS];
 	const struct attune_tensor *type;
 };
 
-static void *poisoned(int64_t n, size_t size)
+static bool call_run(struct stages *s, struct attune_program *program, struct call *c, double tolerance)
 {
-	void *p = malloc((size_t)(n + 1) * size);
-	if (!p)
-		abort();
-	return memset(p, 0xff, (size_t)(n + 1) * size); /* NaN in every float type */
-}
-
-static void arguments_init(struct arguments *a, struct attune_program *program)
-{
-	a->type = attune_program_tensors(program, &a->count);
-	if (a->count > MAX_TENSORS)
-		abort();
-	uint32_t random = 12345;
-	for (int i = 0; i < a->count; i++) {
-		const struct attune_tensor *t = &a->type[i];
-		int64_t n = elements(t);
-		a->tensor[i] = (DLTensor){.device = {kDLCPU, 0},
-		                          .ndim = t->ndim,
-		                          .dtype = t->dtype,
-		                          .shape = (int64_t *)(uintptr_t)t->shape,
-		                          .data = poisoned(n, (size_t)t->dtype.bits / 8)};
-		a->exact[i] = a->tensor[i];
-		for (int64_t k = 0; k < n && t->role == ATTUNE_IN; k++) {
-			random = random * 1664525u + 1013904223u;
-			if (t->dtype.code == kDLFloat)
-				((float *)a->tensor[i].data)[k] =
-				        ((float)(random >> 8) / 4194304.0f - 2) * (t->ndim > 1 ? 1 : 0.1f);
-			else
-				((int32_t *)a->tensor[i].data)[k] = (int32_t)(k / 20);
-		}
-		if (t->role == ATTUNE_OUT) {
-			a->exact[i].dtype = (DLDataType){kDLFloat, 64, 1};
-			a->exact[i].data = poisoned(n, sizeof(double));
-		}
-		a->actual[i] = &a->tensor[i];
-		a->expected[i] = &a->exact[i];
-	}
-}
-
-static void arguments_free(struct arguments *a)
-{
-	for (int i = 0; i < a->count; i++) {
-		if (a->type[i].role == ATTUNE_OUT)
-			free(a->exact[i].data);
-		free(a->tensor[i].data);
-	}
-}
-
-/* The largest difference of an output, by its largest magnitude or 1; infinities must agree. */
-static double worst_error(const struct arguments *a)
-{
-	double worst = 0;
-	for (int i = 0; i < a->count; i++) {
-		if (a->type[i].role != ATTUNE_OUT)
-			continue;
-		const float *x = a->tensor[i].data;
-		const double *y = a->exact[i].data;
-		double most = 1, difference = 0;
-		for (int64_t k = 0; k < elements(&a->type[i]); k++) {
-			if (isfinite(y[k]))
-				most = fmax(most, fabs(y[k]));
-			double d = isfinite(y[k])         ? fabs((double)x[k] - y[k])
-			           : (double)x[k] == y[k] ? 0
-			                                  : INFINITY;
-			difference = d <= difference ? difference : isnan(d) ? INFINITY : d;
-		}
-		worst = fmax(worst, difference / most);
-	}
-	return worst;
-}
-
-static void run_example(struct attune_context *context, const char *where, const char *path, struct shape s)
-{
-	struct attune_program *program = NULL;
 	struct attune_kernel *kernel = NULL;
 	struct attune_error error = {0};
-	char *text = slurp(path);
-	bool good = !attune_program_new(context, &(struct attune_source){.text = text, .name = path},
-	                                &program, &error);
-	int ranks = 0;
-	const struct attune_rank *rank = good ? attune_program_ranks(program, &ranks) : NULL;
-	for (int i = 0; i < ranks && good; i++)
-		if (rank[i].extent < 0)
-			good = !attune_program_bind(
-			        program, &(struct attune_binding){rank[i].name, extent_of(rank[i].name, s)},
-			        1, &error);
-	struct arguments a = {0};
-	if (good) {
-		arguments_init(&a, program);
-		good = !attune_oracle(program, a.expected, a.count, &error) &&
-		       !attune_compile(program, &(struct attune_compile_options){.wait = true}, &kernel,
-		                       &error) &&
-		       !attune_call(kernel, a.actual, a.count, NULL, &error);
-	}
-	double e = good ? worst_error(&a) : INFINITY;
-	ok(good && e < 2e-5, "%s %s N=%d M=%d D=%d: error %.2g %s", where, path, s.n, s.m, s.d, e,
-	   error.message);
-	arguments_free(&a);
+	bool good = !attune_compile(program, &(struct attune_compile_options){.wait = true}, &kernel, &error) &&
+	            !attune_call(kernel, c->pointer, c->n, NULL, &error);
 	attune_kernel_free(kernel);
-	attune_program_free(program);
-	free(text);
+	if (!good)
+		return stages_fault(s, "library: %s", error.message);
+	for (int i = 0; good && i < c->n; i++) {
+		const struct oracle_tensor *want = &s->tensor[cascade_find_tensor(s->cascade, c->type[i].name)];
+		enum dtype dtype = dtype_find(c->type[i].type, strlen(c->type[i].type));
+		double *got = arena_new_array(s->arena, (size_t)want->count + 1, double);
+		for (int64_t k = 0; k < want->count; k++)
+			got[k] = dtype_load(dtype, c->tensor[i].data, k);
+		double error_here = stages_apart(want->data, got, want->count);
+		if (c->type[i].role == ATTUNE_OUT && !dtype_info[dtype].integer && !(error_here <= tolerance))
+			good = stages_fault(s, "library: %s is off by %g", c->type[i].name, error_here);
+	}
+	return good;
 }
 
-static void run_place(int i, bool all)
+static bool through_library(struct stages *s, const struct example *e, const struct example_case *k,
+                            const struct param *param, int nparams)
 {
 	struct attune_context *context = NULL;
+	struct attune_program *program = NULL;
 	struct attune_error error = {0};
-	char where[32];
-	snprintf(where, sizeof where, "%s %s", place[i].target, place[i].isa);
-	if (attune_context_new(
-	            &(struct attune_options){
-	                    .cache = "", .threads = 2, .isa = place[i].isa, .target = place[i].target},
-	            &context, &error)) {
-		tap_skip(error.message);
-		return;
+	struct attune_binding *binding = arena_new_array(s->arena, EXAMPLE_BINDINGS, struct attune_binding);
+	struct call *c = arena_new(s->arena, struct call);
+	for (int i = 0; i < nparams; i++)
+		binding[i] = (struct attune_binding){param[i].name, param[i].value};
+	bool good = !attune_context_new(&(struct attune_options){.cache = "", .threads = 2, .isa = "scalar", .target = "tcc"},
+	                                &context, &error) &&
+	            !attune_program_new(context,
+	                                &(struct attune_source){.text = e->source, .name = e->name, .params = binding,
+	                                                        .nparams = nparams},
+	                                &program, &error);
+	for (int i = 0; good && i < k->nbindings; i++)
+		if (cascade_find_rank(s->cascade, k->binding[i].name) != UINT32_MAX)
+			good = !attune_program_bind(program, &(struct attune_binding){k->binding[i].name, k->binding[i].value},
+			                            1, &error);
+	c->type = good ? attune_program_tensors(program, &c->n) : NULL;
+	for (int i = 0; i < c->n && i < STAGES_TENSORS; i++) {
+		const struct attune_tensor *t = &c->type[i];
+		const struct oracle_tensor *from = &s->tensor[cascade_find_tensor(s->cascade, t->name)];
+		enum dtype dtype = dtype_find(t->type, strlen(t->type));
+		size_t bytes = (size_t)dtype_bytes(dtype, from->count);
+		c->tensor[i] = (DLTensor){.device = {kDLCPU, 0}, .ndim = t->ndim, .dtype = t->dtype,
+		                          .shape = (int64_t *)(uintptr_t)t->shape,
+		                          .data = memset(arena_alloc(s->arena, bytes + 64), 0xff, bytes)};
+		for (int64_t j = 0; j < from->count && t->role == ATTUNE_IN; j++)
+			dtype_store(dtype, c->tensor[i].data, j, from->data[j]);
+		c->pointer[i] = &c->tensor[i];
 	}
-	glob_t g;
-	if (glob("examples/*.att", 0, NULL, &g))
-		abort();
-	static const int extents[] = {1, 63, 200}, depths[] = {60, 64, 128};
-	for (size_t k = 0; k < g.gl_pathc; k++) {
-		for (int q = 0; q < place[i].quick; q++)
-			run_example(context, where, g.gl_pathv[k], quick[q]);
-		for (int q = 0; q < 27 && all; q++)
-			run_example(context, where, g.gl_pathv[k],
-			            (struct shape){extents[q / 9], extents[q / 3 % 3], depths[q % 3]});
-	}
-	globfree(&g);
+	good = good ? call_run(s, program, c, e->tolerance) : stages_fault(s, "library: %s", error.message);
+	attune_program_free(program);
 	attune_context_free(context);
+	return good;
 }
 
-int main(void)
+/* ---- stage by stage ---- */
+
+static bool as_expected(struct stages *s, const struct example_case *k)
 {
-	for (size_t i = 0; i < sizeof place / sizeof *place; i++)
-		run_place((int)i, getenv("LONG") != NULL);
+	for (uint32_t i = 0; i < k->expect.n; i++) {
+		const struct example_expectation *x = &k->expect.v[i];
+		uint32_t t = cascade_find_tensor(s->cascade, x->tensor);
+		if (t == UINT32_MAX)
+			return stages_fault(s, "expect: there is no %s", x->tensor);
+		for (int64_t j = 0; j < s->tensor[t].count; j++)
+			if (s->tensor[t].data[j] != x->value)
+				return stages_fault(s, "oracle: an element of %s is %g, not %g", x->tensor,
+				                    s->tensor[t].data[j], x->value);
+	}
+	return true;
+}
+
+static bool passes_expected(struct stages *s, const struct example *e)
+{
+	for (uint32_t i = 0; i < e->passes.n; i++) {
+		uint32_t rank = cascade_find_rank(s->problem->fused->cascade, e->passes.v[i].rank);
+		if (rank == UINT32_MAX)
+			return stages_fault(s, "passes: there is no rank %s", e->passes.v[i].rank);
+		int got = passes_fused(s->problem->fused, rank);
+		if (got != e->passes.v[i].passes)
+			return stages_fault(s, "streams: %d passes over %s, not %d", got, e->passes.v[i].rank,
+			                    e->passes.v[i].passes);
+	}
+	return true;
+}
+
+/* A schedule in the interpreter; its code by Clang, or by libtcc where that can. */
+static bool scheduled(struct stages *s, const struct example *e, struct schedule schedule, bool clang)
+{
+	bool good = stages_schedule(s, &schedule);
+	if (good && clang && clang_here)
+		good = stages_target(s, &schedule, &target_clang, e->tolerance);
+	else if (good && schedule.isa == ISA_SCALAR && tcc_here)
+		good = stages_target(s, &schedule, &target_tcc, e->tolerance);
+	if (!good) {
+		text_add(&s->fault, "\twith the schedule\t");
+		schedule_print(s->problem, &schedule, &s->fault);
+	}
+	return good;
+}
+
+/* The ISA that Clang compiles the i-th case for in the short test; the naive form of the first is scalar. */
+static enum isa isa_of(int i)
+{
+	enum isa isa = i == 1 ? ISA_AVX2 : ISA_AVX512;
+	return isa > best ? best : isa;
+}
+
+static bool on_processor(struct stages *s, const struct example *e, int i)
+{
+	int points = all ? 8 : 2;
+	bool good = scheduled(s, e, schedule_default(s->problem, isa_of(i)), all || i < 2) &&
+	            scheduled(s, e, schedule_naive(s->problem, ISA_SCALAR), false) &&
+	            scheduled(s, e, schedule_default(s->problem, ISA_SCALAR), false);
+	for (enum isa isa = ISA_SCALAR; good && all && isa <= best; isa++)
+		good = scheduled(s, e, schedule_default(s->problem, isa), true) &&
+		       scheduled(s, e, schedule_naive(s->problem, isa), true);
+	for (int p = 0; good && p < points; p++)
+		good = scheduled(s, e, stages_random(s, p % 2 ? best : ISA_SCALAR), all && p % 4 == 1);
+	return good;
+}
+
+static void on_device(struct stages *s, const char *what)
+{
+	for (int form = 0; form < 4; form++) {
+		struct schedule schedule = form == 3 ? schedule_naive(s->problem, ISA_SM80) : schedule_default(s->problem, ISA_SM80);
+		bool plain = form == 1, good = stages_schedule(s, &schedule);
+		struct kernel_source k = {.reason = NULL};
+		if (good)
+			k = plain ? emit_cuda_plain(s->arena, s->program) : emit_cuda(s->arena, s->program);
+		if (k.reason) {
+			tell('#', "%s on a device: %s", what, k.reason);
+			continue;
+		}
+		for (int order = 0; good && order < EMULATE_ORDERS; order++)
+			good = stages_cuda(s, plain, (enum emulate_order)order, 1e-4);
+		tell(good ? '+' : '-', "%s on a device, form %d %s", what, form, s->fault.s);
+	}
+}
+
+static void try_case(const struct example *e, int i)
+{
+	const struct example_case *k = &e->cases.v[i];
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	a.limit = (size_t)2 << 30;
+	char *what = report->at;
+	snprintf(what, sizeof report->at, "%s %s", e->name, k->label);
+	if (!ARENA_TRY(&a, &env)) {
+		tell('-', "%s: out of memory", what);
+		arena_free(&a);
+		return;
+	}
+	struct text why;
+	text_init(&why, &a);
+	struct param *param = arena_new_array(&a, EXAMPLE_BINDINGS, struct param);
+	int nparams = example_params(e, k, param);
+	struct cascade *c = example_cascade(&a, e, k, param, nparams, &why);
+	struct oracle_tensor *inputs = c ? example_inputs(&a, e, k, c, param, nparams, &why) : NULL;
+	struct stages s;
+	if (!inputs) {
+		tell('-', "%s: %s", what, why.s);
+	} else {
+		bool good = stages_begin_with(&s, &a, c, (uint64_t)i + 1, inputs) && as_expected(&s, k) &&
+		            passes_expected(&s, e) && on_processor(&s, e, i) &&
+		            (!tcc_here || through_library(&s, e, k, param, nparams));
+		tell(good ? '+' : '-', "%s %s", what, s.fault.s);
+		if (good && all && !k->slow && emulator_here)
+			on_device(&s, what);
+	}
+	arena_free(&a);
+}
+
+static void try_example(const char *name)
+{
+	struct arena a;
+	jmp_buf env;
+	struct example e;
+	struct text why;
+	arena_init(&a);
+	if (ARENA_TRY(&a, &env)) {
+		text_init(&why, &a);
+		if (!example_read(&a, name, &e, &why))
+			tell('-', "%s: %s", name, why.s);
+		for (uint32_t i = 0; !why.len && i < e.cases.n; i++)
+			if (all || !e.cases.v[i].slow) {
+				alarm(all ? 10 * SECONDS : SECONDS);
+				try_case(&e, (int)i);
+			}
+	} else {
+		tell('-', "%s: out of memory", name);
+	}
+	arena_free(&a);
+}
+
+/* In a child, so that what crashes is one example. */
+static void run_example(const char *name)
+{
+	*report = (struct report){.n = 0};
+	snprintf(report->at, sizeof report->at, "%s", name);
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		try_example(name);
+		_exit(0);
+	}
+	int status = 1;
+	if (child > 0)
+		waitpid(child, &status, 0);
+	for (char *line = report->text, *end; (end = memchr(line, '\n', report->n - (size_t)(line - report->text)));
+	     line = end + 1) {
+		*end = 0;
+		char *tab = strchr(line, '\t');
+		if (tab)
+			*tab = 0;
+		if (*line == '#')
+			tap_skip(line + 1);
+		else
+			ok(*line == '+', "%s", line + 1);
+		for (char *more = tab ? tab + 1 : NULL; more && *more;) {
+			int n = (int)strcspn(more, "\t");
+			printf("#   %.*s\n", n, more);
+			more += n + (more[n] == '\t');
+		}
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		ok(false, "%s: %s", report->at,
+		   WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "takes too long" : "crashed");
+}
+
+/* The name in "folder/NAME.suffix". */
+static void name_of(const char *path, char name[100])
+{
+	const char *base = strrchr(path, '/') + 1;
+	snprintf(name, 100, "%.*s", (int)strcspn(base, "."), base);
+}
+
+static void run_all(void)
+{
+	glob_t files;
+	char name[100], path[200];
+	if (!glob("examples/*.att", 0, NULL, &files)) {
+		for (size_t i = 0; i < files.gl_pathc; i++) {
+			name_of(files.gl_pathv[i], name);
+			run_example(name);
+		}
+		globfree(&files);
+	}
+	if (!glob("tests/examples/*", 0, NULL, &files)) {
+		for (size_t i = 0; i < files.gl_pathc; i++) {
+			name_of(files.gl_pathv[i], name);
+			snprintf(path, sizeof path, "examples/%s.att", name);
+			if (access(path, R_OK))
+				ok(false, "%s: there is no %s", files.gl_pathv[i], path);
+		}
+		globfree(&files);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct arena a;
+	struct machine machine;
+	arena_init(&a);
+	machine_detect(&machine);
+	best = machine.isa;
+	all = getenv("LONG") != NULL;
+	tcc_here = !target_tcc.missing(&a);
+	clang_here = !target_clang.missing(&a);
+	emulator_here = !target_cuda_emulated.missing(&a);
+	arena_free(&a);
+	report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (report == MAP_FAILED) {
+		ok(false, "memory");
+		return tap_done();
+	}
+	for (int i = 1; i < argc; i++)
+		run_example(argv[i]);
+	if (argc == 1)
+		run_all();
+	munmap(report, sizeof *report);
 	return tap_done();
 }

@@ -124,16 +124,17 @@ static bool stages_derived(struct stages *s, const char *stage, const struct str
 	return true;
 }
 
-/* A cascade whose ranks are bound. False when something is wrong already. */
-static bool stages_begin(struct stages *s, struct arena *a, struct cascade *c, uint64_t seed)
+/* A cascade whose ranks are bound, and values of its inputs: random ones for those without data. False when
+ * something is wrong already. */
+static bool stages_begin_with(struct stages *s, struct arena *a, struct cascade *c, uint64_t seed,
+                              struct oracle_tensor *inputs)
 {
 	struct diags d;
-	*s = (struct stages){.arena = a, .cascade = c, .random = seed};
+	*s = (struct stages){.arena = a, .cascade = c, .random = seed, .tensor = inputs};
 	text_init(&s->fault, a);
 	diags_init(&d, a, "cascade", "", 0);
-	s->tensor = arena_new_array(a, c->tensor.n, struct oracle_tensor);
 	for (uint32_t t = 0; t < c->tensor.n; t++)
-		if (c->tensor.v[t].role == ROLE_IN)
+		if (c->tensor.v[t].role == ROLE_IN && !s->tensor[t].data)
 			stages_fill(s, t);
 	if (!cascade_check_bound(c, &d) || !oracle_run(a, c, s->tensor, STAGES_LIMIT, &d))
 		return stages_fault(s, "oracle: %s", d.list.v[0].message);
@@ -142,6 +143,11 @@ static bool stages_begin(struct stages *s, struct arena *a, struct cascade *c, u
 		return stages_fault(s, "problem: %s", d.list.v[0].message);
 	return stages_derived(s, "streams", s->problem->fused) &&
 	       stages_derived(s, "streams, unfused", s->problem->unfused);
+}
+
+static inline bool stages_begin(struct stages *s, struct arena *a, struct cascade *c, uint64_t seed)
+{
+	return stages_begin_with(s, a, c, seed, arena_new_array(a, c->tensor.n, struct oracle_tensor));
 }
 
 static bool stages_text(struct stages *s, const struct tile_program *p)
