@@ -13,6 +13,9 @@ struct problem *problem_new(struct arena *arena, const struct cascade *c, const 
 {
 	if (!cascade_check_bound(c, diags))
 		return NULL;
+	for (uint32_t i = 0; i < c->equation.n; i++)
+		if (c->equation.v[i].select)
+			return diag_error(diags, c->equation.v[i].span, "a selection is not compiled yet"), NULL;
 	struct problem *p = arena_new(arena, struct problem);
 	p->machine = machine;
 	p->fused = streams_derive(arena, c, &(struct stream_options){0});

@@ -178,6 +178,21 @@ bool cascade_extent(const struct cascade *c, struct expr e, int64_t *value)
 	return true;
 }
 
+static struct expr put_extent(struct expr_pool *p, struct expr e, void *context)
+{
+	const struct cascade *c = context;
+	const struct expr_node *n = expr_at(p, e);
+	bool known = n->op == OP_EXTENT && c->rank.v[n->symbol].extent != NOT_BOUND;
+	return known ? expr_number(p, (double)c->rank.v[n->symbol].extent) : e;
+}
+
+double cascade_argument(struct cascade *c, const struct equation *q)
+{
+	double v = 0;
+	struct expr e = q->argument.id ? expr_rewrite(&c->pool, q->argument, put_extent, c) : NO_EXPR;
+	return e.id && expr_is_number(&c->pool, e, &v) ? v : 0;
+}
+
 static bool check_tensor(const struct cascade *c, const struct tensor *t, struct diags *d)
 {
 	int64_t count = 1;

@@ -72,6 +72,13 @@ struct equation {
 	struct span span;
 };
 
+/* An element of it is present where its body is and `where` holds. Any other is present everywhere: a reduction,
+ * a selection. */
+static inline bool equation_is_map(const struct equation *q)
+{
+	return !q->reduce && !q->select;
+}
+
 struct cascade {
 	struct arena *arena;
 	struct expr_pool pool;
@@ -106,6 +113,8 @@ struct expr cascade_read(struct cascade *, uint32_t t, const uint32_t *index, in
 /* The value of an int expression over EXTENT and constants; false if a rank is not bound, a division
  * is not exact, or the value leaves int64. */
 bool cascade_extent(const struct cascade *, struct expr, int64_t *value);
+/* The k or p of a selection, once the ranks it mentions are bound; 0 when it has none. */
+double cascade_argument(struct cascade *, const struct equation *);
 /* Are all ranks bound, and all tensors within EXTENT_LIMIT and ELEMENT_LIMIT? Else an error that
  * names the rank or tensor. */
 bool cascade_check_bound(const struct cascade *, struct diags *);

@@ -47,6 +47,20 @@ static void print_tensor(const struct printer *p, uint32_t t)
 	text_printf(p->out, "%s : %s\n", tensor->nranks ? "]" : "", dtype_info[tensor->dtype].spelling);
 }
 
+/* Up to its operand. A whole number stands there as a coordinate does. */
+static void print_selection(const struct printer *p, const struct equation *q)
+{
+	const struct expr_pool *pool = &p->cascade->pool;
+	text_printf(p->out, "%s[%s", selection_info[q->select].spelling, index_name(p, q->along));
+	if (q->argument.id)
+		text_add(p->out, ", ");
+	if (q->argument.id && q->select == SELECT_TOPK)
+		expr_print_coordinate(pool, q->argument, &p->names, p->out);
+	else if (q->argument.id)
+		print_expr(p, q->argument);
+	text_add(p->out, "](");
+}
+
 static void print_equation(const struct printer *p, const struct equation *q)
 {
 	text_add(p->out, p->names.name(p->names.owner, OP_READ, q->tensor));
@@ -57,8 +71,10 @@ static void print_equation(const struct printer *p, const struct equation *q)
 		print_indices(p, q->reduced, q->nreduced, true);
 		text_char(p->out, '(');
 	}
+	if (q->select)
+		print_selection(p, q);
 	print_expr(p, q->body);
-	if (q->reduce)
+	if (!equation_is_map(q))
 		text_char(p->out, ')');
 	if (q->where.id) {
 		text_add(p->out, " where ");

@@ -225,7 +225,8 @@ static void add_template(struct lower *w, const struct statement *s, bool prelud
 	const char *name = s->template_name.name;
 	size_t length = strlen(name);
 	bool builtin =
-	        reduction_find(name, length) || dtype_find(name, length) != DTYPES || !strcmp(name, "extent");
+	        reduction_find(name, length) || selection_find(name, length) ||
+	        dtype_find(name, length) != DTYPES || !strcmp(name, "extent");
 	for (int k = 1; k <= 3; k++)
 		builtin |= op_find(name, length, k) != OP_NONE;
 	if (builtin) {

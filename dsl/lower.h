@@ -4,6 +4,7 @@
  * lower_names.c    what names mean, and what may have been meant
  * lower_expr.c     trees to expressions: names, reads, operations, and their checks
  * lower_call.c     functions, reductions, hoisting
+ * lower_select.c   selections
  * lower_template.c fn and def
  * lower_order.c    the order of equations
  * lower_equation.c equations: left sides, where
@@ -70,7 +71,10 @@ struct template
 struct shared {
 	struct expr body;
 	enum reduction reduce;
+	enum selection select;
 	uint64_t reduced;
+	uint32_t along;
+	struct expr argument;
 	uint32_t tensor;
 };
 
@@ -175,9 +179,12 @@ struct expr lower_call(const struct env *, struct ast *);
 /* The index a call without brackets most likely forgot: the last of its operand's. NULL: no idea. */
 const char *likely_index(const struct env *, const struct ast *);
 bool is_reduction_call(const struct env *, const struct ast *);
-/* The pieces of a reduction: which, over what, of what. False after an error. */
+/* The pieces of a reduction, or of a selection: which, over what, of what. False after an error. */
 struct reduction_parts {
 	enum reduction reduce;
+	enum selection select;
+	uint32_t along, slot; /* of a selection; `set` has what members go over */
+	struct expr argument;
 	int n;
 	uint32_t index[MAX_REDUCED];
 	uint64_t set;
@@ -191,9 +198,19 @@ struct expr lower_mean(const struct env *, struct span, struct reduction_parts);
 /* Index variables of an expression by first appearance; their count, which may pass `limit`. */
 int index_order(struct lower *, struct expr, uint32_t *index, int limit);
 /* The type a local has: that of its kind, or of the cast at its root. */
-enum dtype equation_dtype(const struct expr_pool *, enum reduction, struct expr body);
+enum dtype equation_dtype(const struct expr_pool *, const struct reduction_parts *);
+/* An entry for the equation that makes `tensor` of these parts. */
+void share(struct lower *, const struct reduction_parts *, uint32_t tensor);
 uint32_t add_tensor(struct lower *, struct tensor, struct tensor_fact);
 bool add_equation(const struct env *, struct equation);
+
+/* lower_select.c */
+bool is_selection_call(const struct env *, const struct ast *);
+bool lower_selection(const struct env *, struct ast *, struct reduction_parts *);
+struct expr lower_nested_selection(const struct env *, struct ast *);
+/* Of one that is a whole right side: do both sides fit? Finds the slot. */
+bool check_selection(const struct env *, const struct ast *, struct reduction_parts *, uint64_t on_left,
+                     struct expr where);
 
 /* lower_template.c */
 /* Checks the names in a template's body where they stand, called or not. */

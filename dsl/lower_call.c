@@ -55,9 +55,12 @@ int index_order(struct lower *w, struct expr e, uint32_t *index, int limit)
 	return o.n;
 }
 
-enum dtype equation_dtype(const struct expr_pool *p, enum reduction reduce, struct expr body)
+enum dtype equation_dtype(const struct expr_pool *p, const struct reduction_parts *r)
 {
-	const struct expr_node *n = expr_at(p, body);
+	const struct expr_node *n = expr_at(p, r->body);
+	enum reduction reduce = r->reduce;
+	if (r->select)
+		return selection_info[r->select].dtype;
 	enum kind kind = reduce == REDUCE_MEAN     ? KIND_REAL
 	                 : reduce == REDUCE_ARGMAX ? KIND_INT
 	                                           : (enum kind)n->kind;
@@ -67,12 +70,19 @@ enum dtype equation_dtype(const struct expr_pool *p, enum reduction reduce, stru
 	return kind == KIND_BOOL ? DTYPE_BOOL : kind == KIND_INT ? DTYPE_I32 : DTYPE_F32;
 }
 
+void share(struct lower *w, const struct reduction_parts *r, uint32_t tensor)
+{
+	struct shared s = {r->body, r->reduce, r->select, r->set, r->along, r->argument, tensor};
+	vec_push(w->arena, &w->shared, s);
+}
+
 struct expr hoist(const struct env *env, struct span span, struct reduction_parts r)
 {
 	struct lower *w = env->w;
 	for (uint32_t i = 0; i < w->shared.n; i++) {
 		const struct shared *s = &w->shared.v[i];
-		if (expr_same(s->body, r.body) && s->reduce == r.reduce && s->reduced == r.set && !r.where.id)
+		if (expr_same(s->body, r.body) && s->reduce == r.reduce && s->reduced == r.set && !r.where.id &&
+		    s->select == r.select && s->along == r.along && expr_same(s->argument, r.argument))
 			return cascade_read(w->c, s->tensor, w->tensor.v[s->tensor].index,
 			                    w->c->tensor.v[s->tensor].nranks);
 	}
@@ -83,8 +93,14 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 		order[n++] = (uint32_t)__builtin_ctzll(missing);
 	struct tensor t = {.name = "X", .role = ROLE_LOCAL, .span = span};
 	struct tensor_fact fact = {.defined = true, .hoisted = true, .has_index = true};
-	struct equation q = {
-	        .reduce = r.reduce, .nreduced = (uint8_t)r.n, .body = r.body, .where = r.where, .span = span};
+	struct equation q = {.reduce = r.reduce,
+	                     .nreduced = (uint8_t)r.n,
+	                     .body = r.body,
+	                     .where = r.where,
+	                     .select = r.select,
+	                     .along = r.along,
+	                     .argument = r.argument,
+	                     .span = span};
 	for (int i = 0; i < n; i++) {
 		if (r.set >> order[i] & 1)
 			continue;
@@ -96,13 +112,13 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 	}
 	memcpy(q.reduced, r.index, sizeof q.reduced);
 	q.nindex = t.nranks;
-	t.dtype = equation_dtype(&w->c->pool, r.reduce, r.body);
-	fact.maybe_absent = !r.reduce && fact_of(w, r.body).maybe_absent;
+	t.dtype = equation_dtype(&w->c->pool, &r);
+	fact.maybe_absent = equation_is_map(&q) && fact_of(w, r.body).maybe_absent;
 	q.tensor = add_tensor(w, t, fact);
 	if (!add_equation(env, q))
 		return NO_EXPR;
 	if (!r.where.id)
-		vec_push(w->arena, &w->shared, (struct shared){r.body, r.reduce, r.set, q.tensor});
+		share(w, &r, q.tensor);
 	return cascade_read(w->c, q.tensor, q.index, q.nindex);
 }
 
@@ -246,6 +262,8 @@ struct expr lower_call(const struct env *env, struct ast *a)
 		return template_expand(env, t, a);
 	if (is_reduction_call(env, a))
 		return lower_nested_reduction(env, a);
+	if (is_selection_call(env, a))
+		return lower_nested_selection(env, a);
 	enum op op = a->noperand <= 3 && !a->bracketed ? op_find(a->name, length, a->noperand) : OP_NONE;
 	if (op) {
 		struct expr x[3];
@@ -261,10 +279,13 @@ struct expr lower_call(const struct env *env, struct ast *a)
 	enum dtype to = a->noperand == 1 && !a->bracketed ? dtype_find(a->name, length) : DTYPES;
 	if (to != DTYPES)
 		return lower_cast(env, a, to);
-	if (reduction_find(a->name, length) && !name_find(env->w, a->name)) {
+	enum selection select = selection_find(a->name, length);
+	if ((reduction_find(a->name, length) || select) && !name_find(env->w, a->name)) {
 		const char *index = likely_index(env, a);
+		bool argument = select && selection_info[select].argument;
 		fail(env, a->span, "'%s' does not say over which index", a->name);
-		diag_help(env->w->diags, "write  %s[%s](…)", a->name, index ? index : "i");
+		diag_help(env->w->diags, "write  %s[%s%s](…)", a->name, index ? index : "i",
+		          !argument ? "" : select == SELECT_TOPK ? ", k" : ", p");
 		return NO_EXPR;
 	}
 	return unknown_function(env, a);

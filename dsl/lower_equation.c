@@ -165,6 +165,9 @@ static bool check_where(struct work *k)
 	}
 	if (!k->otherwise.id)
 		return true;
+	if (k->r.select)
+		return diag_error(w->diags, k->otherwise_tree->span,
+		                  "'%s' is present everywhere, so this is stored nowhere", k->right->name);
 	if (w->c->tensor.v[k->tensor].role != ROLE_OUT) {
 		diag_error(w->diags, k->otherwise_tree->span,
 		           "'%s' is no output, so nothing is stored where it is absent", k->left->name);
@@ -184,6 +187,8 @@ static bool check_type(const struct work *k)
 	const struct tensor *t = &w->c->tensor.v[k->tensor];
 	const struct expr_node *n = expr_at(&w->c->pool, k->r.body);
 	bool condition = n->kind == KIND_BOOL && k->r.reduce != REDUCE_ARGMAX;
+	if (k->r.select)
+		condition = selection_info[k->r.select].dtype == DTYPE_BOOL;
 	if (t->role != ROLE_OUT || condition == (t->dtype == DTYPE_BOOL))
 		return true;
 	if (condition) {
@@ -192,10 +197,13 @@ static bool check_type(const struct work *k)
 		diag_help(w->diags, "declare it  : bool, or write select(…, 1, 0)");
 		return false;
 	}
-	if (is_condition(&w->c->pool, k->r.body))
+	if (!k->r.select && is_condition(&w->c->pool, k->r.body))
 		return true;
 	diag_error(w->diags, k->right->span, "'%s' is bool, but this is a number", t->name);
-	diag_help(w->diags, "compare it: %s != 0", ast_text(&k->env, k->right));
+	if (k->r.select)
+		diag_help(w->diags, "declare it  : %s", dtype_info[selection_info[k->r.select].dtype].spelling);
+	else
+		diag_help(w->diags, "compare it: %s != 0", ast_text(&k->env, k->right));
 	return false;
 }
 
@@ -230,19 +238,36 @@ static bool split_where(struct work *k)
 	return value.id != 0;
 }
 
+static bool is_map(const struct reduction_parts *r)
+{
+	return !r->reduce && !r->select;
+}
+
+/* Can the left side be what a selection makes? An output may have another type. */
+static bool holds(const struct work *k, enum selection select)
+{
+	const struct tensor *t = &k->env.w->c->tensor.v[k->tensor];
+	return !select || t->role != ROLE_OUT || t->dtype == selection_info[select].dtype;
+}
+
 /* T = X, for an X hoisted here over the same indices: T is defined as X is. */
 static void take_over(struct work *k, uint32_t since)
 {
 	struct lower *w = k->env.w;
 	const struct expr_node *n = expr_at(&w->c->pool, k->r.body);
-	if (k->r.reduce || k->where.id || n->op != OP_READ || n->symbol < since ||
+	if (!is_map(&k->r) || k->where.id || n->op != OP_READ || n->symbol < since ||
 	    fact_of(w, k->r.body).free != k->on_left || n->count != k->n)
 		return;
 	const struct equation *q = &w->c->equation.v[w->c->tensor.v[n->symbol].equation];
 	/* The newest one: nothing reads it yet. */
-	if (n->symbol != w->c->tensor.n - 1 || q->where.id)
+	if (n->symbol != w->c->tensor.n - 1 || q->where.id || !holds(k, q->select))
 		return;
-	k->r = (struct reduction_parts){.reduce = q->reduce, .n = q->nreduced, .body = q->body};
+	k->r = (struct reduction_parts){.reduce = q->reduce,
+	                                .n = q->nreduced,
+	                                .body = q->body,
+	                                .select = q->select,
+	                                .along = q->along,
+	                                .argument = q->argument};
 	memcpy(k->r.index, q->reduced, sizeof q->reduced);
 	for (int i = 0; i < k->r.n; i++)
 		k->r.set |= bit(k->r.index[i]);
@@ -262,25 +287,48 @@ static void define(struct work *k)
 	                     .body = k->r.body,
 	                     .where = k->where,
 	                     .otherwise = k->otherwise,
+	                     .select = k->r.select,
+	                     .along = k->r.along,
+	                     .slot = k->r.slot,
+	                     .argument = k->r.argument,
 	                     .span = k->span};
 	memcpy(q.index, k->index, sizeof q.index);
 	memcpy(q.reduced, k->r.index, sizeof q.reduced);
 	memcpy(f->index, k->index, sizeof f->index);
 	f->has_index = true;
-	f->maybe_absent = !q.reduce && (q.where.id || fact_of(w, q.body).maybe_absent);
+	f->maybe_absent = equation_is_map(&q) && (q.where.id || fact_of(w, q.body).maybe_absent);
 	if (t->role == ROLE_LOCAL) {
 		t->nranks = q.nindex;
 		for (int i = 0; i < k->n; i++)
 			t->extent[i] = w->c->index.v[k->index[i]].extent;
-		t->dtype = equation_dtype(&w->c->pool, q.reduce, q.body);
+		t->dtype = equation_dtype(&w->c->pool, &k->r);
 	}
 	if (!add_equation(&k->env, q))
 		return;
 	f->broken = false;
 	bool spans_body = (fact_of(w, q.body).free & ~k->r.set) == k->on_left;
-	bool copy = !q.reduce && expr_at(&w->c->pool, q.body)->op == OP_READ;
+	bool copy = equation_is_map(&q) && expr_at(&w->c->pool, q.body)->op == OP_READ;
 	if (t->role == ROLE_LOCAL && !q.where.id && spans_body && !copy)
-		vec_push(w->arena, &w->shared, (struct shared){q.body, q.reduce, k->r.set, k->tensor});
+		share(w, &k->r, k->tensor);
+}
+
+/* An output of another type than the selection's is a copy of it. */
+static bool keep_apart(struct work *k)
+{
+	struct lower *w = k->env.w;
+	const struct tensor *t = &w->c->tensor.v[k->tensor];
+	if (holds(k, k->r.select))
+		return true;
+	struct tensor x = {.name = "X", .role = ROLE_LOCAL, .nranks = t->nranks, .span = k->span};
+	struct tensor_fact f = {.defined = true, .hoisted = true, .has_index = true};
+	memcpy(x.extent, t->extent, sizeof x.extent);
+	memcpy(f.index, k->index, sizeof f.index);
+	struct work own = *k;
+	own.tensor = add_tensor(w, x, f);
+	define(&own);
+	k->where = NO_EXPR;
+	k->r = (struct reduction_parts){.body = cascade_read(w->c, own.tensor, k->index, k->n)};
+	return !w->tensor.v[own.tensor].broken && !w->full;
 }
 
 static void lower_one(struct work *k)
@@ -293,9 +341,11 @@ static void lower_one(struct work *k)
 		k->tensor = name->id;
 		good = !k->left->bracketed || written_indices(k);
 	}
-	bool explicit = is_reduction_call(&k->env, k->right);
+	bool explicit = is_reduction_call(&k->env, k->right), selects = is_selection_call(&k->env, k->right);
 	if (explicit)
 		explicit = lower_reduction(&k->env, k->right, &k->r), good &= explicit;
+	else if (selects)
+		good &= lower_selection(&k->env, k->right, &k->r);
 	else
 		good &= (k->r.body = lower_expr(&k->env, k->right)).id != 0;
 	if (!good)
@@ -312,11 +362,14 @@ static void lower_one(struct work *k)
 		          index_name(k, lowest(summed)), k->right->name);
 		return;
 	}
-	if (explicit ? !check_explicit(k)
+	if (selects    ? !check_selection(&k->env, k->right, &k->r, k->on_left, k->where)
+	    : explicit ? !check_explicit(k)
 	    : summed ? !lower_implicit_sum(&k->env, k->right, k->span, summed, &k->r)
 	             : false)
 		return;
 	if (!check_where(k) || !check_type(k))
+		return;
+	if (selects && !keep_apart(k))
 		return;
 	if (k->r.reduce && k->where.id && !split_where(k))
 		return;

@@ -406,9 +406,12 @@ static struct expr lower_read(const struct env *env, struct ast *a)
 		diag_help(w->diags, "a value at another place is written %s[i := …]", a->name);
 		return NO_EXPR;
 	}
-	if (!name_find(w, a->name) && reduction_find(a->name, strlen(a->name)) && !name_lost(w, a->name)) {
+	size_t length = strlen(a->name);
+	enum selection select = selection_find(a->name, length);
+	if (!name_find(w, a->name) && (reduction_find(a->name, length) || select) && !name_lost(w, a->name)) {
 		fail(env, a->span, "'%s' has no operand", ast_text(env, a));
-		diag_help(w->diags, "a reduction is written  %s(…)", ast_text(env, a));
+		diag_help(w->diags, "a %s is written  %s(…)", select ? "selection" : "reduction",
+		          ast_text(env, a));
 		return NO_EXPR;
 	}
 	if (!find_tensor(env, a, &t))

@@ -45,6 +45,9 @@ static void use_equation(struct finish *f, const struct equation *q)
 	use(f, q->body);
 	use(f, q->where);
 	use(f, q->otherwise);
+	use(f, q->argument);
+	if (q->select)
+		f->index_used[q->along] = true;
 	for (int i = 0; i < q->nindex; i++)
 		f->index_used[q->index[i]] = true;
 	for (int i = 0; i < q->nreduced; i++)
@@ -107,6 +110,9 @@ static void copy_equation(struct finish *f, struct equation q)
 	q.body = copy(f, q.body);
 	q.where = copy(f, q.where);
 	q.otherwise = copy(f, q.otherwise);
+	q.argument = copy(f, q.argument);
+	q.along = q.select ? f->index[q.along] : 0;
+	q.slot = q.select == SELECT_MEMBERS ? f->index[q.slot] : 0;
 	for (int i = 0; i < q.nindex; i++)
 		q.index[i] = f->index[q.index[i]];
 	for (int i = 0; i < q.nreduced; i++)

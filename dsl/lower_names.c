@@ -101,8 +101,8 @@ static const char *nearest_value(const struct env *env, const char *s)
 static bool is_function(const struct env *env, const char *s)
 {
 	size_t n = strlen(s);
-	return template_find(env, s) || reduction_find(s, n) || op_find(s, n, 1) || op_find(s, n, 2) ||
-	       op_find(s, n, 3);
+	return template_find(env, s) || reduction_find(s, n) || selection_find(s, n) || op_find(s, n, 1) ||
+	       op_find(s, n, 2) || op_find(s, n, 3);
 }
 
 struct expr unknown_value(const struct env *env, const char *s, struct span span, bool read)
@@ -132,8 +132,7 @@ struct expr unknown_value(const struct env *env, const char *s, struct span span
 
 struct expr unknown_function(const struct env *env, const struct ast *a)
 {
-	static const char *const not_yet[] = {"cumsum", "cummax",  "cumprod", "logcumsumexp",
-	                                      "topk",   "nucleus", "argsort"};
+	static const char *const not_yet[] = {"cumsum", "cummax", "cumprod", "logcumsumexp"};
 	struct lower *w = env->w;
 	size_t length = strlen(a->name);
 	if (name_lost(w, a->name))
@@ -160,6 +159,8 @@ struct expr unknown_function(const struct env *env, const struct ast *a)
 			vec_push(w->arena, &all, op_info[op].spelling);
 	for (int r = REDUCE_NONE + 1; r < REDUCTIONS; r++)
 		vec_push(w->arena, &all, reduction_info[r].spelling);
+	for (int k = SELECT_NONE + 1; k < SELECTIONS; k++)
+		vec_push(w->arena, &all, selection_info[k].spelling);
 	for (int t = 0; t < DTYPES; t++)
 		vec_push(w->arena, &all, dtype_info[t].spelling);
 	const char *near = lexer_nearest(a->name, all.v, all.n);

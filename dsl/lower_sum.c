@@ -88,7 +88,8 @@ static const struct ast *summed_around(const struct env *env, const struct ast *
 	struct lower *w = env->w;
 	if (a->kind == AST_CALL && a->bracketed) {
 		uint64_t own = 0, carried = 0;
-		for (int i = 0; i < a->nbracket; i++) {
+		int indices = is_selection_call(env, a) ? 1 : a->nbracket;
+		for (int i = 0; i < indices; i++) {
 			uint32_t reduced;
 			if (lower_index(env, a->bracket[i], &reduced, 1))
 				own |= bit(reduced);

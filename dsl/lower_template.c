@@ -10,11 +10,12 @@ static bool check_call(const struct env *env, const struct ast *a)
 {
 	size_t length = strlen(a->name);
 	const struct template *t = template_find(env, a->name);
-	if (t || (a->bracketed && reduction_find(a->name, length)) || !strcmp(a->name, "extent") ||
+	bool over = reduction_find(a->name, length) || selection_find(a->name, length);
+	if (t || (a->bracketed && over) || !strcmp(a->name, "extent") ||
 	    (a->noperand <= 3 && op_find(a->name, length, a->noperand)) ||
 	    dtype_find(a->name, length) != DTYPES)
 		return true;
-	if (reduction_find(a->name, length))
+	if (over)
 		return true; /* told of where it is called */
 	return unknown_function(env, a).id != 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dsl/oracle_program.h"
+#include "dsl/select.h"
 
 struct loop {
 	uint32_t index;
@@ -283,6 +284,55 @@ static void map_chunk(struct evaluation *v)
 	}
 }
 
+/* Selections: the loops are over the coordinates of a fiber, then chunks along it. */
+
+static void plan_fibers(struct evaluation *v, struct arena *a, const struct oracle_tensor *t)
+{
+	const struct equation *q = v->equation;
+	v->extent[q->along] = index_extent(v->cascade, q->along);
+	v->axis = q->along;
+	for (int i = 0; i < q->nindex; i++) {
+		bool counted = q->index[i] == (q->select == SELECT_MEMBERS ? q->slot : q->along);
+		if (counted)
+			v->axis_stride = v->stride[i];
+		else
+			v->loop[v->loops++] = (struct loop){q->index[i], v->extent[q->index[i]], 1};
+	}
+	v->left = v->loops;
+	v->loop[v->loops++] = (struct loop){q->along, v->extent[q->along], CHUNK};
+	v->body = compile(v, a, q->body, t);
+	v->where = compile(v, a, q->where, t);
+}
+
+static void select_fibers(struct evaluation *v, struct arena *a)
+{
+	const struct equation *q = v->equation;
+	int64_t n = v->extent[q->along], results = q->select == SELECT_MEMBERS ? v->extent[q->slot] : n;
+	double argument = cascade_argument(v->cascade, q);
+	double *value = arena_new_array(a, (size_t)n, double);
+	double *result = arena_new_array(a, (size_t)results, double);
+	unsigned char *here = arena_new_array(a, (size_t)n, unsigned char);
+	int64_t *scratch = arena_new_array(a, (size_t)n, int64_t);
+	do {
+		for (bool more = n > 0; more;) {
+			unsigned char mask[CHUNK];
+			struct lanes x;
+			int64_t from = v->coordinate[q->along];
+			int chunk = chunk_of(v);
+			bool any = evaluate(v, chunk, mask, &x);
+			for (int i = 0; i < chunk; i++) {
+				here[from + i] = any && (!x.present || x.present[i]);
+				value[from + i] = any ? x.value[i * x.stride] : 0;
+			}
+			more = advance(v, v->left, v->loops);
+		}
+		select_fiber(q->select, argument, n, value, here, scratch, result, results);
+		double *to = v->result->data + offset_of(v);
+		for (int64_t i = 0; i < results; i++)
+			to[i * v->axis_stride] = result[i];
+	} while (advance(v, 0, v->left));
+}
+
 static void run_equation(struct arena *a, struct cascade *c, uint32_t equation, struct oracle_tensor *tensor)
 {
 	const struct equation *q = &c->equation.v[equation];
@@ -297,10 +347,17 @@ static void run_equation(struct arena *a, struct cascade *c, uint32_t equation, 
 	}
 	for (int i = 0; i < q->nreduced; i++)
 		v->extent[q->reduced[i]] = index_extent(c, q->reduced[i]);
-	choose_axis(v, a, tensor);
+	if (q->select)
+		plan_fibers(v, a, tensor);
+	else
+		choose_axis(v, a, tensor);
 	for (int i = 0; i < v->left; i++)
 		if (!v->loop[i].extent)
 			return;
+	if (q->select) {
+		select_fibers(v, a);
+		return;
+	}
 	do {
 		if (q->reduce)
 			reduce_chunk(v);
@@ -321,7 +378,7 @@ bool oracle_run(struct arena *a, struct cascade *c, struct oracle_tensor *tensor
 		t->count = 1;
 		for (int k = 0; k < q->nindex; k++)
 			t->count *= index_extent(c, q->index[k]);
-		bool absent = !q->reduce && presence[i].id;
+		bool absent = equation_is_map(q) && presence[i].id;
 		size_t bytes = (size_t)t->count * (sizeof *t->data + absent);
 		if (bytes > limit - used)
 			return diag_error(

@@ -243,7 +243,7 @@ static struct expr read_presence(struct context *x, struct expr e)
 		if (!inside_high(c, at, t->extent[r]))
 			all = both(p, all, compare(p, OP_LT, at, t->extent[r]));
 	}
-	if (t->equation == NO_EQUATION || c->equation.v[t->equation].reduce || !x->of[t->equation].id)
+	if (t->equation == NO_EQUATION || !equation_is_map(&c->equation.v[t->equation]) || !x->of[t->equation].id)
 		return all;
 	struct replacement to = {.equation = &c->equation.v[t->equation]};
 	for (int r = 0; r < t->nranks; r++)
@@ -359,12 +359,12 @@ static struct expr equation_presence(struct context *x, const struct equation *q
 	return both(&x->cascade->pool, where, presence_of(x, q->body).present);
 }
 
-/* Presence of every equation without a reduction before `end`, and of equation `also`. */
+/* Presence of every equation that is a map before `end`, and of equation `also`. */
 static struct context presence_before(struct cascade *c, uint32_t end, uint32_t also)
 {
 	struct context x = {c, arena_new_array(c->arena, c->equation.n + 1, struct expr)};
 	for (uint32_t q = 0; q < end; q++)
-		if (q == also || !c->equation.v[q].reduce)
+		if (q == also || equation_is_map(&c->equation.v[q]))
 			x.of[q] = equation_presence(&x, &c->equation.v[q]);
 	return x;
 }
@@ -374,7 +374,7 @@ void cascade_presences(struct cascade *c, struct expr *presence)
 	struct context x = presence_before(c, c->equation.n, NO_EQUATION);
 	for (uint32_t q = 0; q < c->equation.n; q++) {
 		const struct equation *equation = &c->equation.v[q];
-		presence[q] = simplest(c, equation->reduce ? equation_presence(&x, equation) : x.of[q]);
+		presence[q] = simplest(c, equation_is_map(equation) ? x.of[q] : equation_presence(&x, equation));
 	}
 }
 
