@@ -99,13 +99,15 @@ uint64_t derive_closure(struct derivation *, uint64_t groups);
 int derive_new_group(struct derivation *, uint32_t index, const uint32_t *row, int nrow);
 /* An expression as the user would write it: maps that were written out are named again. */
 const char *derive_spell(struct derivation *, struct expr);
+/* … and it is one of those itself, if there is one. */
+const char *derive_spell_name(struct derivation *, struct expr);
 
 /* derive_reassoc.c: rewrites reduction i when a finished tensor does its work. */
 bool derive_reassoc(struct derivation *, uint32_t i);
 
 /* derive_modes.c: how one reduction joins the pass of a group it depends on. Nothing of the derivation
  * changes until the plan is carried out. In a plan's expressions VALUE(k) stands for its accumulator k. */
-enum { PLAN_ACCUMULATORS = 8, PLAN_REWRITES = 8 };
+enum { PLAN_ACCUMULATORS = 8, PLAN_REWRITES = 8, DEPENDENCIES = 8 };
 struct plan_term {
 	struct expr of, factor; /* of: VALUE or READ of a carry */
 };
@@ -122,6 +124,7 @@ struct plan {
 	struct derivation *d;
 	int group;
 	uint32_t equation;
+	uint64_t later;     /* groups that wait for this one, though the reduction needs them */
 	struct expr result; /* the reduction's value after the stream */
 	int n, nrewrite;
 	struct accumulator accumulator[PLAN_ACCUMULATORS];
@@ -129,10 +132,21 @@ struct plan {
 	uint32_t on;     /* of a failure: the tensor depended on */
 	const char *why; /* … and the sentence */
 };
-/* Fills plan->result and what it needs, or why there is none. d, group and equation are set. */
+/* Fills plan->result and what it needs, or why there is none. d, group, equation and later are set. */
 bool derive_plan(struct plan *);
 
-/* Shared by derive_modes.c and derive_equiv.c. */
+/* Shared by derive_modes.c, derive_sources.c and derive_equiv.c. */
+struct separator plan_separator(const struct plan *, const uint32_t *carry, uint32_t n);
+/* No exponential that the separation cut in two can overflow. */
+bool plan_bounded(const struct plan *, const struct separation *);
+/* Σ_k H_k · (the sum of G_k), as DEFER, ANCHOR or EXPAND; NO_EXPR, and nothing is left behind, when some G_k has
+ * no sum. */
+struct expr plan_attempt(struct plan *, const struct separation *, enum mode, uint32_t carry, const char *reason);
+const char *plan_defer_reason(struct plan *, const struct separation *);
+const char *plan_expand_reason(struct plan *, const struct separation *);
+void plan_remember(struct plan *, uint32_t on, const struct separation *);
+/* The sum of g as an expression over accumulators and carries; NO_EXPR when there is a barrier. */
+struct expr plan_sum(struct plan *, struct expr g);
 struct expr plan_accumulate(struct plan *, struct accumulator);
 struct accumulator plan_new(const struct plan *, struct expr body, const char *suffix, bool running);
 /* e with every carry of the group, and every VALUE, replaced by its OLD. */
@@ -142,6 +156,12 @@ bool plan_guard(struct plan *, struct expr *factor);
 void plan_note(struct plan *, enum mode, uint32_t carry, int accumulators, const char *reason);
 /* EQUIV over all `carries`. */
 bool plan_equiv(struct plan *, struct expr f, const uint32_t *carry, uint32_t carries, struct expr *result);
+
+/* derive_sources.c: what is known only when streams are done that wait for this one. The tensors of such
+ * streams that e reads. */
+uint32_t plan_later(const struct plan *, struct expr e, uint32_t list[DEPENDENCIES]);
+/* The sum of g, which reads some of them; NO_EXPR when there is a barrier. */
+struct expr plan_sources(struct plan *, struct expr g, const uint32_t *later, uint32_t n);
 
 bool derive_joinable(struct derivation *, uint64_t needs, int group);
 
@@ -154,6 +174,8 @@ void derive_shared_parts(struct derivation *, uint32_t group);
 void derive_collect_locals(struct derivation *, uint32_t group);
 
 /* derive_place.c */
+/* a implies b, because every conjunct of b is one of a. */
+bool derive_implies(const struct expr_pool *, struct expr a, struct expr b);
 struct streams *derive_place(struct derivation *);
 struct streams *derive_unfused(struct derivation *);
 

@@ -115,6 +115,11 @@ const char *derive_spell(struct derivation *d, struct expr e)
 	return t.s;
 }
 
+const char *derive_spell_name(struct derivation *d, struct expr e)
+{
+	return derive_spell(d, expr_rewrite(pool(d), e, spell, &(struct spelling){d}));
+}
+
 /* Which group. */
 
 static bool reads_along(const struct derivation *d, struct expr e, uint32_t tensor, uint32_t index)
@@ -319,16 +324,27 @@ static void shrink_rows(struct group *g, const struct equation *q)
 		g->row[i] = q->index[i];
 }
 
-/* Tries one group; a failure that is a barrier leaves its reason in plan. */
-static bool try_group(struct derivation *d, uint32_t i, int g, bool depends, struct plan *plan)
+/* Those of these groups that wait for group g. */
+static uint64_t waiting(struct derivation *d, uint64_t groups, int g)
+{
+	uint64_t bit = (uint64_t)1 << g, found = 0;
+	for (uint32_t k = 0; k < d->group.n; k++)
+		if ((groups & ~bit) >> k & 1 && (derive_closure(d, (uint64_t)1 << k) & bit))
+			found |= (uint64_t)1 << k;
+	return found;
+}
+
+/* Tries one group; a failure that is a barrier leaves its reason in plan. `later`: the groups whose results are
+ * done without while it runs. */
+static bool try_group(struct derivation *d, uint32_t i, int g, bool depends, uint64_t later, struct plan *plan)
 {
 	const struct equation *q = &d->c->equation.v[i];
 	struct group *at = &d->group.v[g];
 	uint64_t needs = derive_direct(d, q->body) | derive_direct(d, d->fact.v[i].presence);
-	if (at->index != q->reduced[0] || !at->carry.n || !derive_joinable(d, needs, g) ||
+	if (at->index != q->reduced[0] || !at->carry.n || !derive_joinable(d, needs & ~later, g) ||
 	    !rows_agree(d, at, q, depends))
 		return false;
-	struct plan p = {.d = d, .group = g, .equation = i};
+	struct plan p = {.d = d, .group = g, .equation = i, .later = later};
 	uint32_t on = 0;
 	p.why = depends ? entangled(d, g, i, q->body, &on) : NULL;
 	p.on = on;
@@ -380,6 +396,19 @@ static void walked_again(struct derivation *d, uint32_t i, uint64_t needs)
 	}
 }
 
+/* A group that what is needed waits for: one of several sources that are reduced together. */
+static bool try_source(struct derivation *d, uint32_t i, uint64_t needs, struct plan *failed)
+{
+	uint64_t all = derive_closure(d, needs);
+	for (int rows = MAX_RANKS; rows >= 0; rows--)
+		for (uint32_t g = d->group.n; g-- > 0;) {
+			uint64_t later = all >> g & 1 ? waiting(d, needs, (int)g) : 0;
+			if (later && d->group.v[g].nrow == rows && try_group(d, i, (int)g, true, later, failed))
+				return true;
+		}
+	return false;
+}
+
 static void fuse(struct derivation *d, uint32_t i)
 {
 	struct equation *q = &d->c->equation.v[i];
@@ -398,14 +427,16 @@ static void fuse(struct derivation *d, uint32_t i)
 		for (int rows = MAX_RANKS; rows >= 0; rows--)
 			for (uint32_t g = d->group.n; g-- > 0;)
 				if ((needs >> g & 1) && d->group.v[g].nrow == rows &&
-				    try_group(d, i, (int)g, true, &failed))
+				    try_group(d, i, (int)g, true, 0, &failed))
 					return;
+		if (try_source(d, i, needs, &failed))
+			return;
 		if (failed.why)
 			barrier(d, i, &failed);
 		else
 			walked_again(d, i, needs);
 		for (uint32_t g = 0; g < d->group.n; g++)
-			if (!(needs >> g & 1) && try_group(d, i, (int)g, false, &failed))
+			if (!(needs >> g & 1) && try_group(d, i, (int)g, false, 0, &failed))
 				return;
 	}
 	if (!needs)

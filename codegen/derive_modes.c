@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-enum { DEPENDENCIES = 8 };
-
 static struct expr_pool *pool(const struct plan *p)
 {
 	return &p->d->c->pool;
@@ -22,7 +20,7 @@ static const struct equation *carry_equation(const struct plan *p, uint32_t i)
 	return &p->d->c->equation.v[group(p)->carry.v[i].equation];
 }
 
-static struct separator separator(const struct plan *p, const uint32_t *carry, uint32_t n)
+struct separator plan_separator(const struct plan *p, const uint32_t *carry, uint32_t n)
 {
 	return (struct separator){.algebra = &p->d->algebra,
 	                          .index = group(p)->index,
@@ -244,7 +242,7 @@ static bool bounded(const struct plan *p, struct expr g)
 	return true;
 }
 
-static bool all_bounded(const struct plan *p, const struct separation *s)
+bool plan_bounded(const struct plan *p, const struct separation *s)
 {
 	for (int i = 0; s->split && i < s->n; i++)
 		if (!bounded(p, s->term[i].g))
@@ -281,8 +279,6 @@ static bool may_be_infinite(struct plan *p, struct expr h)
 	                 !isfinite(algebra_evaluate(pool(p), h, empty_leaf, &below)));
 }
 
-static struct expr plan_sum(struct plan *, struct expr);
-
 /* Σ H_k · Σ_m G_k */
 static struct expr join(struct plan *p, const struct separation *s)
 {
@@ -303,20 +299,25 @@ static struct expr join(struct plan *p, const struct separation *s)
 	return result.id ? result : expr_number(pool(p), 0);
 }
 
-/* A failed attempt leaves no accumulators behind. */
-static struct expr attempt(struct plan *p, const struct separation *s, enum mode mode, uint32_t carry)
+const char *plan_defer_reason(struct plan *p, const struct separation *s)
+{
+	return arena_printf(p->d->arena,
+	                    "the factor %s is the same for every term of the sum, so it is applied once, after "
+	                    "the stream",
+	                    derive_spell(p->d, s->n ? s->term[0].h : expr_number(pool(p), 0)));
+}
+
+const char *plan_expand_reason(struct plan *p, const struct separation *s)
+{
+	return arena_printf(p->d->arena,
+	                    "the terms are a sum of %d products, so %d sums are kept and joined after the stream",
+	                    s->n, s->n);
+}
+
+struct expr plan_attempt(struct plan *p, const struct separation *s, enum mode mode, uint32_t carry,
+                         const char *reason)
 {
 	int n = p->n, notes = p->nrewrite;
-	const char *h = derive_spell(p->d, s->n ? s->term[0].h : expr_number(pool(p), 0));
-	const char *reason = mode == MODE_DEFER
-	                             ? arena_printf(p->d->arena,
-	                                            "the factor %s is the same for every term of the sum, so "
-	                                            "it is applied once, after the stream",
-	                                            h)
-	                             : arena_printf(p->d->arena,
-	                                            "the terms are a sum of %d products, so %d sums are kept "
-	                                            "and joined after the stream",
-	                                            s->n, s->n);
 	plan_note(p, mode, carry, s->n, reason);
 	struct expr e = join(p, s);
 	if (!e.id) {
@@ -324,6 +325,16 @@ static struct expr attempt(struct plan *p, const struct separation *s, enum mode
 		p->nrewrite = notes;
 	}
 	return e;
+}
+
+static struct expr defer(struct plan *p, const struct separation *s, uint32_t carry)
+{
+	return plan_attempt(p, s, MODE_DEFER, carry, plan_defer_reason(p, s));
+}
+
+static struct expr expand(struct plan *p, const struct separation *s, uint32_t carry)
+{
+	return plan_attempt(p, s, MODE_EXPAND, carry, plan_expand_reason(p, s));
 }
 
 static struct expr run(struct plan *p, struct expr g, struct expr h, uint32_t carry, enum mode mode)
@@ -352,7 +363,7 @@ static struct expr run(struct plan *p, struct expr g, struct expr h, uint32_t ca
 	return e;
 }
 
-static void remember(struct plan *p, uint32_t on, const struct separation *s)
+void plan_remember(struct plan *p, uint32_t on, const struct separation *s)
 {
 	if (p->why || !s->why)
 		return;
@@ -361,8 +372,7 @@ static void remember(struct plan *p, uint32_t on, const struct separation *s)
 	                        : arena_printf(p->d->arena, "the summed term %s", s->why);
 }
 
-/* Σ_m g as an expression over accumulators and carries; NO_EXPR when there is a barrier. */
-static struct expr plan_sum(struct plan *p, struct expr g)
+struct expr plan_sum(struct plan *p, struct expr g)
 {
 	uint32_t carry[DEPENDENCIES], n = dependencies(p, g, carry);
 	struct separation s[DEPENDENCIES], joint;
@@ -371,26 +381,28 @@ static struct expr plan_sum(struct plan *p, struct expr g)
 	double v;
 	if (expr_is_number(pool(p), algebra_canonical(&p->d->algebra, g), &v) && v == 0)
 		return expr_number(pool(p), 0);
-	uint32_t m = group(p)->index;
+	uint32_t m = group(p)->index, later[DEPENDENCIES], nlater = plan_later(p, g, later);
+	if (nlater)
+		return plan_sources(p, g, later, nlater);
 	if (!n && !expr_mentions(pool(p), g, OP_INDEX, m) && !p->d->fact.v[p->equation].presence.id)
 		return expr2(pool(p), OP_MUL, g, p->d->c->index.v[m].extent);
 	if (!n)
 		return plan_accumulate(p, plan_new(p, g, "sum", false));
 	for (uint32_t i = 0; i < n; i++) {
-		struct separator by = separator(p, &carry[i], 1);
+		struct separator by = plan_separator(p, &carry[i], 1);
 		good[i] = separate(&by, g, &s[i]);
 		if (!good[i])
-			remember(p, carry[i], &s[i]);
-		if (good[i] && s[i].n <= 1 && all_bounded(p, &s[i]) &&
-		    (e = attempt(p, &s[i], MODE_DEFER, carry[i])).id)
+			plan_remember(p, carry[i], &s[i]);
+		if (good[i] && s[i].n <= 1 && plan_bounded(p, &s[i]) &&
+		    (e = defer(p, &s[i], carry[i])).id)
 			return e;
 	}
-	struct separator by_all = separator(p, carry, n);
+	struct separator by_all = plan_separator(p, carry, n);
 	good_joint = separate(&by_all, g, &joint);
 	if (!good_joint)
-		remember(p, carry[0], &joint);
+		plan_remember(p, carry[0], &joint);
 	if (good_joint && joint.n == 1) {
-		if (all_bounded(p, &joint) && (e = attempt(p, &joint, MODE_DEFER, carry[0])).id)
+		if (plan_bounded(p, &joint) && (e = defer(p, &joint, carry[0])).id)
 			return e;
 		if ((e = run(p, g, joint.term[0].h, carry[n - 1], MODE_RUN)).id)
 			return e;
@@ -398,11 +410,11 @@ static struct expr plan_sum(struct plan *p, struct expr g)
 	if (plan_equiv(p, g, carry, n, &e))
 		return e;
 	for (uint32_t i = 0; i < n; i++)
-		if (good[i] && s[i].n > 1 && all_bounded(p, &s[i]) &&
-		    (e = attempt(p, &s[i], MODE_EXPAND, carry[i])).id)
+		if (good[i] && s[i].n > 1 && plan_bounded(p, &s[i]) &&
+		    (e = expand(p, &s[i], carry[i])).id)
 			return e;
-	if (good_joint && joint.n > 1 && all_bounded(p, &joint) &&
-	    (e = attempt(p, &joint, MODE_EXPAND, carry[0])).id)
+	if (good_joint && joint.n > 1 && plan_bounded(p, &joint) &&
+	    (e = expand(p, &joint, carry[0])).id)
 		return e;
 	if (p->d->options->approx) {
 		by_all.approx = true;
@@ -440,8 +452,9 @@ static struct expr replace(struct expr_pool *q, struct expr e, void *context)
 
 static bool plan_commute(struct plan *p, struct expr f)
 {
-	uint32_t carry[DEPENDENCIES], n = dependencies(p, f, carry);
-	struct separator by = separator(p, carry, n);
+	uint32_t carry[2 * DEPENDENCIES], n = dependencies(p, f, carry);
+	n += plan_later(p, f, carry + n);
+	struct separator by = plan_separator(p, carry, n);
 	struct expr g = f;
 	int sign = 1;
 	while (separate_depends(&by, g)) {
@@ -513,12 +526,18 @@ static bool guard_empty(struct plan *p)
 	return true;
 }
 
+static uint32_t needed(const struct plan *p, struct expr e, uint32_t carry[2 * DEPENDENCIES])
+{
+	uint32_t n = dependencies(p, e, carry);
+	return n + plan_later(p, e, carry + n);
+}
+
 bool derive_plan(struct plan *p)
 {
 	const struct equation *q = equation(p);
-	uint32_t carry[DEPENDENCIES];
+	uint32_t carry[2 * DEPENDENCIES];
 	struct expr presence = p->d->fact.v[p->equation].presence;
-	if (!dependencies(p, q->body, carry) && !dependencies(p, presence, carry)) {
+	if (!needed(p, q->body, carry) && !needed(p, presence, carry)) {
 		struct accumulator a = plan_new(p, q->body, "sum", true);
 		a.own = false;
 		a.nindex = q->nindex;
@@ -530,12 +549,12 @@ bool derive_plan(struct plan *p)
 		               : "the stream already accumulates just this");
 		return true;
 	}
-	if (dependencies(p, presence, carry)) {
+	if (needed(p, presence, carry)) {
 		p->on = carry[0];
 		p->why = arena_printf(p->d->arena, "%s decides what is summed", derive_spell(p->d, presence));
 		return false;
 	}
-	dependencies(p, q->body, carry);
+	needed(p, q->body, carry);
 	switch (q->reduce) {
 	case REDUCE_SUM: p->result = plan_sum(p, q->body); return p->result.id && guard_empty(p);
 	case REDUCE_MAX:

@@ -269,11 +269,10 @@ static bool has_conjunct(const struct expr_pool *p, struct expr all, struct expr
 	                                         has_conjunct(p, expr_operand(p, all, 1), one));
 }
 
-/* a implies b, because every conjunct of b is one of a. */
-static bool implies(const struct expr_pool *p, struct expr a, struct expr b)
+bool derive_implies(const struct expr_pool *p, struct expr a, struct expr b)
 {
 	if (expr_at(p, b)->op == OP_AND && !has_conjunct(p, a, b))
-		return implies(p, a, expr_operand(p, b, 0)) && implies(p, a, expr_operand(p, b, 1));
+		return derive_implies(p, a, expr_operand(p, b, 0)) && derive_implies(p, a, expr_operand(p, b, 1));
 	return has_conjunct(p, a, b);
 }
 
@@ -296,12 +295,12 @@ static struct expr hull(struct derivation *d, const struct group *g)
 				return NO_EXPR;
 		bool covered = false;
 		for (uint32_t k = 0; k < part.n; k++)
-			covered |= implies(pool(d), p, part.v[k]);
+			covered |= derive_implies(pool(d), p, part.v[k]);
 		if (covered)
 			continue;
 		uint32_t kept = 0;
 		for (uint32_t k = 0; k < part.n; k++)
-			if (!implies(pool(d), part.v[k], p))
+			if (!derive_implies(pool(d), part.v[k], p))
 				part.v[kept++] = part.v[k];
 		part.n = kept;
 		vec_push(d->arena, &part, p);

@@ -63,6 +63,16 @@ uint32_t stream_equation(const struct stream *s, uint32_t k)
 	return k < s->carry.n ? s->carry.v[k].equation : s->after.v[k - s->carry.n];
 }
 
+/* A correction may read what no body does. */
+static bool corrects_by(const struct cascade *c, const struct stream *s, uint32_t tensor)
+{
+	for (uint32_t k = 0; k < s->carry.n; k++)
+		for (int t = 0; t < s->carry.v[k].terms; t++)
+			if (expr_mentions(&c->pool, s->carry.v[k].term[t].factor, OP_READ, tensor))
+				return true;
+	return false;
+}
+
 bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation)
 {
 	const struct cascade *c = all->cascade;
@@ -73,6 +83,8 @@ bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation
 		const struct stream *s = &all->stream.v[i];
 		if (is_local(all, s, t))
 			continue;
+		if (corrects_by(c, s, t))
+			return true;
 		for (uint32_t k = 0; k < stream_equations(s); k++) {
 			uint32_t q = stream_equation(s, k);
 			const struct equation *e = &c->equation.v[q];

@@ -23,7 +23,8 @@ bool separate_depends(const struct separator *s, struct expr e)
 	for (uint32_t i = 0; i < s->carries; i++)
 		if (expr_mentions(&s->algebra->c->pool, e, OP_READ, s->carry[i]))
 			return true;
-	return false;
+	return s->symbol.id && expr_mentions(&s->algebra->c->pool, e, OP_VALUE,
+	                                     expr_at(&s->algebra->c->pool, s->symbol)->symbol);
 }
 
 static bool fail(struct walk *w, struct expr e, const char *why)
@@ -382,7 +383,7 @@ static bool probe_leaf(const struct expr_pool *p, struct expr e, void *context, 
 {
 	const struct probe *q = context;
 	const struct expr_node *n = expr_at(p, e);
-	bool leaf = n->op == OP_READ || n->op == OP_INDEX || n->op == OP_EXTENT;
+	bool leaf = n->op == OP_READ || n->op == OP_INDEX || n->op == OP_EXTENT || n->op == OP_VALUE;
 	bool streams = separate_streams(q->s, e), depends = separate_depends(q->s, e);
 	/* A condition may be true and false on the grid only by luck, so it is tossed. */
 	if (n->kind == KIND_BOOL && n->op != OP_CONST && !(streams && depends))

@@ -28,6 +28,7 @@ struct separator {
 	const uint32_t *carry; /* tensors that are r */
 	uint32_t carries;
 	bool approx; /* take casts for the identity */
+	struct expr symbol; /* NO_EXPR, or a VALUE that is r too */
 };
 
 /* e mentions the streamed index; e reads one of the carries. */

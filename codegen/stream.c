@@ -6,6 +6,7 @@ const char *const mode_name[MODES] = {
         [MODE_FREE] = "FREE",       [MODE_REASSOC] = "REASSOC", [MODE_DEFER] = "DEFER",
         [MODE_COMMUTE] = "COMMUTE", [MODE_RUN] = "RUN",         [MODE_EXPAND] = "EXPAND",
         [MODE_EQUIV] = "EQUIV",     [MODE_APPROX] = "APPROX",   [MODE_BARRIER] = "BARRIER",
+        [MODE_ANCHOR] = "ANCHOR",
 };
 
 struct streams *streams_derive(struct arena *a, const struct cascade *from,

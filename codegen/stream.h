@@ -20,6 +20,8 @@ enum mode {
 	MODE_FREE,    /* depends on none */
 	MODE_REASSOC, /* bilinear interchange: reuse a finished tensor */
 	MODE_DEFER,   /* one accumulator, the dependent factor after the stream */
+	MODE_ANCHOR,  /* what it depends on is known only later: summed against the stream's own part of it, and
+	                 brought to all of it after the stream */
 	MODE_COMMUTE, /* max, min: the dependent map is monotone, applied after the stream */
 	MODE_RUN,     /* running value, corrected by a factor */
 	MODE_EXPAND,  /* K accumulators, joined after the stream */

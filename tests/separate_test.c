@@ -85,7 +85,8 @@ int main(void)
 	uint32_t z = build_equation(&b, "z", "", REDUCE_SUM, "m", "exp(X[m])", NULL);
 	uint32_t carry[] = {b.cascade->equation.v[r].tensor, b.cascade->equation.v[z].tensor};
 	algebra_init(&algebra, b.cascade);
-	struct separator s = {&algebra, build_find_index(&b, "m", 1), carry, 2, false};
+	struct separator s = {
+	        .algebra = &algebra, .index = build_find_index(&b, "m", 1), .carry = carry, .carries = 2};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct separation out;
 		struct expr e = build_expr(&b, cases[i].text);

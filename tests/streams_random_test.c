@@ -10,14 +10,17 @@
 #include "tests/stages.h"
 #include "tests/tap.h"
 
-enum { CASCADES = 250, TILED = 5 /* of them one in so many */, DEPTH = 3, SCALARS = 4 };
+enum { CASCADES = 330, TILED = 5 /* of them one in so many */, DEPTH = 3, SCALARS = 4,
+       SOURCES = 3 /* of them one in so many has two sources of keys */ };
 
 struct maker {
 	struct arena *arena;
 	struct text text;
 	uint64_t state;
 	int scalars; /* r1 … are defined */
-	int maps;    /* t1[n,m] … are defined */
+	int maps;    /* t1[n,m] … are defined, and u1[n,p] … */
+	bool other;  /* speak of keys p, not m */
+	bool weighs; /* r1 is the largest score of all, and weights against it are leaves */
 };
 
 static uint32_t below(struct maker *k, uint32_t n)
@@ -28,19 +31,25 @@ static uint32_t below(struct maker *k, uint32_t n)
 
 static const char *leaf(struct maker *k)
 {
+	const char *score = k->other ? "T[n,p]" : "S[n,m]", *input = k->other ? "Y[n,p]" : "X[n,m]";
 	switch (below(k, 8)) {
-	case 0: return "W[m]";
+	case 0: return k->other ? "WP[p]" : "W[m]";
 	case 1: return "B[n]";
 	case 2: return "0.5";
 	case 3:
 	case 4:
 		return k->scalars ? arena_printf(k->arena, "r%u[n]", 1 + below(k, (uint32_t)k->scalars))
-		                  : "S[n,m]";
+		                  : score;
 	case 5:
-		return k->maps ? arena_printf(k->arena, "t%u[n,m]", 1 + below(k, (uint32_t)k->maps))
-		               : "X[n,m]";
-	case 6: return "S[n,m]";
-	default: return "X[n,m]";
+		return k->maps ? arena_printf(k->arena, k->other ? "u%u[n,p]" : "t%u[n,m]",
+		                              1 + below(k, (uint32_t)k->maps))
+		               : input;
+	case 6: return score;
+	case 7:
+		if (k->weighs)
+			return arena_printf(k->arena, "exp(%s - r1[n])", score);
+		return input;
+	default: return input;
 	}
 }
 
@@ -69,6 +78,8 @@ static const char *expression(struct maker *k, int depth)
 		return leaf(k);
 	const char *a = expression(k, depth + 1), *b = expression(k, depth + 1);
 	const char *s = shape[below(k, sizeof shape / sizeof *shape)];
+	if (k->other && strstr(s, "m < 2"))
+		s = "select(p < 2, %s, %s)";
 	const char *first = strstr(s, "%s"), *second = strstr(first + 2, "%s");
 	return arena_printf(k->arena, "%.*s%s%.*s%s%s", (int)(first - s), s, a, (int)(second - first - 2),
 	                    first + 2, b, second + 2);
@@ -101,6 +112,53 @@ static const char *make(struct maker *k)
 	text_printf(&k->text, "O[n,e] = sum[m](%s * V[m,e])\n", expression(k, 1));
 	if (dense)
 		text_printf(&k->text, "P[n,m] = X[n,m] + S[n,m] + %s\n", expression(k, 1));
+	return k->text.s;
+}
+
+/* The same over two sources of keys: every row scalar takes its share of both. */
+static void other_map(struct maker *k)
+{
+	k->other = true;
+	text_printf(&k->text, "u%d[n,p] = Y[n,p] - T[n,p] + %s\n", k->maps + 1, expression(k, 1));
+	k->other = false;
+}
+
+static const char *make_sources(struct maker *k)
+{
+	static const char *const reduction[] = {"sum", "sum", "max", "max", "max", "min"};
+	const char *where = below(k, 3) ? "" : below(k, 2) ? " where m <= n" : " where m != 1 and n < 3";
+	int n = 1 + (int)below(k, SCALARS);
+	text_add(&k->text,
+	         "kernel random\nrank N, M, P, D, E\nin X[N, M], Y[N, P], Q[N, D], K[M, D], KP[P, D] : f64\n"
+	         "in V[M, E], VP[P, E], W[M], WP[P], B[N] : f64\nout O[N, E] : f64\nout R[N] : f64\n");
+	text_printf(&k->text, "S[n,m] = sum[d](Q[n,d] * K[m,d])%s\nT[n,p] = sum[d](Q[n,d] * KP[p,d])\n", where);
+	k->weighs = below(k, 3);
+	if (k->weighs) {
+		text_add(&k->text, "r1[n] = max(max[m](S), max[p](T))\n");
+		k->scalars = 1;
+		n++;
+	}
+	while (k->scalars < n) {
+		if (!below(k, 3)) {
+			text_printf(&k->text, "t%d[n,m] = X[n,m] - S[n,m] + %s\n", k->maps + 1,
+			            expression(k, 1));
+			other_map(k);
+			k->maps++;
+		}
+		const char *own = arena_printf(k->arena, "X[n,m] * 0.1 + %s", expression(k, 0));
+		k->other = true;
+		const char *shared = arena_printf(k->arena, "Y[n,p] * 0.1 + %s", expression(k, 0));
+		k->other = false;
+		uint32_t r = below(k, 6);
+		text_printf(&k->text, "r%d[n] = ", ++k->scalars);
+		own = arena_printf(k->arena, "%s[m](%s)", reduction[r], own);
+		shared = arena_printf(k->arena, "%s[p](%s)", reduction[r], shared);
+		text_printf(&k->text, r < 2 ? "%s%s + %s\n" : "%s(%s, %s)\n", r < 2 ? "" : reduction[r], own, shared);
+	}
+	text_printf(&k->text, "R[n] = r%d[n] + B[n]\n", k->scalars);
+	text_printf(&k->text, "O[n,e] = sum[m](%s * V[m,e])", expression(k, 1));
+	k->other = true;
+	text_printf(&k->text, " + sum[p](%s * VP[p,e])\n", expression(k, 1));
 	return k->text.s;
 }
 
@@ -228,7 +286,7 @@ int main(int argc, char **argv)
 		arena_init(&a);
 		struct maker k = {.arena = &a, .state = seed * 0x9e3779b97f4a7c15u};
 		text_init(&k.text, &a);
-		const char *source = make(&k), *bad = fault(&k, source, modes);
+		const char *source = seed % SOURCES ? make(&k) : make_sources(&k), *bad = fault(&k, source, modes);
 		if (!bad && seed % TILED == 0)
 			bad = tile_fault(&k, source);
 		if (bad) {

@@ -14,6 +14,12 @@
 	RANKS "in Q[B, N, D] : f32\nin K[B, M, D] : f32\nin V[B, M, E] : f32\n"                              \
 	      "S[b,n,m] = Q[b,n,d] * K[b,m,d]\n"
 
+/* Keys m of the row's own and keys p that pairs of batches share, under one denominator. */
+#define SOURCES                                                                                              \
+	"rank G, N, M, P, D, E\nin Q[2*G, N, D], K[2*G, M, D], V[2*G, M, E], KP[G, P, D], VP[G, P, E] : f32\n"    \
+	"index b : 2*G\nS[b,n,m] = Q[b,n,d] * K[b,m,d] where m <= n + (M - N)\n"                             \
+	"T[b,n,p] = Q[b,n,d] * KP[b/2,p,d]\n"
+
 struct expect {
 	const char *name, *text;
 	const char *modes; /* "MODE tensor K" in order, ';' between; FREE ones left out */
@@ -130,6 +136,47 @@ static const struct expect expect[] = {
          SCORES "out P[B, N, M] : f32\nout R[B, N] : f32\nR[b,n] = max[m](S)\nP[b,n,m] = S[b,n,m] + "
                 "exp(S[b,n,m] - R[b,n])\n",
          "", "M", 2, 2, 2, NULL, false},
+        {"two sources under one maximum",
+         SOURCES "out O[2*G, N, E] : f32\nX[b,n] = max(max[m](S), max[p](T))\nW[b,n,m] = exp(S - X)\n"
+                 "U[b,n,p] = exp(T - X)\nZ[b,n] = sum[m](W) + sum[p](U)\n"
+                 "O[b,n,e] = (sum[m](W * V[b,m,e]) + sum[p](U * VP[b/2,p,e])) / Z\n",
+         "RUN X4 1;ANCHOR X5 1;RUN X5 1;RUN X6 1;ANCHOR X7 1;RUN X7 1", "P", 2, 2, 1, NULL, false},
+        {"two sources, normalised weights",
+         SOURCES "out O[2*G, N, E] : f32\nX[b,n] = max(max[m](S), max[p](T))\n"
+                 "Z[b,n] = sum[m](exp(S - X)) + sum[p](exp(T - X))\n"
+                 "O[b,n,e] = sum[m](exp(S - X) / Z * V[b,m,e]) + sum[p](exp(T - X) / Z * VP[b/2,p,e])\n",
+         NULL, "P", 3, 2, 1, NULL, false},
+        {"two sources, by log-sum-exp",
+         SOURCES "out O[2*G, N, E] : f32\nout L[2*G, N] : f32\nX[b,n] = max(max[m](S), max[p](T))\n"
+                 "L[b,n] = X + log(sum[m](exp(S - X)) + sum[p](exp(T - X)))\n"
+                 "O[b,n,e] = sum[m](exp(S - L) * V[b,m,e]) + sum[p](exp(T - L) * VP[b/2,p,e])\n",
+         NULL, "P", 3, 2, 1, NULL, false},
+        {"two sources, the entropy",
+         SOURCES "out C[2*G, N] : f32\nX[b,n] = max(max[m](S), max[p](T))\n"
+                 "Z[b,n] = sum[m](exp(S - X)) + sum[p](exp(T - X))\n"
+                 "A[b,n] = sum[m]((S - X) * exp(S - X)) + sum[p]((T - X) * exp(T - X))\nC[b,n] = log(Z) - A / Z\n",
+         NULL, "P", 2, 2, 1, NULL, false},
+        {"two sources, the largest probability",
+         SOURCES "out C[2*G, N] : f32\nX[b,n] = max(max[m](S), max[p](T))\n"
+                 "Z[b,n] = sum[m](exp(S - X)) + sum[p](exp(T - X))\n"
+                 "C[b,n] = max(max[m](exp(S - X) / Z), max[p](exp(T - X) / Z))\n",
+         NULL, "P", 3, 2, 1, NULL, false},
+        {"two sources, the variance",
+         "rank B, N, M, P\nin X[B, N, M], Y[B, N, P] : f32\nout C[B, N] : f32\n"
+         "U[b,n] = (sum[m](X) + sum[p](Y)) / (M + P + 1)\n"
+         "C[b,n] = sum[m]((X - U) * (X - U)) + sum[p]((Y - U) * (Y - U))\n",
+         NULL, "P", 2, 1, 1, NULL, false},
+        {"two sources, no maximum of their own",
+         SOURCES "out C[2*G, N] : f32\nX[b,n] = max(max[m](S), max[p](T))\n"
+                 "C[b,n] = sum[p](sigmoid(T - X)) + sum[m](S)\n",
+         NULL, "P", 2, 2, 2, "sigmoid(T[b,n,p] - X[b,n])", false},
+        {"three sources",
+         SOURCES "rank R\nin KR[R, D], VR[R, E] : f32\nA[b,n,r] = Q[b,n,d] * KR[r,d]\n"
+                 "out O[2*G, N, E] : f32\nX[b,n] = max(max(max[m](S), max[p](T)), max[r](A))\n"
+                 "Z[b,n] = sum[m](exp(S - X)) + sum[p](exp(T - X)) + sum[r](exp(A - X))\n"
+                 "O[b,n,e] = (sum[m](exp(S - X) * V[b,m,e]) + sum[p](exp(T - X) * VP[b/2,p,e]) + "
+                 "sum[r](exp(A - X) * VR[r,e])) / Z\n",
+         NULL, "R", 2, 2, 1, NULL, false},
         {"two differences of softmaxes",
          SCORES "in R[B, N, D] : f32\nout O[B, N, E] : f32\nS2[b,n,m] = R[b,n,d] * K[b,m,d]\n"
                 "P[b,n,m] = softmax[m](S) - 0.5 * softmax[m](S2)\nO[b,n,e] = P[b,n,m] * V[b,m,e]\n",
