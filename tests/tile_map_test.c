@@ -58,10 +58,11 @@ static bool make(struct made *m, const char *more, const char *where, int64_t h,
 	m->stream = 0;
 	while (m->stream + 1 < s->stream.n && !s->stream.v[m->stream].present.id)
 		m->stream++;
-	m->schedule.stream[m->stream].row_tile = 12;
-	if (mm)
-		m->schedule.stream[m->stream].stream_tile =
-	        schedule_panel(&m->problem->fused_plan[m->stream], &m->schedule.stream[m->stream], ISA_AVX512);
+	if (n && mm) {
+		struct stream_schedule *sizes = &m->schedule.stream[m->stream];
+		sizes->row_tile = 12;
+		sizes->stream_tile = schedule_panel(&m->problem->fused_plan[m->stream], sizes, ISA_AVX512);
+	}
 	rebuild(m);
 	return schedule_illegal(&m->a, m->problem, &m->schedule) == NULL;
 }
