@@ -157,6 +157,19 @@ static bool consumed(const struct derivation *d, uint32_t i, const struct expr *
 	return along;
 }
 
+/* A coordinate whose neighbours are not its index's neighbours. */
+static bool scattered(const struct derivation *d, struct expr coordinate)
+{
+	struct expr *node;
+	uint32_t n = expr_nodes(pool(d), coordinate, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		enum op op = (enum op)expr_at(pool(d), node[i])->op;
+		if (op != OP_INDEX && op != OP_CONST && op != OP_EXTENT && op != OP_ADD && op != OP_SUB && op != OP_IDIV)
+			return true;
+	}
+	return false;
+}
+
 /* Worth keeping in memory when it would be computed many times: more than a product or two. */
 static bool costly(const struct derivation *d, struct expr e)
 {
@@ -167,10 +180,11 @@ static bool costly(const struct derivation *d, struct expr e)
 		if (o->op == OP_READ) {
 			reads++;
 			for (int k = 0; k < o->count; k++)
-				if (expr_at(pool(d), expr_operand(pool(d), node[i], k))->op != OP_INDEX)
+				if (scattered(d, expr_operand(pool(d), node[i], k)))
 					return true;
 		} else if (o->kind == KIND_REAL && o->count && o->op != OP_ADD && o->op != OP_SUB &&
-		           o->op != OP_MUL && o->op != OP_NEG && o->op != OP_SELECT && o->op != OP_CAST) {
+		           o->op != OP_MUL && o->op != OP_NEG && o->op != OP_SELECT && o->op != OP_CAST &&
+		           o->op != OP_ELSE) {
 			return true;
 		}
 	}

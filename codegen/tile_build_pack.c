@@ -36,6 +36,42 @@ static uint32_t pack_index(struct pack *k, struct expr coordinate, int64_t exten
 	return k->index[k->n++];
 }
 
+/* The plain coordinates of e's reads become indices of the packing phase first: others may be functions of them. */
+static void pack_plain(struct pack *k, struct expr e)
+{
+	struct builder *b = k->b;
+	struct expr *node;
+	uint32_t n = expr_nodes(&b->c->pool, e, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node r = *expr_at(&b->c->pool, node[i]);
+		for (int a = 0; r.op == OP_READ && a < r.count; a++) {
+			struct expr x = expr_operand(&b->c->pool, node[i], a);
+			int64_t extent = 0;
+			if (expr_at(&b->c->pool, x)->op != OP_INDEX || build_mentions(b, x, k->lanes) ||
+			    build_mentions(b, x, k->reduced))
+				continue;
+			cascade_extent(b->c, b->c->index.v[expr_at(&b->c->pool, x)->symbol].extent, &extent);
+			pack_index(k, x, extent);
+		}
+	}
+}
+
+/* Is a coordinate made of indices that the packing phase walks as they are? */
+static bool pack_follows(const struct pack *k, struct expr coordinate)
+{
+	const struct builder *b = k->b;
+	struct expr *node;
+	uint32_t n = expr_nodes(&b->c->pool, coordinate, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		bool known = expr_at(&b->c->pool, node[i])->op != OP_INDEX;
+		for (int j = 0; j < k->n && !known; j++)
+			known = expr_same(k->outer[j], node[i]);
+		if (!known)
+			return false;
+	}
+	return true;
+}
+
 /* Operand b with the task's coordinates replaced by the packing phase's own. */
 static struct expr pack_expression(struct pack *k, struct expr e)
 {
@@ -49,7 +85,7 @@ static struct expr pack_expression(struct pack *k, struct expr e)
 		bool inner = build_mentions(b, a, k->lanes) || build_mentions(b, a, k->reduced);
 		double number;
 		int64_t extent = 0;
-		if (n.op == OP_READ && !inner && !expr_is_number(&b->c->pool, a, &number)) {
+		if (n.op == OP_READ && !inner && !pack_follows(k, a) && !expr_is_number(&b->c->pool, a, &number)) {
 			cascade_extent(b->c, b->c->tensor.v[n.symbol].extent[i], &extent);
 			x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, pack_index(k, a, extent));
 		} else {
@@ -58,6 +94,10 @@ static struct expr pack_expression(struct pack *k, struct expr e)
 	}
 	if (n.op == OP_READ)
 		return expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x);
+	if (n.op == OP_ELSE) {
+		struct expr present = cascade_presence_of(b->c, expr_operand(&b->c->pool, e, 0));
+		return present.id ? expr3(b->p->pool, OP_SELECT, pack_expression(k, present), x[0], x[1]) : x[0];
+	}
 	return expr_make(b->p->pool, (enum op)n.op, n.symbol, n.count, x);
 }
 
@@ -65,6 +105,7 @@ static struct expr pack_operand(struct builder *b, int contract)
 {
 	const struct plan_contract *c = &b->plan->contract[contract];
 	struct pack k = {.b = b, .lanes = c->lanes, .reduced = c->reduced};
+	pack_plain(&k, c->b);
 	struct expr e = pack_expression(&k, c->b);
 	int64_t width = b->sizes->contract[contract].lanes * isa_info[b->schedule->isa].lanes;
 	uint32_t walked = b->plan->walked, other = c->lanes == walked ? c->reduced : c->lanes;

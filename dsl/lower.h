@@ -114,6 +114,7 @@ struct env {
 	int depth;
 	VEC(struct binding) binding;
 	bool coordinate; /* '/' floors, and the value addresses something */
+	bool mended;     /* an `else` stands by: a plain index may walk past the end of what it reads */
 };
 
 /* EACH (w, a kind of statement, s) { … } */

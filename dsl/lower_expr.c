@@ -320,7 +320,7 @@ static bool check_coordinate(const struct env *env, const struct ast *at, uint32
 			diag_help(w->diags, "the index that walks it is '%s'", index);
 		return false;
 	}
-	if (n->op != OP_INDEX || same_extent(w, w->c->index.v[n->symbol].extent, tensor->extent[dimension]))
+	if (n->op != OP_INDEX || env->mended || same_extent(w, w->c->index.v[n->symbol].extent, tensor->extent[dimension]))
 		return true;
 	const struct index *index = &w->c->index.v[n->symbol];
 	fail(env, at->span, "index '%s' walks %s, but dimension %d of '%s' is %s", index->name,
@@ -359,6 +359,7 @@ static struct expr lower_moved(const struct env *env, struct ast *a)
 	struct moves moves = {0};
 	struct env inside = *env;
 	inside.coordinate = true;
+	inside.mended = false;
 	struct expr x = lower_name(env, a);
 	for (int i = 0; i < a->nbracket; i++) {
 		struct ast *m = a->bracket[i];
@@ -399,6 +400,7 @@ static struct expr lower_read(const struct env *env, struct ast *a)
 	struct env inside = *env;
 	uint32_t t;
 	inside.coordinate = true;
+	inside.mended = false;
 	if (a->nbracket && a->bracket[0]->kind == AST_MOVE)
 		return lower_moved(env, a);
 	if (binding_find(env, a->name)) {
@@ -443,9 +445,11 @@ static struct expr lower_node(const struct env *env, struct ast *a)
 	case AST_OP:
 	case AST_ELSE: break;
 	}
+	struct env mended = *env;
+	mended.mended = true;
 	/* Both, so that both are told of. */
 	for (int i = 0; i < a->noperand; i++)
-		x[i] = lower_expr(env, a->operand[i]);
+		x[i] = lower_expr(i == 0 && a->kind == AST_ELSE ? &mended : env, a->operand[i]);
 	for (int i = 0; i < a->noperand; i++)
 		if (!x[i].id)
 			return NO_EXPR;

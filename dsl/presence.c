@@ -177,9 +177,54 @@ static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
 	return a;
 }
 
+/* Is one x < y, and the other y <= x or 0 <= x - y? */
+static bool opposite(const struct expr_pool *p, struct expr a, struct expr b)
+{
+	if (expr_at(p, a)->op == OP_LE) {
+		struct expr t = a;
+		a = b;
+		b = t;
+	}
+	if (expr_at(p, a)->op != OP_LT || expr_at(p, b)->op != OP_LE)
+		return false;
+	struct expr x = expr_operand(p, a, 0), y = expr_operand(p, a, 1);
+	struct expr low = expr_operand(p, b, 0), high = expr_operand(p, b, 1);
+	double zero;
+	if (expr_same(low, y) && expr_same(high, x))
+		return true;
+	return expr_is_number(p, low, &zero) && zero == 0 && expr_at(p, high)->op == OP_SUB &&
+	       expr_same(expr_operand(p, high, 0), x) && expr_same(expr_operand(p, high, 1), y);
+}
+
+/* Is the opposite of a condition among the alternatives of e? */
+static bool alternative(const struct expr_pool *p, struct expr e, struct expr condition)
+{
+	for (; expr_at(p, e)->op == OP_OR; e = expr_operand(p, e, 0))
+		if (opposite(p, expr_operand(p, e, 1), condition))
+			return true;
+	return opposite(p, e, condition);
+}
+
+/* b where a is not: without the conditions that a's falsehood implies. Those that keep a read inside its tensor
+ * stay. */
+static struct expr beside(struct expr_pool *p, struct expr a, struct expr b)
+{
+	struct expr *of_b, rest = NO_EXPR;
+	if (expr_mentions(p, b, OP_READ, ANY_SYMBOL))
+		return b;
+	uint32_t n = conditions(p, b, &of_b);
+	for (uint32_t i = 0; i < n; i++)
+		if (!alternative(p, a, of_b[i]))
+			rest = rest.id ? expr2(p, OP_AND, rest, of_b[i]) : of_b[i];
+	return rest;
+}
+
 static struct expr either(struct expr_pool *p, struct expr a, struct expr b)
 {
 	if (!a.id || !b.id)
+		return NO_EXPR;
+	b = beside(p, a, b);
+	if (!b.id || !(a = beside(p, b, a)).id)
 		return NO_EXPR;
 	return expr_same(a, b) ? a : expr2(p, OP_OR, a, b);
 }
