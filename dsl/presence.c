@@ -177,9 +177,12 @@ static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
 	return a;
 }
 
-/* Is one x < y, and the other y <= x or 0 <= x - y? */
+/* Is one x < y, and the other y <= x or 0 <= x - y? Or just the other's `not`? */
 static bool opposite(const struct expr_pool *p, struct expr a, struct expr b)
 {
+	if ((expr_at(p, b)->op == OP_NOT && expr_same(expr_operand(p, b, 0), a)) ||
+	    (expr_at(p, a)->op == OP_NOT && expr_same(expr_operand(p, a, 0), b)))
+		return true;
 	if (expr_at(p, a)->op == OP_LE) {
 		struct expr t = a;
 		a = b;

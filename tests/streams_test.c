@@ -227,6 +227,11 @@ static const struct {
          "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
         {"a product", 1,
          "rank N, M, D\nin A[N, D], B[D, M] : f32\nout Y[N, M] : f32\nY[n,m] = A[n,d] * B[d,m]\n"},
+        {"keys of two tensors, end to end", 1,
+         "rank G, N, M, P, D, E\nindex c : P + M\nindex b : 2*G\nin Q[2*G, N, D], K[2*G, M, D], V[2*G, M, E] : f32\n"
+         "in KP[G, P, D], VP[G, P, E] : f32\nout O[2*G, N, E] : f32\nA[b,c,d] = (KP[b/2,c,d] else K[b,c-P,d])\n"
+         "S[b,n,c] = Q[b,n,d] * A[b,c,d] where c - P <= n + (M - N)\n"
+         "O[b,n,e] = softmax[c](S) * (VP[b/2,c,e] else V[b,c-P,e])\n"},
         {"a mean over what is present", 1,
          "rank B, N, E\nin X[B, N, E] : f32\nin len[B] : i32\nout Y[B, E] : f32\nY[b,e] = mean[n](X[b,n,e]) "
          "where n < len[b]\n"},
