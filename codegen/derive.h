@@ -66,6 +66,11 @@ struct derivation {
 	uint32_t stamp; /* moves whenever a group or equation changes */
 };
 
+/* stream.c: of a cascade without selections. */
+struct streams *derive_streams(struct arena *, const struct cascade *, const struct stream_options *);
+/* derive_select.c: of one with some. */
+struct streams *derive_selections(struct arena *, const struct cascade *, const struct stream_options *);
+
 /* derive_prepare.c */
 struct derivation *derive_prepare(struct arena *, const struct cascade *, const struct stream_options *);
 /* An equation takes over the variables of what it reads where it can, so that equations that walk the same

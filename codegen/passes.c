@@ -90,7 +90,8 @@ static bool streams_with(const struct counting *k, uint32_t tensor)
 
 static bool iterates(const struct counting *k, const struct equation *q)
 {
-	return index_in(q->index, q->nindex, k->index) || index_in(q->reduced, q->nreduced, k->index);
+	return index_in(q->index, q->nindex, k->index) || index_in(q->reduced, q->nreduced, k->index) ||
+	       (q->select && q->along == k->index);
 }
 
 /* The state of an equation's result from those of what it reads. */
@@ -118,6 +119,8 @@ static struct state step(const struct counting *k, const struct equation *q, con
 		s = (struct state){0, true, true};
 	if (fiber && s.stale)
 		s = (struct state){s.n + 1, false, true};
+	/* No element of a selection is known before the fiber's last. */
+	s.stale |= q->select && q->along == k->index;
 	return s;
 }
 

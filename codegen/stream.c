@@ -9,12 +9,9 @@ const char *const mode_name[MODES] = {
         [MODE_ANCHOR] = "ANCHOR",
 };
 
-struct streams *streams_derive(struct arena *a, const struct cascade *from,
-                               const struct stream_options *options)
+struct streams *derive_streams(struct arena *a, const struct cascade *from, const struct stream_options *options)
 {
-	static const struct stream_options defaults = {0}, unfused = {.unfused = true};
-	if (!options)
-		options = &defaults;
+	static const struct stream_options unfused = {.unfused = true};
 	if (!options->unfused && from->equation.n <= EQUATIONS_LIMIT) {
 		struct derivation *d = derive_prepare(a, from, options);
 		derive_classify(d);
@@ -31,4 +28,14 @@ struct streams *streams_derive(struct arena *a, const struct cascade *from,
 		                          .reason = "the cascade is too large to fuse, so every equation "
 		                                    "runs on its own"});
 	return s;
+}
+
+struct streams *streams_derive(struct arena *a, const struct cascade *from,
+                               const struct stream_options *options)
+{
+	static const struct stream_options defaults = {0};
+	bool selects = false;
+	for (uint32_t i = 0; i < from->equation.n; i++)
+		selects |= from->equation.v[i].select != SELECT_NONE;
+	return (selects ? derive_selections : derive_streams)(a, from, options ? options : &defaults);
 }

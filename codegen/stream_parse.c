@@ -115,6 +115,8 @@ static bool index_list(struct reader *r, uint32_t *index, uint8_t *n, int limit)
 static enum dtype dtype_of_body(const struct reader *r, const struct equation *q)
 {
 	const struct expr_node *n = expr_at(&r->c->pool, q->body);
+	if (q->select)
+		return selection_info[q->select].dtype;
 	if (n->op == OP_CAST && (!q->reduce || q->reduce == REDUCE_MAX || q->reduce == REDUCE_MIN))
 		return (enum dtype)n->symbol;
 	if (q->reduce == REDUCE_MEAN || n->kind == KIND_REAL)
@@ -122,15 +124,49 @@ static enum dtype dtype_of_body(const struct reader *r, const struct equation *q
 	return n->kind == KIND_BOOL && q->reduce != REDUCE_ARGMAX ? DTYPE_BOOL : DTYPE_I32;
 }
 
+/* '[' c, k ']' '(' operand ')' */
+static bool read_selection(struct reader *r, struct equation *q)
+{
+	struct lexer *l = &r->lexer;
+	bool counts = q->select == SELECT_TOPK;
+	lexer_next(l);
+	if (!lexer_expect_symbol(l, '[') || !index_variable(r, &q->along))
+		return false;
+	if (selection_info[q->select].argument &&
+	    (!lexer_expect_symbol(l, ',') ||
+	     !(q->argument = counts ? expr_parse_coordinate(l, &r->scope) : expr_parse(l, &r->scope)).id))
+		return false;
+	return lexer_expect_symbol(l, ']') && lexer_expect_symbol(l, '(') &&
+	       (q->body = expr_parse(l, &r->scope)).id && lexer_expect_symbol(l, ')');
+}
+
+/* The slot of members is the index of the left that the operand lacks. */
+static bool find_slot(struct reader *r, struct equation *q)
+{
+	int found = 0;
+	for (int i = 0; i < q->nindex; i++) {
+		if (expr_mentions(&r->c->pool, q->body, OP_INDEX, q->index[i]) ||
+		    expr_mentions(&r->c->pool, q->where, OP_INDEX, q->index[i]))
+			continue;
+		q->slot = q->index[i];
+		found++;
+	}
+	return found == 1 || diag_error(r->scope.diags, q->span, "'%s' has no slot, or several",
+	                                r->c->tensor.v[q->tensor].name);
+}
+
 /* What stands after the '=' of an equation. */
 static bool read_right(struct reader *r, struct equation *q)
 {
 	struct lexer *l = &r->lexer;
 	const struct token *t = lexer_peek(l), *u = lexer_peek2(l);
-	q->reduce = t->kind == TOKEN_NAME && u->kind == TOKEN_SYMBOL && u->symbol == '['
-	                    ? reduction_find(t->name, strlen(t->name))
-	                    : REDUCE_NONE;
-	if (q->reduce) {
+	bool bracketed = t->kind == TOKEN_NAME && u->kind == TOKEN_SYMBOL && u->symbol == '[';
+	q->reduce = bracketed ? reduction_find(t->name, strlen(t->name)) : REDUCE_NONE;
+	q->select = bracketed ? selection_find(t->name, strlen(t->name)) : SELECT_NONE;
+	if (q->select) {
+		if (!read_selection(r, q))
+			return false;
+	} else if (q->reduce) {
 		lexer_next(l);
 		if (!index_list(r, q->reduced, &q->nreduced, MAX_REDUCED) || !lexer_expect_symbol(l, '(') ||
 		    !(q->body = expr_parse(l, &r->scope)).id || !lexer_expect_symbol(l, ')'))
@@ -141,6 +177,8 @@ static bool read_right(struct reader *r, struct equation *q)
 	if (lexer_take_word(l, "where") && !(q->where = expr_parse_without_else(l, &r->scope)).id)
 		return false;
 	if (lexer_take_word(l, "else") && !(q->otherwise = expr_parse(l, &r->scope)).id)
+		return false;
+	if (q->select == SELECT_MEMBERS && !find_slot(r, q))
 		return false;
 	return lexer_expect_line_end(l);
 }
@@ -283,7 +321,8 @@ static bool read_declaration(struct reader *r)
 static bool at_definition(const struct reader *r)
 {
 	const struct lexer *l = &r->lexer;
-	return lexer_at_word(l, "local") || lexer_at_word(l, "carry") || lexer_at_word(l, "after");
+	return lexer_at_word(l, "local") || lexer_at_word(l, "carry") || lexer_at_word(l, "after") ||
+	       lexer_at_word(l, "select");
 }
 
 /* NAME[indices] =, with the tensor made when it is new. */
@@ -351,7 +390,8 @@ static bool note_definitions(struct reader *r)
 static bool same_equation(const struct equation *a, const struct equation *b)
 {
 	return a->nindex == b->nindex && !memcmp(a->index, b->index, a->nindex * sizeof *a->index) &&
-	       a->reduce == b->reduce && a->nreduced == b->nreduced &&
+	       a->select == b->select && a->along == b->along && a->slot == b->slot &&
+	       expr_same(a->argument, b->argument) && a->reduce == b->reduce && a->nreduced == b->nreduced &&
 	       !memcmp(a->reduced, b->reduced, a->nreduced * sizeof *a->reduced) &&
 	       expr_same(a->body, b->body) && expr_same(a->where, b->where) &&
 	       expr_same(a->otherwise, b->otherwise);
@@ -424,7 +464,8 @@ static bool read_stream(struct reader *r)
 			const char *word = lexer_next(l)->name;
 			if (!read_equation(r, &n))
 				return false;
-			if (*word == 'l')
+			s.selects |= *word == 's';
+			if (*word == 'l' || *word == 's')
 				vec_push(l->arena, &s.local, n);
 			else if (*word == 'c')
 				vec_push(l->arena, &s.carry, (struct carry){.equation = n});

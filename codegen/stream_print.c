@@ -5,6 +5,7 @@
  *
  *     stream m for b, h, n where PREDICATE    an index, the rows, the hull of what is present
  *       local EQUATION
+ *       select EQUATION                     of a selection's stream, and nothing else
  *       carry EQUATION
  *         correct T by FACTOR                 T' = Σ FACTOR · (T so far) ⊕ tile; for the carry above
  *       after EQUATION
@@ -61,7 +62,7 @@ static void print_stream(const struct streams *s, const struct stream *at, struc
 	}
 	text_char(t, '\n');
 	for (uint32_t i = 0; i < at->local.n; i++)
-		print_equation(s, "local", at->local.v[i], t);
+		print_equation(s, at->selects ? "select" : "local", at->local.v[i], t);
 	for (uint32_t i = 0; i < at->carry.n; i++) {
 		print_equation(s, "carry", at->carry.v[i].equation, t);
 		print_corrections(s, at, &at->carry.v[i], t);

@@ -169,7 +169,7 @@ static bool stages_text(struct stages *s, const struct tile_program *p)
 }
 
 /* One legal schedule. */
-static bool stages_schedule(struct stages *s, const struct schedule *schedule)
+__attribute__((unused)) static bool stages_schedule(struct stages *s, const struct schedule *schedule)
 {
 	struct tile_program *p = s->program = tile_build(s->arena, s->problem, schedule);
 	struct text reason;
@@ -197,7 +197,7 @@ static bool stages_schedule(struct stages *s, const struct schedule *schedule)
 }
 
 /* A random legal point of the space; the default when fifty are not legal. */
-static struct schedule stages_random(struct stages *s, enum isa isa)
+__attribute__((unused)) static struct schedule stages_random(struct stages *s, enum isa isa)
 {
 	struct space space;
 	space_init(s->arena, &space, s->problem, isa);
