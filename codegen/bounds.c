@@ -1,32 +1,17 @@
-/* bounds.c: predicates over boxes; see bounds.h.
- *
- * A predicate becomes a formula in negation normal form: conjunctions and disjunctions over literals. A
- * literal is a linear form that is ≤ 0 (comparisons of ints, after min, max and abs became logic), or opaque:
- * all that is known is when it surely holds, or surely fails, on the whole box. Full is "the negation is
- * empty", so emptiness of formulas is all there is to derive.
- */
+/* bounds.c: predicates as formulas; see formula.h. Full is "the negation is empty", so emptiness of formulas
+ * (bounds_empty.c) and the range of an index in them (bounds_range.c) are all there is to derive. */
 #include "codegen/bounds.h"
 
 #include <math.h>
 
-#include "base/whole.h"
-#include "codegen/interval.h"
-
-enum form { FORM_TRUE, FORM_FALSE, FORM_ALL, FORM_ANY, FORM_LINEAR, FORM_OPAQUE };
-
-struct formula {
-	enum form form;
-	const struct formula *left, *right; /* ALL, ANY */
-	struct linear linear;               /* LINEAR: linear ≤ 0 */
-	struct expr holds, fails;           /* OPAQUE: bool expressions over the box; NO_EXPR: never known */
-};
+#include "codegen/formula.h"
 
 static const struct formula TRUE_FORMULA = {.form = FORM_TRUE}, FALSE_FORMULA = {.form = FORM_FALSE};
-/* Logic out of one comparison's min, max and abs stops growing here, and becomes opaque. */
-enum { MAX_UNFOLD = 6, MAX_CONJUNCTS = 24 };
+/* Logic out of one comparison's min, max, abs and select stops growing here, and the rest is left to intervals. */
+enum { MAX_UNFOLD = 6 };
 
-static const struct formula *formula_join(const struct box *b, enum form form, const struct formula *x,
-                                          const struct formula *y)
+const struct formula *formula_join(const struct box *b, enum form form, const struct formula *x,
+                                   const struct formula *y)
 {
 	enum form unit = form == FORM_ALL ? FORM_TRUE : FORM_FALSE;
 	enum form zero = form == FORM_ALL ? FORM_FALSE : FORM_TRUE;
@@ -41,7 +26,7 @@ static const struct formula *formula_join(const struct box *b, enum form form, c
 	return f;
 }
 
-static const struct formula *formula_opaque(const struct box *b, struct expr holds, struct expr fails)
+const struct formula *formula_opaque(const struct box *b, struct expr holds, struct expr fails)
 {
 	double value;
 	if (holds.id && expr_is_number(&b->cascade->pool, holds, &value) && value != 0)
@@ -55,51 +40,51 @@ static const struct formula *formula_opaque(const struct box *b, struct expr hol
 	return f;
 }
 
-static int64_t floor_div(int64_t a, int64_t b)
+static const struct formula *unknown(const struct box *b)
 {
-	return a / b - (a % b < 0);
+	return formula_opaque(b, NO_EXPR, NO_EXPR);
 }
 
-/* The greatest common divisor of the coefficients; 0 when there are none. */
-static int64_t content(const struct linear *l)
+static const struct formula *le0(const struct box *, struct linear, int unfold);
+
+/* rest + c·atom ≤ 0 for an atom that is one of several, by a choice that is logic. */
+static const struct formula *unfolded(const struct box *b, struct linear rest, struct expr atom, int64_t c, int unfold)
 {
-	int64_t g = 0;
-	for (int i = 0; i < l->n; i++)
-		g = gcd(g, l->c[i]);
-	return g;
+	struct expr_pool *p = &b->cascade->pool;
+	enum op op = (enum op)expr_at(p, atom)->op;
+	int first = op == OP_SELECT;
+	struct linear x, y, with_x = rest, with_y = rest;
+	if (!linear_of(b, expr_operand(p, atom, first), &x))
+		return unknown(b);
+	y = x;
+	if (op != OP_ABS && !linear_of(b, expr_operand(p, atom, first + 1), &y))
+		return unknown(b);
+	if (!linear_add(&with_x, &x, c) || !linear_add(&with_y, &y, op == OP_ABS ? -c : c))
+		return unknown(b);
+	const struct formula *left = le0(b, with_x, unfold + 1), *right = le0(b, with_y, unfold + 1);
+	if (op == OP_SELECT) {
+		struct expr condition = expr_operand(p, atom, 0);
+		left = formula_join(b, FORM_ALL, formula_of(b, condition, false), left);
+		right = formula_join(b, FORM_ALL, formula_of(b, condition, true), right);
+		return formula_join(b, FORM_ANY, left, right);
+	}
+	return formula_join(b, (c > 0) == (op == OP_MIN) ? FORM_ANY : FORM_ALL, left, right);
 }
 
-/* linear ≤ 0, where max, min and abs of the right sign become conjunctions, others disjunctions. */
-static const struct formula *formula_le0(const struct box *b, struct linear l, int unfold)
+/* linear ≤ 0 */
+static const struct formula *le0(const struct box *b, struct linear l, int unfold)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	for (int i = 0; i < l.n && unfold < MAX_UNFOLD; i++) {
 		struct expr atom = l.atom[i];
-		enum op op = expr_at(p, atom)->op;
-		if ((op != OP_MIN && op != OP_MAX && op != OP_ABS) || !box_mentions(b, atom))
+		enum op op = (enum op)expr_at(p, atom)->op;
+		if ((op != OP_MIN && op != OP_MAX && op != OP_ABS && op != OP_SELECT) || !box_mentions(b, atom))
 			continue;
 		int64_t c = l.c[i];
-		l.n--;
-		l.atom[i] = l.atom[l.n];
-		l.c[i] = l.c[l.n];
-		struct linear x, y, with_x = l, with_y = l;
-		if (!linear_of(b, expr_operand(p, atom, 0), &x))
-			return formula_opaque(b, NO_EXPR, NO_EXPR);
-		y = x;
-		if (op != OP_ABS && !linear_of(b, expr_operand(p, atom, 1), &y))
-			return formula_opaque(b, NO_EXPR, NO_EXPR);
-		if (!linear_add(&with_x, &x, c) || !linear_add(&with_y, &y, op == OP_ABS ? -c : c))
-			return formula_opaque(b, NO_EXPR, NO_EXPR);
-		enum form form = (c > 0) == (op == OP_MIN) ? FORM_ANY : FORM_ALL;
-		return formula_join(b, form, formula_le0(b, with_x, unfold + 1),
-		                    formula_le0(b, with_y, unfold + 1));
+		linear_drop(&l, i);
+		return unfolded(b, l, atom, c, unfold);
 	}
-	int64_t g = content(&l);
-	if (g > 1) { /* g·x + k ≤ 0 ⇔ x + ⌈k / g⌉ ≤ 0 */
-		for (int i = 0; i < l.n; i++)
-			l.c[i] /= g;
-		l.k = -floor_div(-l.k, g);
-	}
+	linear_reduce(&l);
 	if (linear_limit(b, &l, 1) <= 0)
 		return &TRUE_FORMULA;
 	if (linear_limit(b, &l, -1) > 0)
@@ -110,46 +95,78 @@ static const struct formula *formula_le0(const struct box *b, struct linear l, i
 	return f;
 }
 
+/* The x of `x % by` with a constant by ≥ 1, where d is that less a constant remainder, or less another one by the same
+ * number: then d == 0 where what is returned has remainder 0. */
+static bool congruence(const struct box *b, const struct linear *d, struct linear *x, double *by)
+{
+	struct expr_pool *p = &b->cascade->pool;
+	struct linear of, other;
+	double same;
+	int sign = d->n && d->c[0] > 0 ? 1 : -1;
+	if (d->n < 1 || d->n > 2 || d->c[0] != sign || expr_at(p, d->atom[0])->op != OP_MOD ||
+	    !expr_is_number(p, expr_operand(p, d->atom[0], 1), by) || *by < 1 ||
+	    !linear_of(b, expr_operand(p, d->atom[0], 0), &of))
+		return false;
+	*x = of;
+	if (d->n == 1) {
+		x->k += sign * d->k;
+		return -sign * d->k >= 0 && (double)(-sign * d->k) < *by;
+	}
+	return d->c[1] == -sign && !d->k && expr_at(p, d->atom[1])->op == OP_MOD &&
+	       expr_is_number(p, expr_operand(p, d->atom[1], 1), &same) && same == *by &&
+	       linear_of(b, expr_operand(p, d->atom[1], 0), &other) && linear_add(x, &other, -1);
+}
+
+static struct expr linear_expr(const struct box *b, const struct linear *l)
+{
+	struct expr_pool *p = &b->cascade->pool;
+	struct expr e = expr_number(p, (double)l->k);
+	for (int i = 0; i < l->n; i++)
+		e = expr2(p, OP_ADD, expr2(p, OP_MUL, expr_number(p, (double)l->c[i]), l->atom[i]), e);
+	return e;
+}
+
 /* x op y on ints. */
 static const struct formula *compare_ints(const struct box *b, enum op op, struct expr x, struct expr y)
 {
+	struct expr_pool *p = &b->cascade->pool;
 	struct linear l, r, d, minus = {0};
+	double by;
 	if (!linear_of(b, x, &l) || !linear_of(b, y, &r))
-		return formula_opaque(b, NO_EXPR, NO_EXPR);
+		return unknown(b);
 	d = l;
 	if (!linear_add(&d, &r, -1) || !linear_add(&minus, &d, -1))
-		return formula_opaque(b, NO_EXPR, NO_EXPR);
+		return unknown(b);
 	if (op == OP_LE)
-		return formula_le0(b, d, 0);
+		return le0(b, d, 0);
 	if (op == OP_LT) {
 		d.k++;
-		return formula_le0(b, d, 0);
+		return le0(b, d, 0);
 	}
-	int64_t g = content(&d);
+	int64_t g = linear_content(&d);
 	if (g > 1 && d.k % g != 0)
 		return op == OP_EQ ? &FALSE_FORMULA : &TRUE_FORMULA;
+	if (congruence(b, &d, &r, &by)) {
+		struct expr rest = expr2(p, OP_MOD, linear_expr(b, &r), expr_number(p, by));
+		d = (struct linear){1, {rest}, {op == OP_EQ ? 1 : -1}, op == OP_NE};
+		return le0(b, d, 0);
+	}
 	if (op == OP_EQ)
-		return formula_join(b, FORM_ALL, formula_le0(b, d, 0), formula_le0(b, minus, 0));
+		return formula_join(b, FORM_ALL, le0(b, d, 0), le0(b, minus, 0));
 	d.k++;
 	minus.k++;
-	return formula_join(b, FORM_ANY, formula_le0(b, d, 0), formula_le0(b, minus, 0));
+	return formula_join(b, FORM_ANY, le0(b, d, 0), le0(b, minus, 0));
 }
 
-static struct expr both(struct expr_pool *p, struct expr x, struct expr y)
-{
-	return expr2(p, OP_AND, x, y);
-}
-
-/* x op y on reals, and what has no linear form: by the ends of both sides. A NaN in an end makes every
- * comparison with it false, so it claims nothing. */
-static const struct formula *compare_reals(const struct box *b, enum op op, struct expr x, struct expr y,
-                                           bool negate)
+/* x op y on reals, and what has no linear form: by the ends of both sides. A NaN in an end makes every comparison with
+ * it false, so it claims nothing. */
+static const struct formula *compare_reals(const struct box *b, enum op op, struct expr x, struct expr y, bool negate)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	struct interval v = interval_of(b, x), w = interval_of(b, y);
 	if (!v.low.id || !w.low.id)
-		return formula_opaque(b, NO_EXPR, NO_EXPR);
-	struct expr holds, fails;
+		return unknown(b);
+	struct expr holds, fails, given = box_both(b, v.given, w.given);
 	if (op == OP_LT) {
 		holds = expr2(p, OP_LT, v.high, w.low);
 		fails = expr2(p, OP_LE, w.high, v.low);
@@ -157,16 +174,14 @@ static const struct formula *compare_reals(const struct box *b, enum op op, stru
 		holds = expr2(p, OP_LE, v.high, w.low);
 		fails = expr2(p, OP_LT, w.high, v.low);
 	} else {
-		holds = both(p, expr2(p, OP_LE, v.high, w.low), expr2(p, OP_LE, w.high, v.low));
 		struct expr before = expr2(p, OP_LT, v.high, w.low), after = expr2(p, OP_LT, w.high, v.low);
+		holds = expr2(p, OP_AND, expr2(p, OP_LE, v.high, w.low), expr2(p, OP_LE, w.high, v.low));
 		fails = expr2(p, OP_OR, before, after);
 	}
-	if ((op == OP_NE) != negate)
-		return formula_opaque(b, fails, holds);
-	return formula_opaque(b, holds, fails);
+	holds = box_both(b, given, holds);
+	fails = box_both(b, given, fails);
+	return (op == OP_NE) != negate ? formula_opaque(b, fails, holds) : formula_opaque(b, holds, fails);
 }
-
-static const struct formula *formula_of(const struct box *b, struct expr e, bool negate);
 
 /* (c and x) or (not c and y); the negation negates x and y. */
 static const struct formula *choose(const struct box *b, struct expr c, struct expr x, struct expr y, bool negate)
@@ -176,7 +191,26 @@ static const struct formula *choose(const struct box *b, struct expr c, struct e
 	                    formula_join(b, FORM_ALL, formula_of(b, c, true), formula_of(b, y, negate)));
 }
 
-static const struct formula *formula_of(const struct box *b, struct expr e, bool negate)
+static const struct formula *compare(const struct box *b, enum op op, struct expr x, struct expr y, bool negate)
+{
+	struct expr_pool *p = &b->cascade->pool;
+	enum kind k = (enum kind)expr_at(p, x)->kind, l = (enum kind)expr_at(p, y)->kind;
+	if ((k == KIND_BOOL || l == KIND_BOOL) && (op == OP_EQ || op == OP_NE)) {
+		struct expr not_y = expr1(p, OP_NOT, y);
+		return choose(b, x, op == OP_EQ ? y : not_y, op == OP_EQ ? not_y : y, negate);
+	}
+	if (k != KIND_INT || l != KIND_INT)
+		return compare_reals(b, op, x, y, negate);
+	if (!negate)
+		return compare_ints(b, op, x, y);
+	switch (op) {
+	case OP_LT: return compare_ints(b, OP_LE, y, x);
+	case OP_LE: return compare_ints(b, OP_LT, y, x);
+	default: return compare_ints(b, op == OP_EQ ? OP_NE : OP_EQ, x, y);
+	}
+}
+
+const struct formula *formula_of(const struct box *b, struct expr e, bool negate)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	const struct expr_node n = *expr_at(p, e);
@@ -193,245 +227,19 @@ static const struct formula *formula_of(const struct box *b, struct expr e, bool
 	case OP_LT:
 	case OP_LE:
 	case OP_EQ:
-	case OP_NE: {
-		enum kind k = expr_at(p, x)->kind, l = expr_at(p, y)->kind;
-		if (!box_mentions(b, e))
+	case OP_NE:
+		if (box_settles(b, e))
 			break;
-		if (k == KIND_BOOL && l == KIND_BOOL && (n.op == OP_EQ || n.op == OP_NE))
-			return choose(b, x, n.op == OP_EQ ? y : expr1(p, OP_NOT, y),
-			              n.op == OP_EQ ? expr1(p, OP_NOT, y) : y, negate);
-		if (k != KIND_INT || l != KIND_INT)
-			return compare_reals(b, n.op, x, y, negate);
-		if (!negate)
-			return compare_ints(b, n.op, x, y);
-		switch (n.op) {
-		case OP_LT: return compare_ints(b, OP_LE, y, x);
-		case OP_LE: return compare_ints(b, OP_LT, y, x);
-		default: return compare_ints(b, n.op == OP_EQ ? OP_NE : OP_EQ, x, y);
-		}
-	}
+		return compare(b, (enum op)n.op, x, y, negate);
 	default: break;
 	}
 	/* Bools are all that is left; one coordinate's worth decides itself, also a comparison of such. */
-	if (box_mentions(b, e))
-		return formula_opaque(b, NO_EXPR, NO_EXPR);
+	if (!box_settles(b, e))
+		return unknown(b);
 	if (n.kind != KIND_BOOL)
 		e = expr2(p, OP_NE, e, expr_number(p, 0));
 	struct expr not_e = expr1(p, OP_NOT, e);
 	return negate ? formula_opaque(b, not_e, e) : formula_opaque(b, e, not_e);
-}
-
-/* Conditions under which a formula is false on the whole box, as a list joined by "or". */
-struct claim {
-	const struct box *box;
-	struct expr any; /* NO_EXPR: none yet */
-	bool always;
-};
-
-static void claim_add(struct claim *c, struct expr e)
-{
-	double value;
-	if (!e.id || c->always)
-		return;
-	if (expr_is_number(&c->box->cascade->pool, e, &value)) {
-		c->always = value != 0;
-		return;
-	}
-	c->any = c->any.id ? expr2(&c->box->cascade->pool, OP_OR, c->any, e) : e;
-}
-
-static struct expr claim_expr(const struct claim *c)
-{
-	return c->always || !c->any.id ? expr_number(&c->box->cascade->pool, c->always) : c->any;
-}
-
-struct conjuncts {
-	int n;
-	const struct formula *v[MAX_CONJUNCTS];
-};
-
-/* Conjuncts past the limit are dropped, which only loses claims. */
-static void flatten(const struct formula *f, struct conjuncts *all)
-{
-	if (f->form == FORM_ALL) {
-		flatten(f->left, all);
-		flatten(f->right, all);
-	} else if (all->n < MAX_CONJUNCTS) {
-		all->v[all->n++] = f;
-	}
-}
-
-/* The bool "linear ≤ 0 holds nowhere in the box". */
-static struct expr never_le0(const struct box *b, const struct linear *l)
-{
-	if (linear_limit(b, l, 1) <= 0)
-		return NO_EXPR;
-	struct linear minus = {.k = 1};
-	if (linear_limit(b, l, -1) > 0)
-		return expr_number(&b->cascade->pool, 1);
-	return linear_add(&minus, l, -1) ? linear_extreme_le0(b, &minus, 1) : NO_EXPR;
-}
-
-/* Two conjuncts that pull an atom in opposite directions: their sum without it must be ≤ 0 too. */
-static void eliminate(struct claim *claim, const struct linear *x, const struct linear *y)
-{
-	const struct box *b = claim->box;
-	int64_t times[2 * MAX_LINEAR][2];
-	int tried = 0;
-	for (int i = 0; i < x->n; i++) {
-		int64_t cx = x->c[i], cy = linear_coefficient(y, x->atom[i]);
-		if (!box_mentions(b, x->atom[i]) || !cy || (cx > 0) == (cy > 0))
-			continue;
-		int64_t g = gcd(cx, cy), by_x = (cy < 0 ? -cy : cy) / g, by_y = (cx < 0 ? -cx : cx) / g;
-		bool again = false;
-		for (int k = 0; k < tried; k++)
-			again |= times[k][0] == by_x && times[k][1] == by_y;
-		if (again)
-			continue;
-		times[tried][0] = by_x;
-		times[tried++][1] = by_y;
-		struct linear sum = {0};
-		if (!linear_add(&sum, x, by_x) || !linear_add(&sum, y, by_y))
-			continue;
-		int64_t c = content(&sum);
-		if (c > 1) {
-			for (int k = 0; k < sum.n; k++)
-				sum.c[k] /= c;
-			sum.k = -floor_div(-sum.k, c);
-		}
-		claim_add(claim, never_le0(b, &sum));
-	}
-}
-
-static struct expr empty(const struct box *b, const struct formula *f)
-{
-	struct expr_pool *p = &b->cascade->pool;
-	switch (f->form) {
-	case FORM_TRUE: return expr_number(p, 0);
-	case FORM_FALSE: return expr_number(p, 1);
-	case FORM_OPAQUE: return f->fails.id ? f->fails : expr_number(p, 0);
-	case FORM_LINEAR: {
-		struct expr e = never_le0(b, &f->linear);
-		return e.id ? e : expr_number(p, 0);
-	}
-	case FORM_ANY: {
-		struct expr x = empty(b, f->left), y = empty(b, f->right);
-		double value;
-		if (expr_is_number(p, x, &value))
-			return value != 0 ? y : x;
-		if (expr_is_number(p, y, &value))
-			return value != 0 ? x : y;
-		return both(p, x, y);
-	}
-	case FORM_ALL: break;
-	}
-	struct claim claim = {.box = b};
-	struct conjuncts all = {0};
-	flatten(f, &all);
-	for (int i = 0; i < all.n; i++)
-		claim_add(&claim, empty(b, all.v[i]));
-	for (int i = 0; i < all.n; i++)
-		for (int k = 0; k < i; k++)
-			if (all.v[i]->form == FORM_LINEAR && all.v[k]->form == FORM_LINEAR)
-				eliminate(&claim, &all.v[k]->linear, &all.v[i]->linear);
-	return claim_expr(&claim);
-}
-
-/* Narrows r, a range of inclusive ends, by "linear ≤ 0". */
-static void narrow(const struct box *b, const struct linear *l, uint32_t index, struct range *r)
-{
-	struct expr_pool *p = &b->cascade->pool;
-	int at = -1;
-	for (int i = 0; i < l->n; i++) {
-		if (!expr_mentions(p, l->atom[i], OP_INDEX, index))
-			continue;
-		if (at >= 0)
-			return; /* twice: no closed form */
-		at = i;
-	}
-	if (at < 0)
-		return;
-	struct expr atom = l->atom[at];
-	int64_t c = l->c[at];
-	struct linear rest = {0}, others = *l;
-	others.n--;
-	others.atom[at] = others.atom[others.n];
-	others.c[at] = others.c[others.n];
-	if (!linear_add(&rest, &others, c > 0 ? -1 : 1))
-		return;
-	/* c > 0: atom ≤ ⌊max(-others) / c⌋; c < 0: atom ≥ ⌈min(others) / -c⌉ */
-	struct expr end = linear_extreme(b, &rest, c > 0 ? 1 : -1);
-	if (!end.id)
-		return;
-	if (c > 1) {
-		end = expr2(p, OP_IDIV, end, expr_number(p, (double)c));
-	} else if (c < -1) {
-		end = expr2(p, OP_ADD, end, expr_number(p, (double)(-c - 1)));
-		end = expr2(p, OP_IDIV, end, expr_number(p, (double)-c));
-	}
-	double by;
-	if (expr_at(p, atom)->op == OP_INDEX) {
-		struct expr *old = c > 0 ? &r->high : &r->low;
-		*old = old->id ? expr2(p, c > 0 ? OP_MIN : OP_MAX, *old, end) : end;
-	} else if (expr_at(p, atom)->op == OP_IDIV && expr_is_number(p, expr_operand(p, atom, 1), &by) && by >= 1) {
-		/* ⌊x / by⌋ ≤ end ⇔ x ≤ by·end + by - 1; ≥ end ⇔ x ≥ by·end */
-		struct linear inner, ends = {0};
-		struct expr scaled = expr2(p, OP_MUL, end, expr_number(p, by));
-		if (c > 0)
-			scaled = expr2(p, OP_ADD, scaled, expr_number(p, by - 1));
-		if (!linear_of(b, expr_operand(p, atom, 0), &inner) || !linear_of(b, scaled, &ends) ||
-		    !linear_add(&inner, &ends, -1))
-			return;
-		struct linear minus = {0};
-		if (c < 0 && !linear_add(&minus, &inner, -1))
-			return;
-		narrow(b, c > 0 ? &inner : &minus, index, r);
-	}
-}
-
-/* Part of a disjunct that is left inside the current range, as ends that no longer count when it is nothing. */
-static struct range visible(const struct box *b, struct range r, uint32_t index)
-{
-	struct expr_pool *p = &b->cascade->pool;
-	struct expr low = expr_leaf(p, OP_LOW, KIND_INT, index), high = expr_leaf(p, OP_HIGH, KIND_INT, index);
-	if (!r.low.id && !r.high.id)
-		return (struct range){low, high};
-	struct expr from = r.low.id ? expr2(p, OP_MAX, low, r.low) : low;
-	struct expr to = r.high.id ? expr2(p, OP_MIN, high, r.high) : high;
-	struct expr some = expr2(p, OP_LE, from, to), one = expr_number(p, 1);
-	return (struct range){expr3(p, OP_SELECT, some, from, expr2(p, OP_ADD, high, one)),
-	                      expr3(p, OP_SELECT, some, to, expr2(p, OP_SUB, low, one))};
-}
-
-/* Inclusive ends. `within`: only the current range of `index` counts. */
-static struct range formula_range(const struct box *b, const struct formula *f, uint32_t index, bool within)
-{
-	struct expr_pool *p = &b->cascade->pool;
-	struct range r = {NO_EXPR, NO_EXPR}, x, y;
-	switch (f->form) {
-	case FORM_FALSE: return (struct range){expr_number(p, 0), expr_number(p, -1)};
-	case FORM_LINEAR: narrow(b, &f->linear, index, &r); return r;
-	case FORM_ALL:
-	case FORM_ANY: break;
-	default: return r;
-	}
-	x = formula_range(b, f->left, index, within);
-	y = formula_range(b, f->right, index, within);
-	if (f->form == FORM_ALL) {
-		r.low = !x.low.id ? y.low : !y.low.id ? x.low : expr2(p, OP_MAX, x.low, y.low);
-		r.high = !x.high.id ? y.high : !y.high.id ? x.high : expr2(p, OP_MIN, x.high, y.high);
-		return r;
-	}
-	bool bounded = (x.low.id || x.high.id) && (y.low.id || y.high.id);
-	if (within && bounded) {
-		x = visible(b, x, index);
-		y = visible(b, y, index);
-	}
-	if (x.low.id && y.low.id)
-		r.low = expr2(p, OP_MIN, x.low, y.low);
-	if (x.high.id && y.high.id)
-		r.high = expr2(p, OP_MAX, x.high, y.high);
-	return r;
 }
 
 static struct range bounds(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n,
@@ -464,11 +272,11 @@ struct range bounds_within(struct cascade *c, struct expr predicate, uint32_t in
 struct expr bounds_full(struct cascade *c, struct expr predicate, const uint32_t *ranged, int n)
 {
 	struct box b = {c, ranged, n};
-	return predicate.id ? empty(&b, formula_of(&b, predicate, true)) : expr_number(&c->pool, 1);
+	return predicate.id ? formula_empty(&b, formula_of(&b, predicate, true)) : expr_number(&c->pool, 1);
 }
 
 struct expr bounds_empty(struct cascade *c, struct expr predicate, const uint32_t *ranged, int n)
 {
 	struct box b = {c, ranged, n};
-	return predicate.id ? empty(&b, formula_of(&b, predicate, false)) : expr_number(&c->pool, 0);
+	return predicate.id ? formula_empty(&b, formula_of(&b, predicate, false)) : expr_number(&c->pool, 0);
 }

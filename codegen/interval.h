@@ -1,8 +1,13 @@
 /* interval.h: what values an expression takes over a box of coordinates, as expressions.
  *
  * An index variable with a range lies in [LOW(i), HIGH(i)]; every other one is a single coordinate and stays
- * INDEX(i). A subexpression that mentions no ranged index is its own interval, whatever it is. Nothing here
- * guesses: a result either contains every value (none of them a NaN) or is unknown.
+ * INDEX(i). A subexpression that mentions no ranged index is its own interval, unless rounding may differ from one
+ * place of the code to another. An INDEX of kind
+ * REAL stands for elements of a tensor of reals; both its ends are a NaN where one of them is.
+ *
+ * The rules are by dsl/ops.h's column. Nothing here guesses: where `given` holds, every value of the expression as
+ * computed (in f32 or f64, contracted or not, by the approximations of the preludes) lies between the ends and none
+ * is a NaN; or the interval is unknown.
  */
 #ifndef ATTUNE_CODEGEN_INTERVAL_H
 #define ATTUNE_CODEGEN_INTERVAL_H
@@ -16,32 +21,17 @@ struct box {
 };
 
 bool box_mentions(const struct box *, struct expr); /* is a ranged index mentioned? */
+/* Is it one value for the whole box, and the same wherever it is computed? */
+bool box_settles(const struct box *, struct expr);
+/* x and y, where NO_EXPR is "always". */
+struct expr box_both(const struct box *, struct expr x, struct expr y);
 
 struct interval {
 	struct expr low, high; /* NO_EXPR in both: unknown */
-	bool finite;           /* no element is an infinity */
+	struct expr given;     /* a bool over the box that it presumes; NO_EXPR: nothing */
+	double most;           /* no magnitude is above; infinite where one may be */
+	bool nan;              /* one of the values may be a NaN, and then both ends are */
 };
 struct interval interval_of(const struct box *, struct expr);
-
-/* k + Σ c·atom over distinct atoms, none of them a sum or a multiple; in exact integers. */
-enum { MAX_LINEAR = 12 };
-struct linear {
-	int n;
-	struct expr atom[MAX_LINEAR];
-	int64_t c[MAX_LINEAR];
-	int64_t k;
-};
-/* False when an int expression has too many atoms or too large numbers. */
-bool linear_of(const struct box *, struct expr, struct linear *);
-/* into += by · other; false as above. */
-bool linear_add(struct linear *into, const struct linear *other, int64_t by);
-int64_t linear_coefficient(const struct linear *, struct expr atom);
-struct expr linear_expr(const struct box *, const struct linear *);
-/* The least (sign -1) or greatest (+1) value in the box; NO_EXPR when unknown. */
-struct expr linear_extreme(const struct box *, const struct linear *, int sign);
-/* The bool "its least (greatest) value is ≤ 0", spelled as a comparison without subtractions. */
-struct expr linear_extreme_le0(const struct box *, const struct linear *, int sign);
-/* The same over the whole of every index's extent, as a number; ±INFINITY when unknown. */
-double linear_limit(const struct box *, const struct linear *, int sign);
 
 #endif
