@@ -127,6 +127,25 @@ static void add_contract(struct tile_walk *w, const struct tile_statement *s)
 		k->total->map_flops += k->share * rows * lanes;
 }
 
+/* The threshold is found by counting, a bit of the key a pass over the fiber, which stays in a cache. */
+static void add_select(struct tile_walk *w, const struct tile_statement *s)
+{
+	enum { PASSES = 32 };
+	struct count *k = w->owner;
+	const struct expr_pool *p = w->p->pool;
+	const struct expr_node *n = expr_at(p, s->target);
+	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index;
+	double fibers = 1, fiber = (double)tile_count(w, s->index);
+	for (int i = 0; i < n->count; i++) {
+		uint32_t index = expr_at(p, expr_operand(p, s->target, i))->symbol;
+		fibers *= index == place ? 1 : (double)tile_count(w, index);
+	}
+	add(w, s->expression, PASSES * fibers * fiber, fibers * fiber);
+	k->total->map_flops += k->share * PASSES * fibers * fiber;
+	k->total->bytes +=
+	        k->share * fibers * (double)tile_count(w, place) * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+}
+
 static bool statement(struct tile_walk *w, const struct tile_statement *s)
 {
 	struct count *k = w->owner;
@@ -146,6 +165,10 @@ static bool statement(struct tile_walk *w, const struct tile_statement *s)
 		add(w, s->expression, done, 0);
 		touch(w, s->target);
 		k->total->bytes += k->share * there * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+		return true;
+	}
+	if (s->kind == TILE_SELECT) {
+		add_select(w, s);
 		return true;
 	}
 	const struct tile_value *value = &w->p->value.v[s->value];

@@ -14,6 +14,7 @@
  *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
  *   emit_loops.c     those loops
  *   emit_contract.c  register-tiled micro-kernels and their calls
+ *   emit_select.c    selections
  *   emit_prelude.c   the part of the prelude a text needs
  */
 #ifndef ATTUNE_CODEGEN_EMIT_H
@@ -77,6 +78,7 @@ struct emitter {
 	VEC(const char *) taken;         /* names in use in this phase */
 	struct c_block *functions;       /* micro-kernels, before the phase that calls them */
 	VEC(struct micro) micro;
+	int64_t select_offset, select_bytes; /* in scratch: room of this phase's selections */
 	int64_t scratch_bytes, work_bytes;
 };
 
@@ -228,6 +230,8 @@ struct group {
 
 /* Takes statements from s[0 … n) that share loops; how many is group->count, at least 1. */
 void group_take(const struct emitter *, const struct tile_statement *s, uint32_t n, struct group *);
+/* Can an expression be computed for vectors along `lane`? */
+bool group_vectorises(const struct emitter *, struct expr, uint32_t lane);
 /* May a statement follow those of a group, as far as what they read and assign goes? */
 bool group_allows(const struct emitter *, const struct tile_statement *const *group, int count,
                   const struct tile_statement *);
@@ -250,6 +254,10 @@ struct micro {
 	bool accumulate, scale;
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);
+
+/* ---- emit_select.c ---- */
+
+void emit_select(struct emitter *, struct c_block *, const struct tile_statement *);
 
 /* ---- emit_prelude.c ---- */
 

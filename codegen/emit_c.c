@@ -61,6 +61,7 @@ static void emit_block(struct emitter *e, struct c_block *b, const struct tile_s
 		case TILE_FOR: emit_for(e, b, &s[i++]); break;
 		case TILE_IF: emit_if(e, b, &s[i++]); break;
 		case TILE_CONTRACT: emit_contract(e, b, &s[i++]); break;
+		case TILE_SELECT: emit_select(e, b, &s[i++]); break;
 		case TILE_NARROW: {
 			struct current *outer = e->range[s[i].index];
 			emit_block(e, emit_narrow(e, b, &s[i]), s + i + 1, n - i - 1);
@@ -105,6 +106,7 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 	for (uint32_t i = 0; i < e->program->value.n; i++)
 		e->value[i].memory = false;
 	uint32_t micros = e->micro.n;
+	e->select_offset = e->select_bytes = 0;
 	for (int round = 0; round < 2; round++) {
 		struct c_block discard = {0}, *out = round ? unit : &discard;
 		e->micro.n = micros;

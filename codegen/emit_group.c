@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-static bool operand_vectorises(const struct emitter *e, struct expr x, uint32_t lane)
+bool group_vectorises(const struct emitter *e, struct expr x, uint32_t lane)
 {
 	const struct expr_node *node = expr_at(e->pool, x);
 	if (node->op == OP_VALUE) {
@@ -32,7 +32,7 @@ static bool operand_vectorises(const struct emitter *e, struct expr x, uint32_t 
 			return false;
 	}
 	for (int i = 0; i < node->count; i++)
-		if (!operand_vectorises(e, expr_operand(e->pool, x, i), lane))
+		if (!group_vectorises(e, expr_operand(e->pool, x, i), lane))
 			return false;
 	return true;
 }
@@ -40,7 +40,7 @@ static bool operand_vectorises(const struct emitter *e, struct expr x, uint32_t 
 /* Can `lane` be in the vectors of this statement? */
 static bool vectorises(const struct emitter *e, const struct tile_statement *s, uint32_t lane)
 {
-	if (!operand_vectorises(e, s->expression, lane))
+	if (!group_vectorises(e, s->expression, lane))
 		return false;
 	if (s->kind != TILE_STORE) {
 		int r = value_rank(e, s->value, lane);

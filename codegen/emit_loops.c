@@ -445,6 +445,10 @@ const char *emit_describe(struct emitter *e, const struct tile_statement *s)
 	struct expr_names names = tile_names(e->program);
 	struct text t;
 	text_init(&t, e->arena);
+	if (s->kind == TILE_SELECT) {
+		tile_statement_print(e->program, s, &t);
+		return t.s;
+	}
 	if (s->kind == TILE_STORE) {
 		text_add(&t, "store ");
 		expr_print(e->pool, s->target, &names, &t);

@@ -12,7 +12,8 @@ static const char *const reserved[] = {
         "signed", "sizeof",   "static", "struct", "switch",   "task",     "typedef", "union",    "unsigned",
         "void",   "volatile", "while",  "asm",    "typeof",   "real",     "vreal",   "vint",     "LANES",
         "rest",   "work",     "main",   "exp",    "log",      "pow",      "sin",     "cos",      "tanh",
-        "erf",    "sqrt",     "floor",
+        "erf",    "sqrt",     "floor",  "at_key",   "select_topk", "select_largest", "select_order",
+        "select_nucleus", "select_bytes", "select_flagged", "select_keys",
 };
 
 /* Begins as names of preludes do: at_max, s_max, si_get_i8. */
@@ -198,6 +199,8 @@ void plan_scratch(struct emitter *e)
 		v->offset = at;
 		at += round_up(v->size * (v->integer ? 4 : e->real_double ? 8 : 4), 64);
 	}
+	e->select_offset = at;
+	at += e->select_bytes;
 	if (e->scratch_bytes < at)
 		e->scratch_bytes = at;
 }

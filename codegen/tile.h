@@ -1,8 +1,8 @@
 /* tile.h: the tile program, cascade × schedule, still with no instruction set.
  *
  * A program is a sequence of phases; each phase is a parallel loop over tasks, and ends before the next
- * begins. A task runs a tree of statements over tile values. Five kinds of statement carry everything:
- * contract, map, reduce, move (load, store) and structure (for, if, narrow).
+ * begins. A task runs a tree of statements over tile values. Six kinds of statement carry everything:
+ * contract, map, reduce, select, move (load, store) and structure (for, if, narrow).
  *
  * Ranges. Every index variable has a current range of coordinates, always inside its extent. A task sets it
  * to one step, FOR walks it in steps, NARROW shrinks it, an index that nothing has set ranges over its whole
@@ -23,7 +23,7 @@
  * intermediates and packed operands. A packed tensor stores its last two ranks as panels:
  * [panel][contracted][width] with zeroes past the extents (storing the last panel fills them); the program
  * addresses it as if it were dense. A tensor is either only read in a phase or only stored in it. The target
- * of a STORE has a coordinate for every task index of more than one step, so that tasks do not meet. Where a
+ * of a STORE or SELECT has a coordinate for every task index of more than one step, so that tasks do not meet. Where a
  * contraction reads a packed tensor, or one is stored, the current range of the index in its lanes begins at
  * a multiple of the panel.
  *
@@ -55,9 +55,10 @@ enum tile_kind {
 	TILE_MAP,      /* value = expression of VALUEs, numbers, indices, LOW, HIGH; no READ */
 	TILE_REDUCE,   /* value = reduce over `index` of expression (as MAP); a fold: neither MEAN nor ARGMAX */
 	TILE_CONTRACT, /* value[rows, lanes] = (value · scale +) Σ over `index` of a[rows, index] · b[index, lanes] */
-	TILE_SELECT,   /* value = a selection (dsl/selections.h) over `index` of expression (as MAP), which ranges over its
-	                  whole extent. The value has rank `index`, or `slot` of SELECT_MEMBERS, and is I32 */
 	TILE_STORE,    /* tensor[coordinates] = expression (as MAP), over the current ranges */
+	TILE_SELECT,   /* tensor[coordinates] = a selection (dsl/selections.h) over `index` of expression (as LOAD): fibers
+	                  are in memory, however long, before and after. The target has `index`, or `slot` of
+	                  SELECT_MEMBERS, in its place, and both range over their whole extents */
 };
 
 /* As what a contraction multiplies. The sums are f32 but for COMPUTE (the program's type) and I8 (i32). */
@@ -73,19 +74,19 @@ struct tile_block {
 struct tile_statement {
 	enum tile_kind kind;
 	uint32_t value;  /* LOAD, MAP, REDUCE, CONTRACT: what is assigned */
-	uint32_t index;  /* FOR, NARROW; REDUCE, CONTRACT: the reduced index */
+	uint32_t index;  /* FOR, NARROW; REDUCE, CONTRACT: the reduced index; SELECT: the fiber's */
 	int64_t step;    /* FOR, NARROW */
 	bool down;       /* FOR: last step first */
 	uint8_t stages;  /* FOR: 2 and more: tensors that contractions of the body read are fetched so many
 	                    steps, less one, ahead. 0 or 1: where they are read. Means nothing to the result */
 	struct expr low, high;  /* FOR, NARROW */
-	struct expr expression; /* LOAD, MAP, REDUCE, STORE; IF: the condition; CONTRACT: NO_EXPR */
+	struct expr expression; /* LOAD, MAP, REDUCE, SELECT, STORE; IF: the condition; CONTRACT: NO_EXPR */
 	enum reduction reduce;  /* REDUCE */
 	enum selection select;  /* SELECT */
 	uint32_t slot;          /* SELECT of members: the index that counts them */
-	struct expr present;    /* SELECT: which elements there are (as MAP); NO_EXPR: all */
-	struct expr argument;   /* SELECT: a number, of top-k and nucleus */
-	struct expr target;     /* STORE: READ of the tensor at plain distinct index variables */
+	struct expr present;    /* SELECT: which elements there are (as LOAD); NO_EXPR: all */
+	double argument;        /* SELECT: of top-k, a whole number, and nucleus */
+	struct expr target;     /* STORE, SELECT: READ of the tensor at plain distinct index variables */
 	/* CONTRACT */
 	struct expr a;    /* VALUE with ranks rows and index (and single ones) */
 	struct expr b;    /* VALUE with ranks index and lanes (and single ones), or READ of a tensor whose last two
@@ -98,6 +99,12 @@ struct tile_statement {
 	struct expr scale;       /* with accumulate: expression (as MAP) over rows; NO_EXPR: 1 */
 	struct tile_block body, other; /* FOR, IF */
 };
+
+/* Is a tensor what it assigns? */
+static inline bool tile_stores(const struct tile_statement *s)
+{
+	return s->kind == TILE_STORE || s->kind == TILE_SELECT;
+}
 
 struct tile_value {
 	const char *name;
@@ -158,7 +165,7 @@ struct tile_program *tile_parse(struct arena *, const char *source, size_t size,
 void tile_statement_print(const struct tile_program *, const struct tile_statement *, struct text *);
 
 /* Proves what the comment above states: ranges set before use, ranks of operands, capacities large enough
- * for every range, READ only in LOAD and CONTRACT, types, panels. False, with a reason that names the phase
+ * for every range, READ only in LOAD, SELECT and CONTRACT, types, panels. False, with a reason that names the phase
  * and the statement, when not. */
 bool tile_check(const struct tile_program *, struct text *reason);
 

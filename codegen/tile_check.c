@@ -1,6 +1,7 @@
 /* tile_check.c: proves of a tile program what tile.h says of every tile program, one statement at a time and
  * without data: what is known of each index is an upper bound of its range's length, whether it is single,
  * and a divisor of its range's low end. */
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 struct state {
 	int64_t most; /* coordinates */
 	bool single, pinned; /* pinned: a condition has fixed its low end to one number */
+	bool part; /* not its whole extent */
 	int64_t divisor; /* of LOW; 0: LOW is 0 */
 };
 
@@ -127,13 +129,14 @@ static bool check_node(struct check *c, const struct tile_statement *s, struct e
 		if (n->symbol >= p->value.n)
 			return fail(c, s, "there is no value %u", n->symbol);
 		if (!(allow & ALLOW_VALUE))
-			return fail(c, s, "a load reads tensors, not the value %s", p->value.v[n->symbol].name);
+			return fail(c, s, "a %s reads tensors, not the value %s", s->kind == TILE_SELECT ? "selection" : "load",
+			            p->value.v[n->symbol].name);
 		return check_value(c, s, n->symbol);
 	case OP_READ:
 		if (n->symbol >= p->tensor.n || n->count != p->tensor.v[n->symbol].nranks)
 			return fail(c, s, "a read of no tensor, or with other than its ranks");
 		if (!(allow & ALLOW_READ))
-			return fail(c, s, "%s is read outside load and contract", p->tensor.v[n->symbol].name);
+			return fail(c, s, "%s is read outside load, select and contract", p->tensor.v[n->symbol].name);
 		return check_read(c, s, n->symbol);
 	case OP_NONE:
 	case OP_EXTENT:
@@ -347,14 +350,14 @@ static bool check_contract(struct check *c, const struct tile_statement *s)
 	return assign(c, s);
 }
 
-static bool check_store(struct check *c, const struct tile_statement *s)
+/* What is stored, and at which indices; they are at hand then. */
+static bool check_target(struct check *c, const struct tile_statement *s, uint32_t *index)
 {
 	const struct tile_program *p = c->p;
 	const struct expr_node *n = s->target.id ? expr_at(p->pool, s->target) : NULL;
 	if (!n || n->op != OP_READ || n->symbol >= p->tensor.n || n->count != p->tensor.v[n->symbol].nranks)
 		return fail(c, s, "the target of a store is no tensor with its ranks");
 	const struct tile_tensor *t = &p->tensor.v[n->symbol];
-	uint32_t index[MAX_RANKS];
 	if (t->place == PLACE_ARGUMENT && t->role == ROLE_IN)
 		return fail(c, s, "%s is an input", t->name);
 	for (int k = 0; k < n->count; k++) {
@@ -380,7 +383,47 @@ static bool check_store(struct check *c, const struct tile_statement *s)
 	if (c->reads[n->symbol])
 		return fail(c, s, "%s is stored in the phase that reads it", t->name);
 	c->stores[n->symbol] = true;
-	return check_expression(c, s, s->expression, ALLOW_VALUE);
+	return true;
+}
+
+static bool check_store(struct check *c, const struct tile_statement *s)
+{
+	uint32_t index[MAX_RANKS];
+	return check_target(c, s, index) && check_expression(c, s, s->expression, ALLOW_VALUE);
+}
+
+static bool check_select(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_program *p = c->p;
+	uint32_t index[MAX_RANKS];
+	if (s->select <= SELECT_NONE || s->select >= SELECTIONS || s->index >= p->index.n ||
+	    (s->select == SELECT_MEMBERS && s->slot >= p->index.n))
+		return fail(c, s, "no such selection or index");
+	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index;
+	if (c->state[s->index].part || c->state[place].part)
+		return fail(c, s, "a selection has part of its fiber, or of its slots, in hand");
+	if (!isfinite(s->argument) || (s->select == SELECT_TOPK && s->argument != floor(s->argument)))
+		return fail(c, s, "the argument is no number, or of top-k no whole one");
+	if (!check_target(c, s, index))
+		return false;
+	const struct tile_tensor *t = &p->tensor.v[expr_at(p->pool, s->target)->symbol];
+	if (t->panel)
+		return fail(c, s, "a selection is stored in panels of %s", t->name);
+	int k = 0;
+	while (k < t->nranks && index[k] != place)
+		k++;
+	if (k == t->nranks)
+		return fail(c, s, "%s has no coordinate %s", t->name, index_name(c, place));
+	if (p->index.v[place].extent != t->extent[k])
+		return fail(c, s, "a selection stores a whole fiber, and %s has more than %s has", t->name,
+		            index_name(c, place));
+	index[k] = s->index;
+	for (int m = 0; m < t->nranks; m++)
+		if (m != k && index[m] == s->index)
+			return fail(c, s, "%s keeps %s, which is counted", t->name, index_name(c, s->index));
+	take_hand(c, t->nranks, index);
+	return check_expression(c, s, s->expression, ALLOW_READ) &&
+	       (!s->present.id || check_expression(c, s, s->present, ALLOW_READ));
 }
 
 /* low(i) == number, in a conjunction, leaves one task along i. */
@@ -427,6 +470,7 @@ static bool check_for(struct check *c, const struct tile_statement *s)
 	struct state *now = &c->state[s->index], outer = *now;
 	now->divisor = gcd(s->step, gcd(divisor(c, s->low), outer.divisor));
 	now->single |= s->step == 1;
+	now->part = true;
 	if (s->step < now->most)
 		now->most = s->step;
 	bool good = check_block(c, &s->body);
@@ -440,9 +484,11 @@ static bool check_statement(struct check *c, const struct tile_statement *s)
 	case TILE_FOR: return check_for(c, s);
 	case TILE_IF: return check_if(c, s);
 	case TILE_STORE: return check_store(c, s);
+	case TILE_SELECT: return check_select(c, s);
 	case TILE_NARROW:
 		if (!check_range(c, s))
 			return false;
+		c->state[s->index].part = true;
 		c->state[s->index].divisor = gcd(c->state[s->index].divisor, s->step);
 		return true;
 	default: break;
@@ -477,7 +523,7 @@ static bool check_phase(struct check *c, const struct tile_phase *f)
 	const struct tile_program *p = c->p;
 	c->phase = f;
 	for (uint32_t i = 0; i < p->index.n; i++)
-		c->state[i] = (struct state){p->index.v[i].extent, p->index.v[i].extent <= 1, false, 0};
+		c->state[i] = (struct state){.most = p->index.v[i].extent, .single = p->index.v[i].extent <= 1};
 	memset(c->stores, 0, p->tensor.n * sizeof *c->stores);
 	memset(c->reads, 0, p->tensor.n * sizeof *c->reads);
 	memset(c->hand, 0, p->index.n * sizeof *c->hand);
@@ -492,7 +538,7 @@ static bool check_phase(struct check *c, const struct tile_phase *f)
 		c->hand[t->index] = true;
 		struct state *s = &c->state[t->index];
 		if (t->step < s->most)
-			*s = (struct state){t->step, t->step == 1, false, t->step};
+			*s = (struct state){.most = t->step, .single = t->step == 1, .part = true, .divisor = t->step};
 	}
 	if (!check_block(c, &f->body))
 		return false;

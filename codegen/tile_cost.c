@@ -67,6 +67,26 @@ static double volume(struct tile_walk *w, int n, const uint32_t *index)
 	return v;
 }
 
+/* A fiber is read once and its result written once; on the way a few passes over it compare. */
+static void count_select(struct tile_walk *w, const struct tile_statement *s)
+{
+	enum { PASSES = 4 };
+	struct tile_cost *c = &((struct account *)w->owner)->total;
+	const struct expr_pool *p = w->p->pool;
+	const struct expr_node *n = expr_at(p, s->target);
+	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index;
+	double fibers = 1, fiber = (double)tile_count(w, s->index);
+	for (int k = 0; k < n->count; k++) {
+		uint32_t i = expr_at(p, expr_operand(p, s->target, k))->symbol;
+		fibers *= i == place ? 1 : (double)tile_count(w, i);
+	}
+	c->map_flops += PASSES * fibers * fiber;
+	count(w, s->expression, fibers * fiber);
+	if (s->present.id)
+		count(w, s->present, fibers * fiber);
+	c->bytes += fibers * (double)tile_count(w, place) * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+}
+
 static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
 {
 	struct tile_cost *c = &((struct account *)w->owner)->total;
@@ -78,6 +98,10 @@ static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
 			v *= (double)tile_count(w, expr_at(p, expr_operand(p, s->target, k))->symbol);
 		count(w, s->expression, v);
 		c->bytes += v * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+		return true;
+	}
+	if (s->kind == TILE_SELECT) {
+		count_select(w, s);
 		return true;
 	}
 	const struct tile_value *value = &w->p->value.v[s->value];

@@ -267,7 +267,7 @@ static bool block_tells(const struct tile_program *p, const struct tile_block *b
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
 		bool structure = s->kind == TILE_FOR || s->kind == TILE_NARROW || s->kind == TILE_IF;
-		bool wanted = structure || (s->kind != TILE_STORE && w->value[s->value]);
+		bool wanted = structure || (!tile_stores(s) && w->value[s->value]);
 		if (wanted && (mentions(p, s->low, index) || mentions(p, s->high, index) || mentions(p, s->expression, index) ||
 		               mentions(p, s->b, index)))
 			return true;

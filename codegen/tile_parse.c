@@ -292,6 +292,27 @@ static bool read_assignment(struct reader *r, struct tile_statement *s)
 	return expression(r, &s->expression);
 }
 
+static bool read_select(struct reader *r, struct tile_statement *s)
+{
+	struct lexer *l = &r->lexer;
+	struct span at = here(r);
+	s->kind = TILE_SELECT;
+	const char *name = lexer_expect_name(l, "a selection");
+	if (!name)
+		return false;
+	s->select = selection_find(name, strlen(name));
+	if (!s->select)
+		return diag_error(r->scope.diags, at, "there is no selection '%s'", name);
+	if (selection_info[s->select].argument && !lexer_expect_number(l, &s->argument))
+		return false;
+	if (!lexer_expect_word(l, "over") || !index_variable(r, &s->index))
+		return false;
+	if (s->select == SELECT_MEMBERS && (!lexer_expect_word(l, "slots") || !index_variable(r, &s->slot)))
+		return false;
+	return lexer_expect_word(l, "of") && expression(r, &s->expression) &&
+	       (!lexer_take_word(l, "where") || expression(r, &s->present));
+}
+
 static bool read_store(struct reader *r, struct tile_statement *s)
 {
 	struct span at = here(r);
@@ -300,7 +321,12 @@ static bool read_store(struct reader *r, struct tile_statement *s)
 		return false;
 	if (expr_at(r->p->pool, s->target)->op != OP_READ)
 		return diag_error(r->scope.diags, at, "expected a tensor and its coordinates");
-	return lexer_expect_symbol(&r->lexer, '=') && expression(r, &s->expression);
+	if (!lexer_expect_symbol(&r->lexer, '='))
+		return false;
+	/* What is told apart from a choice by its parenthesis. */
+	if (lexer_peek2(&r->lexer)->kind == TOKEN_NAME && lexer_take_word(&r->lexer, "select"))
+		return read_select(r, s);
+	return expression(r, &s->expression);
 }
 
 /* A statement's own line, its end included. */

@@ -64,6 +64,24 @@ static void print_contract(const struct tile_program *p, const struct tile_state
 	}
 }
 
+static void print_select(const struct tile_program *p, const struct tile_statement *s, struct text *t)
+{
+	text_printf(t, "select %s", selection_info[s->select].spelling);
+	if (selection_info[s->select].argument) {
+		text_char(t, ' ');
+		text_number(t, s->argument);
+	}
+	text_printf(t, " over %s", index_name(p, s->index));
+	if (s->select == SELECT_MEMBERS)
+		text_printf(t, " slots %s", index_name(p, s->slot));
+	text_add(t, " of ");
+	print_expr(p, s->expression, t);
+	if (s->present.id) {
+		text_add(t, " where ");
+		print_expr(p, s->present, t);
+	}
+}
+
 void tile_statement_print(const struct tile_program *p, const struct tile_statement *s, struct text *t)
 {
 	switch (s->kind) {
@@ -84,10 +102,14 @@ void tile_statement_print(const struct tile_program *p, const struct tile_statem
 		print_expr(p, s->expression, t);
 		return;
 	case TILE_STORE:
+	case TILE_SELECT:
 		text_add(t, "store ");
 		print_expr(p, s->target, t);
 		text_add(t, " = ");
-		print_expr(p, s->expression, t);
+		if (s->kind == TILE_SELECT)
+			print_select(p, s, t);
+		else
+			print_expr(p, s->expression, t);
 		return;
 	default: break;
 	}

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "dsl/select.h"
+
 /* What a value holds now. */
 struct cell {
 	double *data; /* capacity of every rank */
@@ -19,6 +21,10 @@ struct run {
 	void (*seen)(void *, const struct tile_walk *, const struct tile_statement *);
 	void *user;
 	VEC(uint32_t) live; /* values in the order they were defined; blocks cut it back */
+	/* of a selection: a fiber and its result, with room for so many */
+	int64_t room, *order;
+	double *fiber, *result;
+	unsigned char *here;
 };
 
 static double *element(struct tile_walk *w, uint32_t value)
@@ -207,6 +213,20 @@ static bool assign(struct tile_walk *w, const struct tile_statement *s)
 	return true;
 }
 
+/* Where the element of a target lies. */
+static double *stored(struct tile_walk *w, struct expr target)
+{
+	struct run *r = w->owner;
+	const struct expr_node *n = expr_at(w->p->pool, target);
+	const struct tile_tensor *t = &w->p->tensor.v[n->symbol];
+	int64_t offset = 0;
+	for (int k = 0; k < n->count; k++) {
+		uint32_t index = expr_at(w->p->pool, expr_operand(w->p->pool, target, k))->symbol;
+		offset = offset * t->extent[k] + (int64_t)w->at[index];
+	}
+	return r->tensor[n->symbol] + offset;
+}
+
 static bool store(struct tile_walk *w, const struct tile_statement *s)
 {
 	struct run *r = w->owner;
@@ -215,11 +235,45 @@ static bool store(struct tile_walk *w, const struct tile_statement *s)
 	uint32_t index[MAX_RANKS];
 	for (int k = 0; k < n->count; k++)
 		index[k] = expr_at(w->p->pool, expr_operand(w->p->pool, s->target, k))->symbol;
-	for (bool more = tile_first(w, n->count, index); more; more = tile_next(w, n->count, index)) {
-		int64_t offset = 0;
-		for (int k = 0; k < n->count; k++)
-			offset = offset * t->extent[k] + (int64_t)w->at[index[k]];
-		r->tensor[n->symbol][offset] = rounded(r, t->dtype, tile_evaluate(w, s->expression));
+	for (bool more = tile_first(w, n->count, index); more; more = tile_next(w, n->count, index))
+		*stored(w, s->target) = rounded(r, t->dtype, tile_evaluate(w, s->expression));
+	return true;
+}
+
+/* A whole fiber for each of the target's other coordinates. */
+static bool choose(struct tile_walk *w, const struct tile_statement *s)
+{
+	struct run *r = w->owner;
+	const struct expr_node *n = expr_at(w->p->pool, s->target);
+	const struct tile_tensor *t = &w->p->tensor.v[n->symbol];
+	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index, index[MAX_RANKS];
+	int64_t fiber = w->p->index.v[s->index].extent, results = w->p->index.v[place].extent, step = 1;
+	int others = 0;
+	for (int k = 0; k < n->count; k++) {
+		uint32_t i = expr_at(w->p->pool, expr_operand(w->p->pool, s->target, k))->symbol;
+		if (i != place)
+			index[others++] = i;
+		step = i == place ? 1 : step * t->extent[k];
+	}
+	if (r->room <= (fiber > results ? fiber : results)) {
+		r->room = (fiber > results ? fiber : results) + 1;
+		r->fiber = arena_new_array(w->arena, (size_t)r->room, double);
+		r->result = arena_new_array(w->arena, (size_t)r->room, double);
+		r->here = arena_new_array(w->arena, (size_t)r->room, unsigned char);
+		r->order = arena_new_array(w->arena, (size_t)r->room, int64_t);
+	}
+	enum dtype held = expr_at(w->p->pool, s->expression)->kind == KIND_REAL ? w->p->compute : DTYPE_I32;
+	for (bool more = tile_first(w, others, index); more; more = tile_next(w, others, index)) {
+		for (int64_t i = 0; i < fiber; i++) {
+			w->at[s->index] = (double)i;
+			r->here[i] = !s->present.id || tile_evaluate(w, s->present) != 0;
+			r->fiber[i] = rounded(r, held, tile_evaluate(w, s->expression));
+		}
+		select_fiber(s->select, s->argument, fiber, r->fiber, r->here, r->order, r->result, results);
+		w->at[place] = 0;
+		double *to = stored(w, s->target);
+		for (int64_t i = 0; i < results; i++)
+			to[i * step] = rounded(r, t->dtype, r->result[i]);
 	}
 	return true;
 }
@@ -229,7 +283,7 @@ static bool wants(const struct tile_walk *w, const struct tile_statement *s)
 	const struct tile_wanted *wanted = ((const struct run *)w->owner)->wanted;
 	if (!wanted)
 		return true;
-	return s->kind == TILE_STORE ? wanted->tensor[expr_at(w->p->pool, s->target)->symbol] : wanted->value[s->value];
+	return tile_stores(s) ? wanted->tensor[expr_at(w->p->pool, s->target)->symbol] : wanted->value[s->value];
 }
 
 static bool run_statement(struct tile_walk *w, const struct tile_statement *s)
@@ -241,7 +295,7 @@ static bool run_statement(struct tile_walk *w, const struct tile_statement *s)
 		return true;
 	for (uint32_t i = 0; i < w->p->index.n; i++)
 		w->at[i] = (double)w->range[i].low;
-	bool good = s->kind == TILE_STORE ? store(w, s) : assign(w, s);
+	bool good = s->kind == TILE_STORE ? store(w, s) : s->kind == TILE_SELECT ? choose(w, s) : assign(w, s);
 	for (uint32_t i = 0; i < w->p->index.n; i++)
 		w->at[i] = (double)w->range[i].low;
 	return good;

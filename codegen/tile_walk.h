@@ -15,7 +15,7 @@ struct tile_walk {
 	struct arena *arena;
 	struct tile_range *range; /* current, one an index */
 	double *at;               /* coordinates INDEX means, one an index; LOW in bounds and conditions */
-	/* LOAD, MAP, REDUCE, CONTRACT and STORE; false ends the walk. */
+	/* LOAD, MAP, REDUCE, CONTRACT, SELECT and STORE; false ends the walk. */
 	bool (*statement)(struct tile_walk *, const struct tile_statement *);
 	/* A block has ended, with all that was defined in it; may be NULL. */
 	void (*leave)(struct tile_walk *, uint32_t mark);

@@ -29,7 +29,7 @@ static void want_expression(struct closure *c, struct expr e)
 
 static bool stores_wanted(const struct closure *c, const struct tile_statement *s)
 {
-	return s->kind == TILE_STORE && c->w.tensor[expr_at(c->p->pool, s->target)->symbol];
+	return tile_stores(s) && c->w.tensor[expr_at(c->p->pool, s->target)->symbol];
 }
 
 static void scan(struct closure *c, const struct tile_block *b, uint32_t phase)
@@ -40,8 +40,8 @@ static void scan(struct closure *c, const struct tile_block *b, uint32_t phase)
 		if (stores_wanted(c, s))
 			want(c, &c->w.phase[phase]);
 		if (c->w.phase[phase] && (structure || stores_wanted(c, s) ||
-		                          (s->kind != TILE_STORE && c->w.value[s->value]))) {
-			const struct expr all[] = {s->low, s->high, s->expression, s->a, s->b, s->scale, s->present, s->argument};
+		                          (!tile_stores(s) && c->w.value[s->value]))) {
+			const struct expr all[] = {s->low, s->high, s->expression, s->a, s->b, s->scale, s->present};
 			for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 				want_expression(c, all[k]);
 		}

@@ -221,7 +221,7 @@ static const struct broken broken[] = {
 	{"for m by 128 from", "for m by 96 from", "the range of m may begin inside a panel of 64 of Kp"},
 	{"narrow m by 64 from", "narrow m by 32 from", "the range of m may begin inside a panel of 64 of Kp"},
 	{"task m by 64", "task m by 32", "the range of m may begin inside a panel of 64 of Kp"},
-	{"r = map max(x1, t)", "r = map max(x1, Q[b,h,n,0])", "Q is read outside load and contract"},
+	{"r = map max(x1, t)", "r = map max(x1, Q[b,h,n,0])", "Q is read outside load, select and contract"},
 	{"q = load Q[b,h,n,d] * 0.125", "q = load x1 * Q[b,h,n,d]", "a load reads tensors, not the value x1"},
 	{"q = load Q[b,h,n,d]", "q = load Q[b,h,n,e]", "index e has no coordinate here"},
 	{"q = load Q[b,h,n,d]", "q = load O[b,h,n,d]", "O is read before a phase has stored it"},

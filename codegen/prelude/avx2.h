@@ -118,3 +118,15 @@ INLINE void v_swap(vreal *a, vreal *b, int size)
 }
 
 #define V_TRANSPOSE_ROWS(a) V_SWAP_ROWS(a, 4) V_SWAP_ROWS(a, 2) V_SWAP_ROWS(a, 1)
+
+/* A bit a lane: of truth; where a is not less than b. */
+INLINE unsigned vi_bits(vint a)
+{
+	unsigned bits;
+	__asm__("vmovmskps %1, %0" : "=r"(bits) : "x"(a));
+	return bits;
+}
+
+INLINE unsigned v_bits_reach(vreal a, vreal b) { return vi_bits(~(a < b)); }
+
+INLINE unsigned vi_bits_reach(vint a, vint b) { return vi_bits(~(a < b)); }

@@ -128,3 +128,25 @@ INLINE void v_swap(vreal *a, vreal *b, int size)
 }
 
 #define V_TRANSPOSE_ROWS(a) V_SWAP_ROWS(a, 8) V_SWAP_ROWS(a, 4) V_SWAP_ROWS(a, 2) V_SWAP_ROWS(a, 1)
+
+/* A bit a lane: of truth; where a is not less than b. */
+INLINE unsigned vi_bits(vint a)
+{
+	vmask bits;
+	__asm__("vpmovd2m %1, %0" : "=Yk"(bits) : "v"(a));
+	return bits;
+}
+
+INLINE unsigned v_bits_reach(vreal a, vreal b)
+{
+	vmask bits;
+	__asm__("vcmpps $5, %2, %1, %0" : "=Yk"(bits) : "v"(a), "v"(b));
+	return bits;
+}
+
+INLINE unsigned vi_bits_reach(vint a, vint b)
+{
+	vmask bits;
+	__asm__("vpcmpd $5, %2, %1, %0" : "=Yk"(bits) : "v"(a), "v"(b));
+	return bits;
+}

@@ -35,3 +35,25 @@ static inline float s_exp(float a)
 	half = whole / 2;
 	return p * s_power_of_two(half) * s_power_of_two(whole - half);
 }
+
+typedef int at_key;
+typedef unsigned at_unsigned_key;
+
+#define KEY_LEAST (-2147483647 - 1)
+
+#define KEY_MOST 2147483647
+
+/* An int in the order of the numbers; see select.h. */
+static inline int select_key(float a)
+{
+	union { int i; float f; } x;
+	x.f = a;
+	return a != a ? KEY_MOST : x.i < 0 ? -(x.i & KEY_MOST) : x.i;
+}
+
+static inline float select_number(int key)
+{
+	union { int i; float f; } x;
+	x.i = key < 0 ? -key | KEY_LEAST : key;
+	return x.f;
+}
