@@ -63,25 +63,6 @@ static struct expr inlined_or_stored(struct derivation *d, struct expr e)
 	return derive_inlined(d, e);
 }
 
-/* An `else` asks whether what it reads is present: a map with a `where` of its own stays what it is. */
-static void store_where_asked(struct derivation *d, struct expr e)
-{
-	struct expr *node;
-	uint32_t n = expr_mentions(pool(d), e, OP_ELSE, 0) ? expr_nodes(pool(d), e, &node) : 0;
-	for (uint32_t i = 0; i < n; i++) {
-		struct expr *read;
-		if (expr_at(pool(d), node[i])->op != OP_ELSE)
-			continue;
-		uint32_t reads = derive_reads(pool(d), expr_operand(pool(d), node[i], 0), &read);
-		for (uint32_t r = 0; r < reads; r++) {
-			uint32_t def = derive_definition(d->c, read[r]);
-			if (def != NO_EQUATION && d->fact.v[def].place == PLACE_INLINE &&
-			    d->c->equation.v[def].where.id)
-				derive_store(d, def);
-		}
-	}
-}
-
 static bool mentions_all(const struct derivation *d, struct expr read, const struct equation *q)
 {
 	for (int i = 0; i < q->nindex; i++)
@@ -228,8 +209,6 @@ void derive_classify(struct derivation *d)
 	struct expr *where = arena_new_array(d->arena, n, struct expr);
 	for (uint32_t i = 0; i < n; i++)
 		d->fact.v[i].place = d->c->equation.v[i].reduce ? PLACE_CARRY : PLACE_INLINE;
-	for (uint32_t i = 0; i < n; i++)
-		store_where_asked(d, d->c->equation.v[i].body);
 	for (uint32_t i = 0; i < n; i++) {
 		body[i] = inlined_or_stored(d, d->c->equation.v[i].body);
 		where[i] = inlined_or_stored(d, d->c->equation.v[i].where);

@@ -245,6 +245,25 @@ void derive_align(struct arena *arena, struct cascade *c)
 	}
 }
 
+/* An `else` asks whether what it reads is present. Of a map that has a `where`, or reads what has, the condition is
+ * known: written out, the map can be inlined like any other. */
+static struct expr ask(struct expr_pool *p, struct expr e, void *context)
+{
+	struct derivation *d = context;
+	struct expr *read;
+	bool asks = false;
+	if (expr_at(p, e)->op != OP_ELSE)
+		return e;
+	struct expr x = expr_operand(p, e, 0), other = expr_operand(p, e, 1);
+	uint32_t n = derive_reads(p, x, &read);
+	for (uint32_t r = 0; r < n; r++) {
+		uint32_t def = derive_definition(d->c, read[r]);
+		asks |= def != NO_EQUATION && !d->c->equation.v[def].reduce && d->fact.v[def].presence.id;
+	}
+	struct expr presence = asks ? cascade_presence_of(d->c, x) : NO_EXPR;
+	return presence.id ? expr3(p, OP_SELECT, presence, x, other) : e;
+}
+
 struct derivation *derive_prepare(struct arena *a, const struct cascade *from,
                                   const struct stream_options *options)
 {
@@ -264,6 +283,13 @@ struct derivation *derive_prepare(struct arena *a, const struct cascade *from,
 	cascade_presences(d->c, presence);
 	for (uint32_t i = 0; i < d->c->equation.n; i++)
 		d->fact.v[i].presence = presence[i];
+	for (uint32_t i = 0; i < d->c->equation.n; i++) {
+		struct equation *q = &d->c->equation.v[i];
+		struct expr *of[] = {&q->body, &q->where};
+		for (size_t k = 0; k < sizeof of / sizeof *of; k++)
+			if (of[k]->id && expr_mentions(&d->c->pool, *of[k], OP_ELSE, 0))
+				*of[k] = expr_rewrite(&d->c->pool, *of[k], ask, d);
+	}
 	algebra_init(&d->algebra, d->c);
 	return d;
 }

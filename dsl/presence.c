@@ -339,6 +339,9 @@ static struct node_presence presence_node(struct context *x, struct expr e, cons
 	}
 	if (op == OP_ELSE)
 		r.present = either(p, o[0].present, o[1].present);
+	else if (!o[0].present.id && o[1].present.id && o[2].present.id &&
+	         expr_same(both(p, o[0].is_true, o[1].present), o[0].is_true))
+		r.present = either(p, o[0].is_true, o[2].present); /* what is chosen by its presence has it */
 	else if (o[1].present.id || o[2].present.id)
 		r.present =
 		        either(p, both(p, o[0].is_true, o[1].present), both(p, o[0].is_false, o[2].present));
