@@ -7,6 +7,7 @@
 # make check-asan the tests under AddressSanitizer and UBSan
 # make fuzz       ten minutes of fuzzing (FUZZ_SECONDS=600)
 # make bench      ratios to the machine's peak, measured in the run
+# make bench-sparse  masks against the dense kernel
 # make gpu-pack   kernels for a machine with a GPU, into .gpu: there .gpu/attune check-gpu tries them (ARCHS=90,80)
 # make install    under $(DESTDIR)$(PREFIX)
 
@@ -124,12 +125,17 @@ $(BUILD)/bench/%.tile: bench/full.att bench/causal.att $(BUILD)/attune
 	d=$$(echo $* | tr -dc 0-9); $(BUILD)/attune emit bench/$$(echo $* | tr -d 0-9).att -r D=$$d E=$$d \
 	  --cache none --stage tile > $@
 
-$(BUILD)/bench/kernel_bench: bench/kernel_bench.c $(LIB)
+$(BUILD)/bench/%_bench: bench/%_bench.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
 
 bench: all $(BUILD)/bench/kernel_bench $(BENCH_TILES)
 	$(BUILD)/bench/kernel_bench $(BENCH_TILES)
+
+# Masks against the dense kernel: does the cost follow the work?
+bench-sparse: $(BUILD)/bench/sparse_bench $(SHIM)
+	$(BUILD)/bench/sparse_bench
+	$(BUILD)/bench/sparse_bench -w
 
 # What the program needs beside the C library goes along: that machine may have none of it.
 ARCHS ?= 90,80
@@ -159,6 +165,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench gpu-pack
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-sparse gpu-pack
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
