@@ -86,7 +86,7 @@ static double block_pairs(const struct data *d)
 	double blocks = 0;
 	for (int64_t i = 0; i < (d->n / BLOCK) * (d->n / BLOCK); i++)
 		blocks += d->block[i];
-	return blocks * BLOCK * BLOCK;
+	return blocks * (double)(BLOCK * BLOCK);
 }
 
 static const struct bench_case {

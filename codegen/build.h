@@ -47,6 +47,15 @@ struct parts {
 	struct expr target; /* READ of the tensor at those */
 };
 
+/* The lists of a stream's tiles: tile_build_list.c. */
+struct list {
+	uint32_t tile, run;         /* indices: tile of rows, run of a list */
+	uint32_t count, from, upto; /* tensors: runs of a list; of each the granule it begins at; twice the one it ends
+	                               before, and one more where it is full */
+	struct expr x[MAX_RANKS];   /* their coordinates: tasks, tile, run */
+	int n;                      /* but for the run */
+};
+
 struct builder {
 	struct arena *arena;
 	const struct problem *problem;
@@ -65,6 +74,8 @@ struct builder {
 	uint32_t number;           /* of the stream */
 	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
+	struct list list;
+	uint32_t granule;          /* index that stands for the walked one while a list is made; or NO_INDEX */
 	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
 	uint32_t *count;           /* of a mean: how many elements so far */
@@ -134,6 +145,13 @@ bool build_is_summary(const struct builder *, uint32_t index);
 struct expr build_summary(struct builder *, uint32_t index, bool high);
 /* A coordinate of every task, other than the tiled rows? */
 bool build_is_task(const struct stream_plan *, uint32_t index);
+
+/* ---- tile_build_list.c: lists of what is not empty ---- */
+
+/* The phases that make a stream's lists. */
+void build_list(struct builder *);
+/* The loop over the runs of the current rows' list, its body begun; where a run lies, and whether it is full. */
+struct tile_statement build_runs(struct builder *, struct range *at, struct expr *full);
 
 /* ---- what phases of a stream are made of, for tile_build_split.c ---- */
 

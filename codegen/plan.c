@@ -397,6 +397,7 @@ struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 			if (contraction(all, s, s->carry.v[k].equation, p->rows, p->wide,
 			                &p->contract[p->ncontracts]))
 				p->ncontracts++;
+		plan_sparsity(all, p);
 	}
 	return plans;
 }

@@ -35,10 +35,22 @@ struct stream_plan {
 	int ncontracts;
 	struct plan_contract contract[MAX_CONTRACTS];
 	bool whole; /* every coordinate must be visited: the stream stores a local */
+	/* what the stream's predicate, `present`, is made of */
+	bool affine;   /* a conjunction of affine comparisons: bounds of the walk say all that it does */
+	bool band;     /* it bounds the walk on both sides */
+	bool tensors;  /* it reads tensors at the rows' coordinates or the walked ones */
+	bool listable; /* … each of them plan_listable */
+	int64_t row_granule, walk_granule; /* it divides coordinates into blocks of so many; 0: it does not */
 };
 
 /* One plan a stream, in `arena`. */
 struct stream_plan *plan_streams(struct arena *, const struct streams *);
+
+/* A read of a predicate that block lists know by its least and greatest value in a box of rows by granules: each
+ * coordinate goes along with the rows, or with the walked index, or with neither. */
+bool plan_listable(const struct streams *, const struct stream_plan *, struct expr read);
+/* Fills in what the predicate is made of: for plan_streams. */
+void plan_sparsity(const struct streams *, struct stream_plan *);
 
 /* All equations of a stream, counted through: locals, carries, what comes after. */
 uint32_t stream_equations(const struct stream *);

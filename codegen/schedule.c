@@ -80,15 +80,19 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	       (device || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
 
-/* The largest register block of at most 6 by 4 that fits the registers and the extents; its rows divide
+/* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide
  * `within` unless that is 0. */
 static struct contract_schedule default_block(const struct streams *all, const struct plan_contract *k,
-                                              const struct schedule *s, int within)
+                                              const struct schedule *s, int within, bool fine)
 {
 	int64_t vectors = round_up(at_least_one(plan_extent(all, k->lanes)), isa_info[s->isa].lanes) /
 	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(plan_extent(all, k->rows));
 	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = s->isa == ISA_AVX512 ? 4 : 2;
+	if (fine && s->isa == ISA_AVX512) { /* as fast, and panels are half as wide */
+		most_rows = 8;
+		most_lanes = 2;
+	}
 	struct contract_schedule b = {0};
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
@@ -131,11 +135,11 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 		return schedule_device_default(problem, s, i);
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = &plan_of(problem, s)[i];
-	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS,
-	                            .ncontracts = p->ncontracts};
+	struct stream_schedule d = {.ncontracts = p->ncontracts};
 	int64_t row_bytes = 0; /* of one walked coordinate's operands */
 	for (int k = 0; k < p->ncontracts; k++) {
-		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0);
+		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0,
+		                              sparsity_is_fine(p));
 		const struct plan_contract *c = &p->contract[k];
 		row_bytes += 4 * plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
 	}
@@ -153,6 +157,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	if (d.row_tile > most / rows * rows)
 		d.row_tile = at_least_one(most / rows) * rows;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
+	sparsity_default(problem, s, i, &d);
 	return d;
 }
 
@@ -226,6 +231,9 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	const char *cut = split_illegal(arena, problem, s, i);
 	if (cut)
 		return cut;
+	const char *skips = sparsity_illegal(arena, problem, s, i);
+	if (skips)
+		return skips;
 	if (isa_is_device(s->isa))
 		return schedule_device_illegal(arena, problem, s, i);
 	if (d->stages)
@@ -241,10 +249,6 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return arena_printf(arena,
 		                    "stream %d: a tile of %lld is no multiple of the %d lanes of a vector", i,
 		                    (long long)d->stream_tile, isa_info[s->isa].lanes);
-	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
-		return arena_printf(
-		        arena,
-		        "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
 	int64_t bytes = d->row_tile * d->stream_tile * 4;
 	if (bytes > WORK_LIMIT_TILES || d->row_tile * plan_extent(all, p->wide) * 4 > WORK_LIMIT_TILES)
 		return arena_printf(arena, "stream %d: its tiles pass the limit of %d MiB a task", i,

@@ -14,7 +14,17 @@
 #include "codegen/stream.h"
 #include "codegen/tile.h"
 
-enum sparsity { SPARSITY_BOUNDS, SPARSITY_MASK };
+/* How what a predicate leaves out is skipped. Whatever it is, the walk is bounded where the predicate has bounds in
+ * closed form (but of MASK), and tiles that it leaves whole run without it. */
+enum sparsity {
+	SPARSITY_BOUNDS, /* by those bounds */
+	SPARSITY_TEST,   /* also each granule by a test whether it is empty */
+	SPARSITY_LIST,   /* by lists of what is not empty, built once a call by phases of their own for each tile of
+	                    rows and whatever else the predicate depends on */
+	SPARSITY_MASK,   /* not at all: the predicate is evaluated everywhere */
+	SPARSITIES
+};
+extern const char *const sparsity_name[SPARSITIES];
 
 struct contract_schedule {
 	uint8_t rows, lanes; /* register block: rows by vectors. On a device: the rows of a warp, a multiple of
@@ -31,6 +41,7 @@ struct stream_schedule {
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
 	enum sparsity sparsity;
+	int64_t granule; /* TEST, LIST: coordinates of the walked index that are told apart; 0: a tile. Of LIST, never */
 	int64_t split; /* parts of the streamed index that are tasks of their own, joined by a phase after; 0
 	                  or 1: none */
 	uint8_t stages; /* of the ring that holds streamed tiles; on a host 0. See tile.h, FOR */
@@ -91,6 +102,13 @@ const char *split_illegal(struct arena *, const struct problem *, const struct s
 int64_t split_default(const struct problem *, const struct schedule *, int stream);
 int split_choices(const struct problem *, enum isa, int stream, int64_t *choice, int most);
 
+/* How a stream skips, in schedule_sparse.c: sets it, and what tiles then want, in a stream's default on a host whose
+ * other sizes are known; why it is not legal. */
+void sparsity_default(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
+const char *sparsity_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+/* Are the rows of register blocks best small, because tiles are cut finely? */
+bool sparsity_is_fine(const struct stream_plan *);
+
 /* May a contraction's operand b be read where it stands: no conversion, and on a host vectors of this register
  * block that end where the rank ends? */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
@@ -138,7 +156,8 @@ enum field {
 	FIELD_STREAM_TILE,
 	FIELD_HEAVY_FIRST,
 	FIELD_DOWN,
-	FIELD_SPARSITY,
+	FIELD_SPARSITY, /* enum sparsity */
+	FIELD_GRANULE,
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
 	FIELD_SPLIT,

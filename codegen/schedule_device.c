@@ -290,8 +290,8 @@ struct stream_schedule schedule_device_default(const struct problem *problem, co
 {
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = plan_of(problem, s, i);
-	struct stream_schedule d = {.sparsity = p->whole ? SPARSITY_MASK : SPARSITY_BOUNDS,
-	                            .ncontracts = p->ncontracts};
+	struct stream_schedule d = {.ncontracts = p->ncontracts};
+	sparsity_default(problem, s, i, &d);
 	for (int k = 0; k < d.ncontracts; k++)
 		d.contract[k] = (struct contract_schedule){
 		        .rows = DEVICE_WARP_ROWS, .operand = default_operand(all, p->stream, &p->contract[k])};
@@ -356,9 +356,6 @@ const char *schedule_device_illegal(struct arena *arena, const struct problem *p
 	if (d->wide_tile < 0 || d->wide_tile % DEVICE_WARP_ROWS)
 		return arena_printf(arena, "stream %d: %lld coordinates of the wide index are no multiple of %d", i,
 		                    (long long)d->wide_tile, DEVICE_WARP_ROWS);
-	if (p->whole && d->sparsity == SPARSITY_BOUNDS)
-		return arena_printf(arena,
-		                    "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
 	struct device_need need = device_need_of(all, p, s, d);
 	int registers = schedule_device_registers(need.threads);
 	if (need.registers > registers)

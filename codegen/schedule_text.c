@@ -47,7 +47,10 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		text_printf(t, "  wide %s:%lld\n", index_name(all, p->wide), (long long)d->wide_tile);
 	if (d->split > 1)
 		text_printf(t, "  split %s:%lld\n", index_name(all, p->walked), (long long)d->split);
-	text_printf(t, "  sparsity %s\n", d->sparsity == SPARSITY_BOUNDS ? "bounds" : "mask");
+	text_printf(t, "  sparsity %s", sparsity_name[d->sparsity]);
+	if (d->granule)
+		text_printf(t, ":%lld", (long long)d->granule);
+	text_char(t, '\n');
 	for (int k = 0; k < p->ncontracts; k++)
 		print_contract(all, &p->contract[k], &d->contract[k], t);
 }
@@ -194,6 +197,22 @@ static bool read_tile(struct reader *r, const char *walked, struct stream_schedu
 	return true;
 }
 
+static bool read_sparsity(struct reader *r, struct stream_schedule *d)
+{
+	d->granule = 0;
+	for (int i = 0; i < SPARSITIES; i++) {
+		size_t n = strlen(sparsity_name[i]);
+		const char *s = r->words > 1 ? r->source + r->word[1].begin : "";
+		size_t len = r->words > 1 ? r->word[1].end - r->word[1].begin : 0;
+		d->sparsity = (enum sparsity)i;
+		if (is(r, 1, sparsity_name[i]))
+			return true;
+		if (len > n && !memcmp(s, sparsity_name[i], n) && s[n] == ':')
+			return read_size(r, 1, sparsity_name[i], EXTENT_LIMIT, &d->granule);
+	}
+	return diag_error(r->diags, place(r, 1), "sparsity is bounds, test, list or mask, a granule after a colon");
+}
+
 static bool read_operand(struct reader *r, int i, enum operand_type *out)
 {
 	for (int k = 0; k < OPERANDS; k++)
@@ -236,11 +255,8 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 		return read_size(r, 1, index_name(all, p->wide), EXTENT_LIMIT, &d->wide_tile);
 	if (is(r, 0, "split") && p->walked != NO_INDEX)
 		return read_size(r, 1, index_name(all, p->walked), EXTENT_LIMIT, &d->split);
-	if (is(r, 0, "sparsity")) {
-		d->sparsity = is(r, 1, "mask") ? SPARSITY_MASK : SPARSITY_BOUNDS;
-		return is(r, 1, "mask") || is(r, 1, "bounds") ||
-		       diag_error(r->diags, place(r, 1), "sparsity is bounds or mask");
-	}
+	if (is(r, 0, "sparsity"))
+		return read_sparsity(r, d);
 	if (is(r, 0, "contract")) {
 		for (int k = 0; k < p->ncontracts; k++)
 			if (is(r, 1, contract_name(all, &p->contract[k])))

@@ -6,6 +6,7 @@
 #include "base/whole.h"
 
 static const int64_t stream_tiles[] = {64, 128, 192, 256, 384, 512, 768, 1024, 2048};
+static const int64_t granules[] = {32, 64, 128, 256, 512};
 static const int64_t row_blocks[] = {1, 2, 4, 8, 16, 32};
 /* Register blocks as 16 · rows + lanes; those that do not fit an ISA's registers are left out. */
 static const int64_t blocks[] = {
@@ -97,6 +98,27 @@ static void add_tiles(struct arena *arena, struct space *s, int i)
 		add_contract(arena, s, i, k);
 }
 
+static void add_sparsity(struct arena *arena, struct space *s, int i)
+{
+	const struct stream_plan *p = &plans(s)[i];
+	const char *walked = index_name(s, p->walked);
+	struct dimension *d = space_add(s, FIELD_SPARSITY, i, 0, arena_printf(arena, "sparsity %s", walked));
+	bool lists = !isa_is_device(s->isa) && p->rows != NO_INDEX && p->listable;
+	space_choice(d, SPARSITY_BOUNDS);
+	if (!p->affine)
+		space_choice(d, SPARSITY_TEST);
+	if (lists)
+		space_choice(d, SPARSITY_LIST);
+	space_choice(d, SPARSITY_MASK);
+	if (isa_is_device(s->isa) || (p->affine && !lists))
+		return;
+	d = space_add(s, FIELD_GRANULE, i, 0, arena_printf(arena, "granule %s", walked));
+	for (int k = 0; k < COUNT(granules); k++)
+		space_choice(d, granules[k]);
+	if (p->walk_granule)
+		space_choice(d, p->walk_granule);
+}
+
 static void add_stream(struct arena *arena, struct space *s, int i)
 {
 	const struct stream_plan *p = &plans(s)[i];
@@ -113,7 +135,7 @@ static void add_stream(struct arena *arena, struct space *s, int i)
 	if (p->stream->present.id) {
 		two(space_add(s, FIELD_DOWN, i, 0, arena_printf(arena, "down %s", walked)));
 		if (!p->whole)
-			two(space_add(s, FIELD_SPARSITY, i, 0, arena_printf(arena, "mask %s", walked)));
+			add_sparsity(arena, s, i);
 	}
 	int64_t splits[MAX_CHOICES];
 	int n = split_choices(s->problem, s->isa, i, splits, MAX_CHOICES);
@@ -151,10 +173,20 @@ static uint8_t rows_within(enum isa isa, int rows, int block, int lanes)
 	return (uint8_t)rows;
 }
 
+/* The granule that a choice comes to beside this tile. */
+static void settle_granule(struct stream_schedule *t, int64_t granule, int64_t panel)
+{
+	int64_t g = granule < panel ? panel : granule / panel * panel;
+	if (t->sparsity == SPARSITY_LIST)
+		t->granule = g;
+	else
+		t->granule = t->sparsity == SPARSITY_TEST && g < t->stream_tile && t->stream_tile % g == 0 ? g : 0;
+}
+
 struct schedule space_schedule(const struct space *s, const struct point *at)
 {
 	struct schedule out = schedule_default(s->problem, s->isa);
-	int64_t blocks_of[MAX_STREAMS] = {0}, tile_of[MAX_STREAMS] = {0};
+	int64_t blocks_of[MAX_STREAMS] = {0}, tile_of[MAX_STREAMS] = {0}, granule_of[MAX_STREAMS] = {0};
 	for (int i = 0; i < s->dimensions; i++) {
 		const struct dimension *d = &s->dimension[i];
 		int64_t v = d->value[at->choice[i] % d->choices];
@@ -169,7 +201,8 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		case FIELD_STREAM_TILE: tile_of[d->stream] = v; break;
 		case FIELD_HEAVY_FIRST: t->heavy_first = v != 0; break;
 		case FIELD_DOWN: t->down = v != 0; break;
-		case FIELD_SPARSITY: t->sparsity = v ? SPARSITY_MASK : SPARSITY_BOUNDS; break;
+		case FIELD_SPARSITY: t->sparsity = (enum sparsity)v; break;
+		case FIELD_GRANULE: granule_of[d->stream] = v; break;
 		case FIELD_BLOCK:
 			t->contract[d->contract].rows = (uint8_t)(v / 16);
 			t->contract[d->contract].lanes = (uint8_t)(v % 16);
@@ -201,6 +234,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			int64_t tile = tile_of[i] < panel ? panel : tile_of[i] / panel * panel;
 			t->stream_tile = tile > most ? most : tile;
 		}
+		settle_granule(t, granule_of[i] ? granule_of[i] : t->granule, panel);
 		int rows = t->ncontracts ? t->contract[0].rows : 1;
 		if (blocks_of[i])
 			t->row_tile = blocks_of[i] * rows;
@@ -221,7 +255,8 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_STREAM_TILE: return t->stream_tile;
 	case FIELD_HEAVY_FIRST: return t->heavy_first;
 	case FIELD_DOWN: return t->down;
-	case FIELD_SPARSITY: return t->sparsity == SPARSITY_MASK;
+	case FIELD_SPARSITY: return t->sparsity;
+	case FIELD_GRANULE: return t->granule ? t->granule : t->stream_tile;
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_PACK: return t->contract[d->contract].pack;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;

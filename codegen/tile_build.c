@@ -128,6 +128,19 @@ static struct expr extent_number(struct builder *b, uint32_t rank)
 	return expr_number(b->p->pool, (double)b->c->rank.v[rank].extent);
 }
 
+/* The ends of the granule that stands for the walked index. */
+static struct expr granule_end(struct builder *b, bool high)
+{
+	struct expr_pool *p = b->p->pool;
+	struct expr size = expr_number(p, (double)b->sizes->granule),
+	            low = expr2(p, OP_MUL, expr_leaf(p, OP_INDEX, KIND_INT, b->granule), size);
+	return !high ? low
+	             : expr2(p, OP_SUB,
+	                     expr2(p, OP_MIN, expr_number(p, (double)build_extent(b, b->plan->walked)),
+	                           expr2(p, OP_ADD, low, size)),
+	                     expr_number(p, 1));
+}
+
 struct expr build_load_expression(struct builder *b, struct expr e)
 {
 	if (!e.id)
@@ -140,6 +153,8 @@ struct expr build_load_expression(struct builder *b, struct expr e)
 	case OP_HIGH:
 		if (build_is_summary(b, n.symbol))
 			return build_summary(b, n.symbol, n.op == OP_HIGH);
+		if (b->granule != NO_INDEX && n.symbol == b->plan->walked)
+			return granule_end(b, n.op == OP_HIGH);
 		return expr_leaf(b->p->pool, (enum op)n.op, KIND_INT, n.symbol);
 	case OP_INDEX: return expr_leaf(b->p->pool, OP_INDEX, KIND_INT, n.symbol);
 	default: break;
@@ -365,7 +380,7 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	b->partial = partial;
 	b->inside.n = 0;
 	build_forget(b);
-	if (partial && !b->device && b->sizes->sparsity == SPARSITY_BOUNDS && (r->low.id || r->high.id)) {
+	if (partial && !b->device && b->sizes->sparsity != SPARSITY_MASK && (r->low.id || r->high.id)) {
 		struct tile_statement narrow = {
 		        .kind = TILE_NARROW, .index = b->plan->walked, .step = panel_of(b)};
 		narrow.low = r->low.id ? clip(b, r->low, false) : expr_number(p, 0);
@@ -407,17 +422,22 @@ static struct tile_statement build_walk(struct builder *b)
 	struct expr_pool *p = b->p->pool;
 	struct tile_block inner = {0}, step_code = {0}, ahead = {0};
 	b->step_code = &ahead; /* what the conditions load is there whatever they say */
-	struct range r = build_walk_range(b), inside = build_tile_range(b);
-	struct expr full = build_full_condition(b);
+	bool list = b->sizes->sparsity == SPARSITY_LIST;
+	struct range r = build_walk_range(b), inside = build_tile_range(b), run;
+	struct expr full = list ? NO_EXPR : build_full_condition(b);
+	struct tile_statement runs;
 	double known = -1;
-	expr_is_number(&b->c->pool, full, &known);
+	if (full.id)
+		expr_is_number(&b->c->pool, full, &known);
 	if (b->sizes->sparsity == SPARSITY_MASK && known != 1)
 		known = 0;
 
 	struct expr occupied = build_occupied_condition(b), condition = whole_tile(b, &r);
 	if (b->device && build_extent(b, b->plan->walked) < b->sizes->stream_tile && known < 0)
 		known = 0; /* no tile is both whole and full */
-	if (known < 0) {
+	if (list) {
+		runs = build_runs(b, &run, &condition);
+	} else if (known < 0) {
 		full = build_translate(b, full);
 		condition = condition.id ? expr2(p, OP_AND, full, condition) : full;
 	}
@@ -434,7 +454,9 @@ static struct tile_statement build_walk(struct builder *b)
 	b->in_body = false;
 	struct tile_statement walk = {.kind = TILE_FOR,
 	                              .index = b->plan->walked,
-	                              .step = b->sizes->stream_tile,
+	                              .step = b->sizes->sparsity == SPARSITY_TEST && b->sizes->granule
+	                                              ? b->sizes->granule
+	                                              : b->sizes->stream_tile,
 	                              .down = b->sizes->down,
 	                              .stages = b->sizes->stages,
 	                              .low = clip(b, r.low, false),
@@ -442,6 +464,10 @@ static struct tile_statement build_walk(struct builder *b)
 	if (r.low.id) { /* tiles start on a panel; on a device at a multiple of the tile */
 		struct expr panel = expr_number(p, (double)(b->device ? b->sizes->stream_tile : panel_of(b)));
 		walk.low = expr2(p, OP_MUL, expr2(p, OP_IDIV, walk.low, panel), panel);
+	}
+	if (list) {
+		walk.low = run.low;
+		walk.high = run.high;
 	}
 	if (b->part != NO_INDEX)
 		build_share(b, &walk);
@@ -462,7 +488,10 @@ static struct tile_statement build_walk(struct builder *b)
 	struct tile_block guard = build_guarded(b, occupied, walk.body);
 	walk.body = ahead;
 	build_append(b, &walk.body, &guard);
-	return walk;
+	if (!list)
+		return walk;
+	vec_push(b->arena, &runs.body.statement, walk);
+	return runs;
 }
 
 /* A pure map: no walk carries anything; every coordinate is computed and stored. */
@@ -564,7 +593,9 @@ static void build_stream(struct builder *b, uint32_t number)
 	build_forget(b);
 	build_packs(b);
 	b->storage.n = b->parts.n = 0;
-	b->part = NO_INDEX;
+	b->part = b->granule = NO_INDEX;
+	if (b->sizes->sparsity == SPARSITY_LIST)
+		build_list(b);
 	if (b->sizes->split > 1) {
 		const char *name = build_name(b, "part", true);
 		vec_push(b->arena, &b->p->index, (struct tile_index){name, b->sizes->split});

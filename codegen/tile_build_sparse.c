@@ -94,13 +94,13 @@ static int ranged(const struct builder *b, uint32_t **index)
 
 static bool by_bounds(const struct builder *b)
 {
-	return b->stream->present.id && b->sizes->sparsity == SPARSITY_BOUNDS;
+	return b->stream->present.id && b->sizes->sparsity != SPARSITY_MASK;
 }
 
 struct range build_walk_range(struct builder *b)
 {
 	uint32_t *index;
-	if (!by_bounds(b))
+	if (!by_bounds(b) || b->sizes->sparsity == SPARSITY_LIST)
 		return (struct range){NO_EXPR, NO_EXPR};
 	struct expr present = summarised(b, b->stream->present, false);
 	int n = ranged(b, &index);
@@ -112,7 +112,9 @@ struct range build_tile_range(struct builder *b)
 	uint32_t *index;
 	if (!by_bounds(b))
 		return (struct range){NO_EXPR, NO_EXPR};
-	struct expr present = summarised(b, b->stream->present, true);
+	struct expr present = b->stream->present; /* a list knows better where tensors let something be */
+	if (b->sizes->sparsity != SPARSITY_LIST)
+		present = summarised(b, present, true);
 	int n = ranged(b, &index);
 	return bounds_within(b->c, present, b->plan->walked, index, n);
 }
@@ -140,12 +142,9 @@ struct expr build_full_condition(struct builder *b)
 
 struct expr build_occupied_condition(struct builder *b)
 {
-	const uint64_t beyond = (uint64_t)1 << OP_OR | (uint64_t)1 << OP_NOT | (uint64_t)1 << OP_NE |
-	                        (uint64_t)1 << OP_SELECT | (uint64_t)1 << OP_MOD | (uint64_t)1 << OP_XOR |
-	                        (uint64_t)1 << OP_MIN | (uint64_t)1 << OP_MAX | (uint64_t)1 << OP_READ;
 	uint32_t *index;
 	double known;
-	if (!by_bounds(b) || !(expr_at(&b->c->pool, b->stream->present)->ops & beyond))
+	if (!by_bounds(b) || b->sizes->sparsity != SPARSITY_TEST)
 		return NO_EXPR;
 	struct expr present = summarised(b, b->stream->present, true);
 	int n = ranged(b, &index);
