@@ -7,6 +7,7 @@
 # make check-asan the tests under AddressSanitizer and UBSan
 # make fuzz       ten minutes of fuzzing (FUZZ_SECONDS=600)
 # make bench      ratios to the machine's peak, measured in the run
+# make bench-peers   … beside other people's kernels
 # make bench-sparse  masks against the dense kernel
 # make gpu-pack   kernels for a machine with a GPU, into .gpu: there .gpu/attune check-gpu tries them (ARCHS=90,80)
 # make install    under $(DESTDIR)$(PREFIX)
@@ -129,6 +130,10 @@ $(BUILD)/bench/%_bench: bench/%_bench.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
 
+$(BUILD)/bench-server: bench/server.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
+
 bench: all $(BUILD)/bench/kernel_bench $(BENCH_TILES)
 	$(BUILD)/bench/kernel_bench $(BENCH_TILES)
 
@@ -136,6 +141,14 @@ bench: all $(BUILD)/bench/kernel_bench $(BENCH_TILES)
 bench-sparse: $(BUILD)/bench/sparse_bench $(SHIM)
 	$(BUILD)/bench/sparse_bench
 	$(BUILD)/bench/sparse_bench -w
+
+# Peers from PyPI, in a virtual environment of their own (some GB); PEERS names another that has them.
+PEERS ?= $(HOME)/.cache/attune/peers
+$(PEERS)/bin/python:
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet torch onnxruntime onnx numpy scipy-openblas64
+bench-peers: all $(BUILD)/bench-server $(PEERS)/bin/python
+	$(PEERS)/bin/python scripts/bench_peers.py -s $(BUILD)/bench-server -o $(BUILD)/peers
 
 # What the program needs beside the C library goes along: that machine may have none of it.
 ARCHS ?= 90,80
@@ -165,6 +178,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-sparse gpu-pack
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-peers bench-sparse gpu-pack
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,286 @@
+/* server: attune as one of the programs that scripts/bench_peers.py times side by side.
+ *
+ * One JSON object a line on standard input, one answer a line, as gpu/peers.h has it for a device:
+ *
+ *     {"id": 1, "prepare": {"program": "bench/full.att", "ranks": {"N": 2048, …}, "params": {}, "types": {"Q": "bf16", …},
+ *                           "threads": 1, "isa": "avx2", "schedule": FILE,
+ *                           "values": {"doc": [0, 0, 1, …]}}}                     {"id": 1, "peers": ["attune"]}
+ *     {"id": 2, "time": "attune", "runs": 3}                                    {"id": 2, "seconds": 0.0021}
+ *     {"id": 3, "peak": 2}                                                      {"id": 3, "peak": 4.8e11}
+ *     {"id": 4, "read": 2, "bytes": 536870912}                                  {"id": 4, "bandwidth": 3.1e10}
+ *
+ * "seconds" is one of the runs, by the wall clock. "isa", "schedule" and "values" may be missing; a tensor without
+ * values is random, one with fewer than it has elements repeats them. "peak" is what the machine's
+ * f32 multiply-adds reach on so many threads at once, flop/s; "read" how fast they read memory, bytes/s. An answer
+ * has "error" instead when something failed. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cjson/cJSON.h>
+
+#include "attune.h"
+#include "base/arena.h"
+#include "targets/target.h"
+
+enum { MOST_TENSORS = 32, MOST_THREADS = 256, LINE = 1 << 20 };
+
+struct server {
+	struct attune_context *context;
+	struct attune_program *program;
+	struct attune_kernel *kernel;
+	int tensors;
+	DLTensor tensor[MOST_TENSORS];
+	const DLTensor *argument[MOST_TENSORS];
+	struct attune_error error;
+	struct machine machine;
+};
+
+static void forget(struct server *s)
+{
+	attune_kernel_free(s->kernel);
+	attune_program_free(s->program);
+	attune_context_free(s->context);
+	for (int i = 0; i < s->tensors; i++) {
+		free(s->tensor[i].data);
+		free(s->tensor[i].shape);
+	}
+	s->kernel = NULL;
+	s->program = NULL;
+	s->context = NULL;
+	s->tensors = 0;
+}
+
+static bool fail(struct server *s, const char *what, const char *name)
+{
+	s->error.status = ATTUNE_USAGE;
+	snprintf(s->error.message, sizeof s->error.message, "%s '%s'", what, name);
+	return false;
+}
+
+static char *slurp(const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	char *text = f ? calloc(1, LINE) : NULL;
+	if (text && fread(text, 1, LINE - 1, f) == LINE - 1) {
+		free(text);
+		text = NULL;
+	}
+	if (f)
+		fclose(f);
+	return text;
+}
+
+/* Roughly normal numbers, as queries and keys are: sums of four uniform ones, with variance 1. */
+static float normal(uint32_t *x)
+{
+	float sum = 0;
+	for (int i = 0; i < 4; i++) {
+		*x = *x * 1664525u + 1013904223u;
+		sum += (float)(*x >> 8) * (1.0f / (1 << 24)) - 0.5f;
+	}
+	return sum * 1.7320508f;
+}
+
+static bool make_tensor(struct server *s, int i, const struct attune_tensor *t, const cJSON *values)
+{
+	int64_t n = 1, *shape = calloc((size_t)t->ndim + 1, sizeof *shape);
+	for (int r = 0; shape && r < t->ndim; r++)
+		n *= shape[r] = t->shape[r];
+	size_t bytes = (size_t)n * (size_t)(t->dtype.bits * t->dtype.lanes + 7) / 8;
+	void *data = aligned_alloc(4096, (bytes + 8191) / 4096 * 4096);
+	float *numbers = malloc((size_t)(n ? n : 1) * sizeof *numbers);
+	s->tensor[i] = (DLTensor){.data = data, .device = {kDLCPU, 0}, .ndim = t->ndim, .dtype = t->dtype, .shape = shape};
+	s->argument[i] = &s->tensor[i];
+	s->tensors = i + 1;
+	bool good = shape && data && numbers;
+	if (!good)
+		fail(s, "no memory for", t->name);
+	uint32_t state = (uint32_t)i + 1;
+	const cJSON *first = values ? values->child : NULL, *next = first;
+	for (int64_t k = 0; good && k < n; k++) {
+		numbers[k] = next ? (float)next->valuedouble : normal(&state);
+		next = next && next->next ? next->next : first;
+	}
+	DLTensor from = s->tensor[i];
+	from.data = numbers;
+	from.dtype = (DLDataType){kDLFloat, 32, 1};
+	good = good && !attune_convert(&from, &s->tensor[i], &s->error);
+	free(numbers);
+	return good;
+}
+
+static int bindings(const cJSON *object, struct attune_binding *b)
+{
+	int n = 0;
+	for (const cJSON *x = object ? object->child : NULL; x && n < MOST_TENSORS; x = x->next)
+		b[n++] = (struct attune_binding){x->string, x->valuedouble};
+	return n;
+}
+
+static bool prepare(struct server *s, const cJSON *c)
+{
+	forget(s);
+	const char *path = cJSON_GetStringValue(cJSON_GetObjectItem(c, "program"));
+	const char *pinned = cJSON_GetStringValue(cJSON_GetObjectItem(c, "schedule"));
+	const cJSON *threads = cJSON_GetObjectItem(c, "threads"), *types = cJSON_GetObjectItem(c, "types");
+	struct attune_binding rank[MOST_TENSORS], param[MOST_TENSORS];
+	struct attune_type type[MOST_TENSORS];
+	const cJSON *values = cJSON_GetObjectItem(c, "values");
+	int ntypes = 0, ntensors = 0;
+	for (const cJSON *x = types ? types->child : NULL; x && ntypes < MOST_TENSORS; x = x->next)
+		type[ntypes++] = (struct attune_type){x->string, x->valuestring};
+	struct attune_options options = {.threads = threads ? threads->valueint : 1,
+	                                 .isa = cJSON_GetStringValue(cJSON_GetObjectItem(c, "isa"))};
+	char *text = path ? slurp(path) : NULL, *schedule = pinned ? slurp(pinned) : NULL;
+	if (!text)
+		return fail(s, "cannot read", path ? path : "program");
+	struct attune_source source = {.text = text, .name = path, .params = param, .types = type, .ntypes = ntypes,
+	                               .nparams = bindings(cJSON_GetObjectItem(c, "params"), param)};
+	bool good = (!pinned || schedule || fail(s, "cannot read", pinned)) &&
+	            !attune_context_new(&options, &s->context, &s->error) &&
+	            !attune_program_new(s->context, &source, &s->program, &s->error) &&
+	            !attune_program_bind(s->program, rank, bindings(cJSON_GetObjectItem(c, "ranks"), rank), &s->error);
+	free(text);
+	const struct attune_tensor *t = good ? attune_program_tensors(s->program, &ntensors) : NULL;
+	if (good && ntensors > MOST_TENSORS)
+		good = fail(s, "too many tensors in", path);
+	for (int i = 0; good && i < ntensors; i++)
+		good = make_tensor(s, i, &t[i], values ? cJSON_GetObjectItem(values, t[i].name) : NULL);
+	good = good && !attune_compile(s->program, &(struct attune_compile_options){.schedule = schedule, .wait = true},
+	                               &s->kernel, &s->error);
+	free(schedule);
+	return good && !attune_call(s->kernel, s->argument, s->tensors, NULL, &s->error);
+}
+
+static double timed(struct server *s, int runs)
+{
+	double start = wall_seconds();
+	for (int i = 0; i < runs; i++)
+		if (attune_call(s->kernel, s->argument, s->tensors, NULL, &s->error))
+			return -1;
+	return (wall_seconds() - start) / runs;
+}
+
+struct probe {
+	enum isa isa;
+	const char *memory;
+	size_t bytes;
+	double result;
+};
+
+static void *probe_peak(void *data)
+{
+	struct probe *p = data;
+	p->result = machine_peak_probe(p->isa);
+	return NULL;
+}
+
+/* Eight sums side by side, so that loads and not additions are the limit. */
+static void *probe_read(void *data)
+{
+	typedef uint64_t lanes __attribute__((vector_size(64)));
+	struct probe *p = data;
+	lanes sum[8] = {0};
+	for (size_t i = 0; i < p->bytes; i += sizeof sum)
+		for (size_t k = 0; k < 8; k++)
+			sum[k] += *(const lanes *)(p->memory + i + k * sizeof *sum);
+	for (int k = 1; k < 8; k++)
+		sum[0] += sum[k];
+	p->result = (double)sum[0][0];
+	return NULL;
+}
+
+static bool together(void *(*run)(void *), struct probe *p, int n)
+{
+	pthread_t thread[MOST_THREADS];
+	int started = 0;
+	while (started < n && !pthread_create(&thread[started], NULL, run, &p[started]))
+		started++;
+	for (int i = 0; i < started; i++)
+		pthread_join(thread[i], NULL);
+	return started == n;
+}
+
+static double peak(struct server *s, int threads)
+{
+	struct probe p[MOST_THREADS];
+	double sum = 0;
+	for (int i = 0; i < threads; i++)
+		p[i] = (struct probe){.isa = s->machine.isa};
+	if (!together(probe_peak, p, threads))
+		return -1;
+	for (int i = 0; i < threads; i++)
+		sum += p[i].result;
+	return sum;
+}
+
+static double bandwidth(int threads, size_t bytes)
+{
+	struct probe p[MOST_THREADS];
+	size_t share = bytes / (size_t)threads / 4096 * 4096;
+	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		return -1;
+	madvise(memory, bytes, MADV_HUGEPAGE);
+	memset(memory, 1, bytes);
+	for (int i = 0; i < threads; i++)
+		p[i] = (struct probe){.memory = memory + (size_t)i * share, .bytes = share};
+	double start = wall_seconds();
+	bool good = together(probe_read, p, threads);
+	double seconds = wall_seconds() - start;
+	munmap(memory, bytes);
+	return good ? (double)share * threads / seconds : -1;
+}
+
+static void answer(struct server *s, const cJSON *request)
+{
+	const cJSON *id = cJSON_GetObjectItem(request, "id"), *runs = cJSON_GetObjectItem(request, "runs");
+	const cJSON *case_ = cJSON_GetObjectItem(request, "prepare"), *of = cJSON_GetObjectItem(request, "peak");
+	const cJSON *read = cJSON_GetObjectItem(request, "read"), *bytes = cJSON_GetObjectItem(request, "bytes");
+	cJSON *a = cJSON_CreateObject();
+	int threads = of ? of->valueint : read ? read->valueint : 1;
+	double value = -1;
+	snprintf(s->error.message, sizeof s->error.message, "not a request");
+	cJSON_AddNumberToObject(a, "id", id ? id->valuedouble : 0);
+	if (threads < 1 || threads > MOST_THREADS) {
+		fail(s, "no such number of", "threads");
+	} else if (case_ && prepare(s, case_)) {
+		struct attune_kernel_info info;
+		attune_kernel_describe(s->kernel, &info);
+		cJSON *names = cJSON_AddArrayToObject(a, "peers");
+		cJSON_AddItemToArray(names, cJSON_CreateString("attune"));
+		snprintf(s->error.message, sizeof s->error.message, "%s schedule, %s, %s", info.source, info.isa, info.target);
+		cJSON_AddStringToObject(a, "notes", s->error.message);
+		value = 0;
+	} else if (runs && s->kernel) {
+		cJSON_AddNumberToObject(a, "seconds", value = timed(s, runs->valueint));
+	} else if (of) {
+		cJSON_AddNumberToObject(a, "peak", value = peak(s, threads));
+	} else if (read && bytes) {
+		cJSON_AddNumberToObject(a, "bandwidth", value = bandwidth(threads, (size_t)bytes->valuedouble));
+	}
+	if (value < 0)
+		cJSON_AddStringToObject(a, "error", s->error.message);
+	char *line = cJSON_PrintUnformatted(a);
+	puts(line ? line : "{}");
+	fflush(stdout);
+	cJSON_free(line);
+	cJSON_Delete(a);
+}
+
+int main(void)
+{
+	struct server s = {0};
+	static char line[LINE];
+	machine_detect(&s.machine);
+	while (fgets(line, sizeof line, stdin)) {
+		cJSON *request = cJSON_Parse(line);
+		answer(&s, request);
+		cJSON_Delete(request);
+	}
+	forget(&s);
+	return 0;
+}
