@@ -89,6 +89,12 @@ struct stream_options {
  * is a barrier with its reason. */
 struct streams *streams_derive(struct arena *, const struct cascade *, const struct stream_options *);
 
+/* Further forms of derived streams whose ranks are bound, where reductions range over a set that a bool tensor gives;
+ * NULL where none does. The walk reads its coordinates from a list of the set's members (derive_members.c); the rows
+ * are gathered by what they chose, and their parts joined (derive_rows.c). */
+struct streams *streams_members(struct arena *, const struct streams *);
+struct streams *streams_rows(struct arena *, const struct streams *);
+
 /* Text that parses back. NULL, with diagnostics, when it does not. */
 void streams_print(const struct streams *, struct text *);
 struct streams *streams_parse(struct arena *, const char *source, size_t size, struct diags *);
