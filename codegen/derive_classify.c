@@ -202,6 +202,38 @@ static void store_operands(struct derivation *d, uint32_t r, struct expr e)
 	}
 }
 
+static bool inner(const struct derivation *d, uint32_t i, const struct expr *body, const struct expr *where)
+{
+	const struct equation *q = &d->c->equation.v[i];
+	return d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex && grows(d, q, body[i]) &&
+	       consumed(d, i, body, where);
+}
+
+/* How many reductions read what equation i defines. */
+static int readers(const struct derivation *d, uint32_t i, const struct expr *body)
+{
+	int n = 0;
+	for (uint32_t r = i + 1; r < d->c->equation.n; r++)
+		n += d->c->equation.v[r].reduce &&
+		     expr_mentions(pool(d), body[r], OP_READ, d->c->equation.v[i].tensor);
+	return n;
+}
+
+/* Of two contractions in a row only one can be inner. It is the first, unless the second has more readers: scores
+ * that a projected query is multiplied into, rather than the query. */
+static bool gives_way(const struct derivation *d, uint32_t i, const struct expr *body, const struct expr *where)
+{
+	for (uint32_t r = i + 1; r < d->c->equation.n; r++) {
+		const struct equation *q = &d->c->equation.v[r];
+		if (q->reduce == REDUCE_SUM && q->nreduced == 1 &&
+		    index_in(d->c->equation.v[i].index, d->c->equation.v[i].nindex, q->reduced[0]) &&
+		    expr_mentions(pool(d), body[r], OP_READ, d->c->equation.v[i].tensor) && inner(d, r, body, where) &&
+		    readers(d, r, body) > readers(d, i, body))
+			return true;
+	}
+	return false;
+}
+
 void derive_classify(struct derivation *d)
 {
 	uint32_t n = d->c->equation.n;
@@ -224,12 +256,9 @@ void derive_classify(struct derivation *d)
 		if (d->fact.v[i].place == PLACE_INLINE)
 			d->fact.v[i].inlined = body[i];
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		const struct equation *q = &d->c->equation.v[i];
-		if (d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex &&
-		    grows(d, q, body[i]) && consumed(d, i, body, where))
+	for (uint32_t i = 0; i < n; i++)
+		if (inner(d, i, body, where) && !gives_way(d, i, body, where))
 			d->fact.v[i].place = PLACE_LOCAL;
-	}
 	for (uint32_t i = 0; i < n; i++)
 		if (d->c->equation.v[i].nreduced == 1)
 			store_operands(d, i, d->c->equation.v[i].body);

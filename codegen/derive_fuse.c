@@ -324,6 +324,28 @@ static void shrink_rows(struct group *g, const struct equation *q)
 		g->row[i] = q->index[i];
 }
 
+static bool excludes(const struct expr_pool *p, struct expr a, struct expr b)
+{
+	if (expr_at(p, a)->op == OP_AND)
+		return excludes(p, expr_operand(p, a, 0), b) || excludes(p, expr_operand(p, a, 1), b);
+	if (expr_at(p, b)->op == OP_AND)
+		return excludes(p, a, expr_operand(p, b, 0)) || excludes(p, a, expr_operand(p, b, 1));
+	return condition_opposite(p, a, b);
+}
+
+/* Is nothing of the equation present where anything of the group is? Then each goes its own way: together, every tile
+ * would be computed for both. */
+static bool apart(const struct derivation *d, const struct group *g, uint32_t i)
+{
+	struct expr range = d->fact.v[i].presence;
+	for (uint32_t k = 0; k < g->carry.n; k++) {
+		struct expr other = d->fact.v[g->carry.v[k].equation].presence;
+		if (!range.id || !other.id || !excludes(&d->c->pool, range, other))
+			return false;
+	}
+	return true;
+}
+
 /* Those of these groups that wait for group g. */
 static uint64_t waiting(struct derivation *d, uint64_t groups, int g)
 {
@@ -342,7 +364,7 @@ static bool try_group(struct derivation *d, uint32_t i, int g, bool depends, uin
 	struct group *at = &d->group.v[g];
 	uint64_t needs = derive_direct(d, q->body) | derive_direct(d, d->fact.v[i].presence);
 	if (at->index != q->reduced[0] || !at->carry.n || !derive_joinable(d, needs & ~later, g) ||
-	    !rows_agree(d, at, q, depends))
+	    !rows_agree(d, at, q, depends) || (!depends && apart(d, at, i)))
 		return false;
 	struct plan p = {.d = d, .group = g, .equation = i, .later = later};
 	uint32_t on = 0;
@@ -396,14 +418,18 @@ static void walked_again(struct derivation *d, uint32_t i, uint64_t needs)
 	}
 }
 
-/* A group that what is needed waits for: one of several sources that are reduced together. */
-static bool try_source(struct derivation *d, uint32_t i, uint64_t needs, struct plan *failed)
+/* The groups that what it needs comes of: the traversal with the most rows first, as one with fewer would make the
+ * others wide. `sources`: those that wait for one another, as several sources that are reduced together do. */
+static bool try_needed(struct derivation *d, uint32_t i, uint64_t needs, bool sources, bool other, struct plan *failed)
 {
-	uint64_t all = derive_closure(d, needs);
+	uint64_t all = sources ? derive_closure(d, needs) : needs;
 	for (int rows = MAX_RANKS; rows >= 0; rows--)
 		for (uint32_t g = d->group.n; g-- > 0;) {
-			uint64_t later = all >> g & 1 ? waiting(d, needs, (int)g) : 0;
-			if (later && d->group.v[g].nrow == rows && try_group(d, i, (int)g, true, later, failed))
+			const struct group *at = &d->group.v[g];
+			if (!(all >> g & 1) || at->nrow != rows || apart(d, at, i) != other)
+				continue;
+			uint64_t later = sources ? waiting(d, needs, (int)g) : 0;
+			if ((later || !sources) && try_group(d, i, (int)g, true, later, failed))
 				return true;
 		}
 	return false;
@@ -423,14 +449,10 @@ static void fuse(struct derivation *d, uint32_t i)
 	uint64_t needs = derive_direct(d, q->body) | derive_direct(d, d->fact.v[i].presence);
 	struct plan failed = {0};
 	if (q->nreduced == 1 && q->reduce != REDUCE_ARGMAX) {
-		/* The traversal with the most rows first: one with fewer would make the others wide. */
-		for (int rows = MAX_RANKS; rows >= 0; rows--)
-			for (uint32_t g = d->group.n; g-- > 0;)
-				if ((needs >> g & 1) && d->group.v[g].nrow == rows &&
-				    try_group(d, i, (int)g, true, 0, &failed))
+		for (int other = 0; other < 2; other++)
+			for (int sources = 0; sources < 2; sources++)
+				if (try_needed(d, i, needs, sources, other, &failed))
 					return;
-		if (try_source(d, i, needs, &failed))
-			return;
 		if (failed.why)
 			barrier(d, i, &failed);
 		else

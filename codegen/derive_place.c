@@ -137,6 +137,10 @@ static void keep_result(struct derivation *d, uint32_t i)
 	}
 	if (!used)
 		return;
+	for (uint32_t k = i + 1; k < d->c->equation.n; k++)
+		if (d->fact.v[k].place == PLACE_INLINE && is_output(d, k))
+			d->fact.v[k].inlined = expr_rewrite(pool(d), d->fact.v[k].inlined, put_name, &by);
+	q = &d->c->equation.v[i];
 	q->body = result;
 	d->fact.v[i].place = PLACE_MAP;
 	d->fact.v[i].group = (int)home;

@@ -127,6 +127,8 @@ struct expr cascade_presence(struct cascade *, uint32_t equation);
 void cascade_presences(struct cascade *, struct expr *presence);
 /* The same of one expression over the cascade's tensors. */
 struct expr cascade_presence_of(struct cascade *, struct expr);
+/* Is one the negation of the other: x < y and y <= x (or 0 <= x - y), or by a `not`? */
+bool condition_opposite(const struct expr_pool *, struct expr, struct expr);
 
 /* The names of a cascade's own ranks, indices and tensors, for expr_print. */
 struct expr_names cascade_names(const struct cascade *);

@@ -177,8 +177,7 @@ static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
 	return a;
 }
 
-/* Is one x < y, and the other y <= x or 0 <= x - y? Or just the other's `not`? */
-static bool opposite(const struct expr_pool *p, struct expr a, struct expr b)
+bool condition_opposite(const struct expr_pool *p, struct expr a, struct expr b)
 {
 	if ((expr_at(p, b)->op == OP_NOT && expr_same(expr_operand(p, b, 0), a)) ||
 	    (expr_at(p, a)->op == OP_NOT && expr_same(expr_operand(p, a, 0), b)))
@@ -203,9 +202,9 @@ static bool opposite(const struct expr_pool *p, struct expr a, struct expr b)
 static bool alternative(const struct expr_pool *p, struct expr e, struct expr condition)
 {
 	for (; expr_at(p, e)->op == OP_OR; e = expr_operand(p, e, 0))
-		if (opposite(p, expr_operand(p, e, 1), condition))
+		if (condition_opposite(p, expr_operand(p, e, 1), condition))
 			return true;
-	return opposite(p, e, condition);
+	return condition_opposite(p, e, condition);
 }
 
 /* b where a is not: without the conditions that a's falsehood implies. Those that keep a read inside its tensor
