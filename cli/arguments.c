@@ -157,7 +157,7 @@ static int read_input(struct arguments *a, const struct options *o, const struct
 	return status;
 }
 
-int arguments_read(struct arguments *a, struct attune_program *program, const struct options *o)
+int arguments_read(struct arguments *a, struct attune_program *program, const struct options *o, bool all)
 {
 	struct attune_error error;
 	*a = (struct arguments){.program = program};
@@ -167,7 +167,7 @@ int arguments_read(struct arguments *a, struct attune_program *program, const st
 	int status = check_types(a, o);
 	for (int i = 0; !status && i < o->input.n; i++)
 		status = read_input(a, o, &o->input.v[i]);
-	for (int i = 0; !status && i < a->n; i++)
+	for (int i = 0; !status && all && i < a->n; i++)
 		if (a->declared[i].role == ATTUNE_IN && !a->v[i].data)
 			status = complain_of(ATTUNE_USAGE, "the input %s is missing: -i %s=FILE.npy",
 			                     a->declared[i].declared, a->declared[i].name);

@@ -22,8 +22,8 @@ struct arguments {
 };
 
 /* Reads the inputs that the options name, converts them to the declared types, and binds the program's ranks from
- * their shapes. 0, or an exit status after printing what is wrong. Free in both cases. */
-int arguments_read(struct arguments *, struct attune_program *, const struct options *);
+ * their shapes. `all`: none may be missing. 0, or an exit status after printing what is wrong. Free in both cases. */
+int arguments_read(struct arguments *, struct attune_program *, const struct options *, bool all);
 /* Makes an output of every declared shape, poisoned; `wide`: as float64 whatever is declared. */
 int arguments_make_outputs(struct arguments *, bool wide);
 /* Writes the outputs that the options name. */

@@ -3,12 +3,14 @@
 COMMAND(CHECK, check, "check", "FILE... [--as NAMES=TYPE ...]",
 	"parse and analyse; every error of a file in one run",
 	"Says nothing when all files are sound. FILE may be '-' for standard input.")
-COMMAND(EXPLAIN, explain, "explain", "FILE [-r RANK=N ...] [-p PARAM=X ...]",
-	"what the algebra found: passes, rewrites, what is fused",
+COMMAND(EXPLAIN, explain, "explain", "FILE [-r RANK=N ...] [-p PARAM=X ...] [-i TENSOR=IN.npy ...] [--map] [--svg FILE]",
+	"what the algebra found: passes, rewrites, what is fused, what a mask leaves out",
 	"Prints the canonical cascade, the passes of every tensor over every rank as written and after each\n"
-	"rewrite, each rewrite with its reason, and what is fused with what. With all ranks bound also flops,\n"
-	"bytes, intensity and the roofline bound of this machine; with --target cuda that of the device, and the\n"
-	"launch geometry, registers, spills, shared memory and occupancy of each kernel.")
+	"rewrite, each rewrite with its reason, what is fused with what, and where predicates lead the walks.\n"
+	"With all ranks bound also flops, bytes, intensity and the roofline bound of this machine; what the kernel\n"
+	"visits and leaves out, against what is present, and maps of it; with --target cuda the launch geometry,\n"
+	"registers, spills, shared memory and occupancy of each kernel. Tensors that predicates read come from -i;\n"
+	"what is missing is generated, and the text says so.")
 COMMAND(EMIT, emit, "emit", "FILE --stage STAGE [-r RANK=N ...] [-p PARAM=X ...] [--schedule FILE]",
 	"any stage as text that parses back",
 	"STAGE is cascade, streams, schedule, tile or c. From schedule on all ranks must be bound. Without\n"

@@ -336,6 +336,18 @@ static const char *cache_from_environment(struct options *o)
 	return n < (int)sizeof o->cache_file ? o->cache_file : NULL;
 }
 
+/* The first of these that is set decides. */
+static bool utf8_from_environment(void)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *s = getenv(names[i]);
+		if (s && *s)
+			return strstr(s, "UTF-8") || strstr(s, "utf8") || strstr(s, "utf-8");
+	}
+	return false;
+}
+
 static bool parse_rest(struct options *o, int argc, char **argv)
 {
 	const struct option_row *list = NULL; /* the last option, while more of its list may follow */
@@ -384,6 +396,7 @@ bool options_parse(struct options *o, int argc, char **argv)
 	o->command = command_find(argv[1]);
 	if (o->command == COMMANDS || !parse_rest(o, argc, argv))
 		return false;
+	o->utf8 = utf8_from_environment();
 	if (!o->cache)
 		o->cache = cache_from_environment(o);
 	else if (!strcmp(o->cache, "none"))

@@ -37,11 +37,12 @@ struct options {
 	struct words output; /* -o: TENSOR=FILE or a folder */
 	char cache_file[4096]; /* where cache points when the environment says where */
 	const char *schedule, *stage, *target, *arch, *isa, *strategy, *record, *name, *cache,
-	        *pack, *archs, *peers;
+	        *pack, *archs, *peers, *svg;
 	double budget; /* seconds */
 	int threads, evaluations, rounds;
 	uint64_t seed;
-	bool json, oracle, compare, quick;
+	bool json, oracle, compare, quick, map;
+	bool utf8; /* what the environment says of the terminal's letters */
 };
 
 /* Fills `o`, whose strings are argv's, cut where they stand. False after printing what is

@@ -177,7 +177,7 @@ int command_run(const struct options *o)
 	struct attune_program *program = context ? open_program(context, o, &status) : NULL;
 	struct outcome out = {0};
 	if (program) {
-		status = arguments_read(&arguments, program, o);
+		status = arguments_read(&arguments, program, o, true);
 		if (!status)
 			status = arguments_make_outputs(&arguments, false);
 		if (!status)

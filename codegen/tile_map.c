@@ -4,7 +4,6 @@
 
 #include "codegen/tile_run.h"
 
-enum { BIT_TWICE = 8, BIT_CERTAIN = 16 };
 enum { WINDOW = 1 << 26, PAIRS_LIMIT = 1 << 26 };
 
 struct mapping {
@@ -75,7 +74,7 @@ static void seen(void *user, const struct tile_walk *w, const struct tile_statem
 	for (int64_t r = rows.low; r <= rows.high; r++) {
 		unsigned char *to = m->state + (r - m->low) * m->map->walked;
 		for (int64_t i = columns.low; i <= columns.high; i++)
-			to[i] = (unsigned char)(to[i] & MAP_BIT_VISITED ? to[i] | bits | BIT_TWICE : bits);
+			to[i] = (unsigned char)(to[i] & MAP_BIT_VISITED ? to[i] | bits | MAP_BIT_TWICE : bits);
 	}
 }
 
@@ -102,12 +101,12 @@ static struct map_cell count(const unsigned char *s, int64_t n)
 	for (int b = 0; b < 32; b++) {
 		bool visited = b & MAP_BIT_VISITED, plain = b & MAP_BIT_PLAIN, present = b & MAP_BIT_PRESENT;
 		c.present += present ? by[b] : 0;
-		c.certain += b & BIT_CERTAIN ? by[b] : 0;
+		c.certain += b & MAP_BIT_CERTAIN ? by[b] : 0;
 		c.visited += visited ? by[b] : 0;
 		c.plain += plain ? by[b] : 0;
 		c.missed += present && !visited ? by[b] : 0;
-		c.admitted += plain && !(b & BIT_CERTAIN) ? by[b] : 0;
-		c.twice += b & BIT_TWICE ? by[b] : 0;
+		c.admitted += plain && !(b & MAP_BIT_CERTAIN) ? by[b] : 0;
+		c.twice += b & MAP_BIT_TWICE ? by[b] : 0;
 	}
 	return c;
 }
@@ -132,7 +131,7 @@ static void count_row(struct mapping *m, int64_t row, unsigned char *s)
 	struct map_head *h = m->head;
 	int64_t present = 0;
 	for (int64_t i = 0; i < map->walked; i++) {
-		s[i] |= (unsigned char)((m->any[i] ? MAP_BIT_PRESENT : 0) | (m->all[i] ? BIT_CERTAIN : 0));
+		s[i] |= (unsigned char)((m->any[i] ? MAP_BIT_PRESENT : 0) | (m->all[i] ? MAP_BIT_CERTAIN : 0));
 		h->digest = (h->digest ^ s[i]) * 1099511628211u;
 	}
 	for (int64_t i = 0, k = 0; i < map->walked; i += map->cell_columns, k++) {

@@ -44,7 +44,7 @@ struct map_head {
 	unsigned char *exact;     /* [rows][walked] of MAP_BIT_…; NULL when there are more than MAP_EXACT */
 	uint64_t digest;          /* of all of it */
 };
-enum { MAP_BIT_PRESENT = 1, MAP_BIT_VISITED = 2, MAP_BIT_PLAIN = 4 };
+enum { MAP_BIT_PRESENT = 1, MAP_BIT_VISITED = 2, MAP_BIT_PLAIN = 4, MAP_BIT_TWICE = 8, MAP_BIT_CERTAIN = 16 };
 
 struct tile_map {
 	const struct stream_plan *plan;

@@ -168,10 +168,24 @@ enum attune_status attune_program_infer(struct attune_program *, const DLTensor 
 
 /* ---- what the compiler did ---- */
 
-/* The canonical cascade, passes as written and after each rewrite, rewrites with reasons, what is fused; and,
- * once all ranks are bound, flops, bytes, intensity and the roofline bound of this machine. */
-enum attune_status attune_explain(struct attune_program *, enum attune_format, char **text,
-                                  struct attune_error *);
+struct attune_explain_options {
+	const char *schedule; /* text: of the kernels that are told of; NULL: the cached winner or the default */
+	/* What predicates read, by argument as for attune_call; NULL for one that is not at hand. NULL, 0: none is. What is
+	 * missing is generated, and the text says so. */
+	const DLTensor *const *tensors;
+	int count;
+	bool maps; /* draw the tiles of every stream with a predicate, also where that takes many lines */
+	bool utf8; /* the text may hold other characters than ASCII */
+	char **svg; /* gets the maps as a picture of their own, to be given back to attune_free; NULL: not wanted */
+	/* How much of the maps is done, often; may be NULL. */
+	void (*progress)(void *user, double share);
+	void *user;
+};
+/* The canonical cascade, passes as written and after each rewrite, rewrites with reasons, what is fused, where
+ * predicates lead the walks; and, once all ranks are bound, flops, bytes, intensity, the roofline bound of this
+ * machine, and what the predicates leave out of the work against what they could. NULL options are all zeroes. */
+enum attune_status attune_explain(struct attune_program *, const struct attune_explain_options *, enum attune_format,
+                                  char **text, struct attune_error *);
 
 enum attune_stage {
 	ATTUNE_STAGE_CASCADE,

@@ -14,13 +14,13 @@ struct kernels {
 	struct model_phase *model; /* one a phase; NULL where there is no text */
 };
 
-static enum attune_status find_out(const struct attune_program *p, struct arena *arena, struct kernels *k,
-                                   struct attune_error *error)
+static enum attune_status find_out(const struct attune_program *p, const char *schedule, struct arena *arena,
+                                   struct kernels *k, struct attune_error *error)
 {
 	const struct target *target = p->context->target;
 	*k = (struct kernels){.context = p->context, .missing = target->missing(arena)};
-	enum attune_status status = program_variant(p, arena, NULL, false, k->missing ? FOR_TEXT : FOR_CODE, &k->variant,
-	                                            error);
+	enum attune_status status = program_variant(p, arena, schedule, false, k->missing ? FOR_TEXT : FOR_CODE,
+	                                            &k->variant, error);
 	object_free(&k->variant.choice.object);
 	const struct kernel_source *source = &k->variant.choice.source;
 	if (status)
@@ -125,11 +125,11 @@ cJSON *device_phases_json(const struct kernel_source *source, const struct resou
 	return list;
 }
 
-enum attune_status device_explain(const struct attune_program *p, struct arena *arena, struct text *text, cJSON *json,
-                                  struct attune_error *error)
+enum attune_status device_explain(const struct attune_program *p, const char *schedule, struct arena *arena,
+                                  struct text *text, cJSON *json, struct attune_error *error)
 {
 	struct kernels k;
-	enum attune_status status = find_out(p, arena, &k, error);
+	enum attune_status status = find_out(p, schedule, arena, &k, error);
 	if (status)
 		return status;
 	ask_model(&k, arena);

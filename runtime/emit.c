@@ -1,7 +1,5 @@
-/* emit.c: any stage of a program as text, and what was found in it. */
+/* emit.c: any stage of a program as text. */
 #include "runtime/internal.h"
-
-#include "codegen/explain.h"
 
 struct emit_job {
 	struct attune_program *program;
@@ -52,58 +50,4 @@ enum attune_status attune_emit(struct attune_program *p, enum attune_stage stage
 	if (!p->cascade)
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);
 	return runtime_try(emit, &(struct emit_job){p, stage, schedule, text}, error);
-}
-
-struct explain_job {
-	struct attune_program *program;
-	enum attune_format format;
-	char **out;
-	cJSON *json;
-};
-
-static enum attune_status run_explain(void *data, struct arena *arena, struct attune_error *error)
-{
-	struct explain_job *job = data;
-	struct attune_context *context = job->program->context;
-	struct cascade *cascade = cascade_clone(arena, job->program->cascade);
-	bool bound = true;
-	for (uint32_t i = 0; i < cascade->rank.n; i++)
-		bound &= cascade->rank.v[i].extent != NOT_BOUND;
-	enum attune_status status = bound ? program_check_bound(job->program, error) : ATTUNE_OK;
-	if (status)
-		return status;
-	if (bound)
-		context_measure(context);
-	struct stream_options options = {0};
-	struct streams *streams = streams_derive(arena, cascade, &options);
-	struct explanation found = explain(arena, cascade, streams, &context->machine);
-	bool kernels = bound && context_on_device(context);
-	struct text t;
-	text_init(&t, arena);
-	if (job->format == ATTUNE_TEXT) {
-		explain_text(&found, &t);
-		status = kernels ? device_explain(job->program, arena, &t, NULL, error) : ATTUNE_OK;
-		return status ? status : runtime_give(&t, job->out, error);
-	}
-	job->json = explain_json(&found);
-	if (kernels && job->json && (status = device_explain(job->program, arena, NULL, job->json, error)))
-		return status;
-	char *printed = job->json ? cJSON_Print(job->json) : NULL;
-	if (!printed)
-		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
-	text_add(&t, printed);
-	text_char(&t, '\n');
-	cJSON_free(printed);
-	return runtime_give(&t, job->out, error);
-}
-
-enum attune_status attune_explain(struct attune_program *p, enum attune_format format, char **text,
-                                  struct attune_error *error)
-{
-	if (!p->cascade)
-		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);
-	struct explain_job job = {p, format, text, NULL};
-	enum attune_status status = runtime_try(run_explain, &job, error);
-	cJSON_Delete(job.json);
-	return status;
 }

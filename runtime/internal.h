@@ -90,9 +90,10 @@ enum attune_status program_variant(const struct attune_program *, struct arena *
 
 /* ---- device_explain.c ---- */
 
-/* Adds what a bound program's kernels take of the device, to the text or to the JSON. */
-enum attune_status device_explain(const struct attune_program *, struct arena *, struct text *, cJSON *,
-                                  struct attune_error *);
+/* Adds what a bound program's kernels take of the device, to the text or to the JSON; `schedule` as for
+ * program_variant. */
+enum attune_status device_explain(const struct attune_program *, const char *schedule, struct arena *, struct text *,
+                                  cJSON *, struct attune_error *);
 /* Launch geometry and, where they are known, resources; the caller deletes it. */
 cJSON *device_phases_json(const struct kernel_source *, const struct resources *);
 

@@ -104,6 +104,11 @@ static void fill(const struct argument *x, int64_t range, double amplitude, uint
 	}
 }
 
+void workload_fill(const struct cascade *c, const struct argument *x, double amplitude, uint64_t *random, void *data)
+{
+	fill(x, dtype_info[x->dtype].integer ? indexed(c, x->tensor) : 0, amplitude, random, data);
+}
+
 void workload_inputs(struct arena *a, struct workload *w, const struct cascade *c, int set, double amplitude,
                      uint64_t seed)
 {
@@ -115,8 +120,7 @@ void workload_inputs(struct arena *a, struct workload *w, const struct cascade *
 		if (x->role != ROLE_IN)
 			continue;
 		w->input[set][i] = arena_alloc(a, x->bytes);
-		fill(x, dtype_info[x->dtype].integer ? indexed(c, x->tensor) : 0, amplitude, &random,
-		     w->input[set][i]);
+		workload_fill(c, x, amplitude, &random, w->input[set][i]);
 	}
 }
 

@@ -44,6 +44,9 @@ struct workload *workload_new(struct arena *, const struct cascade *);
 void workload_inputs(struct arena *, struct workload *, const struct cascade *, int set, double amplitude,
                      uint64_t seed);
 
+/* The same of one argument, into `data`. */
+void workload_fill(const struct cascade *, const struct argument *, double amplitude, uint64_t *random, void *data);
+
 /* Fills in expected[set] by the oracle. False with the reason when it fails or needs more than `memory`
  * bytes. */
 bool workload_oracle(struct arena *, struct workload *, const struct cascade *, int set, size_t memory,

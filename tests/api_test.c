@@ -137,7 +137,7 @@ static void test_mistakes(void)
 	           strstr(d[0].text, "k.att:4:"),
 	   "a broken program gives its diagnostics as data");
 	ok(n >= 1 && d[0].end > d[0].begin && strstr(error.message, d[0].message), "with ranges of bytes");
-	ok(attune_explain(p, ATTUNE_TEXT, &(char *){NULL}, &error) == ATTUNE_PROGRAM,
+	ok(attune_explain(p, NULL, ATTUNE_TEXT, &(char *){NULL}, &error) == ATTUNE_PROGRAM,
 	   "and can do nothing else");
 	attune_program_free(p);
 

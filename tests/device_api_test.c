@@ -172,7 +172,7 @@ static void test_texts(void)
 	ok(attune_emit(p, ATTUNE_STAGE_C, NULL, &text, &error) == ATTUNE_OK && has(text, "AT_KERNEL(") &&
 	           has(text, "asm volatile"),
 	   "its text is all that is compiled %s", error.message);
-	ok(attune_explain(p, ATTUNE_TEXT, &told, &error) == ATTUNE_OK && has(told, "sm_90") && has(told, "threads"),
+	ok(attune_explain(p, NULL, ATTUNE_TEXT, &told, &error) == ATTUNE_OK && has(told, "sm_90") && has(told, "threads"),
 	   "explain tells how it is launched %s", error.message);
 	attune_free(schedule);
 	attune_free(tile);
