@@ -164,6 +164,10 @@ struct expr build_load_expression(struct builder *b, struct expr e)
 		x[i] = build_load_expression(b, expr_operand(&b->c->pool, e, i));
 	if (n.op == OP_READ)
 		return expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x);
+	if (n.op == OP_ELSE) {
+		struct expr present = cascade_presence_of(b->c, expr_operand(&b->c->pool, e, 0));
+		return present.id ? expr3(b->p->pool, OP_SELECT, build_load_expression(b, present), x[0], x[1]) : x[0];
+	}
 	return expr_make(b->p->pool, (enum op)n.op, n.symbol, n.count, x);
 }
 
