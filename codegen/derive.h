@@ -66,10 +66,11 @@ struct derivation {
 	uint32_t stamp; /* moves whenever a group or equation changes */
 };
 
-/* stream.c: of a cascade without selections. */
+/* stream.c: of a cascade in one part. */
 struct streams *derive_streams(struct arena *, const struct cascade *, const struct stream_options *);
-/* derive_select.c: of one with some. */
-struct streams *derive_selections(struct arena *, const struct cascade *, const struct stream_options *);
+/* derive_parts.c: of one with several. */
+bool derive_has_parts(struct arena *, const struct cascade *);
+struct streams *derive_parts(struct arena *, const struct cascade *, const struct stream_options *);
 
 /* derive_prepare.c */
 struct derivation *derive_prepare(struct arena *, const struct cascade *, const struct stream_options *);

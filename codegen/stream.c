@@ -34,8 +34,5 @@ struct streams *streams_derive(struct arena *a, const struct cascade *from,
                                const struct stream_options *options)
 {
 	static const struct stream_options defaults = {0};
-	bool selects = false;
-	for (uint32_t i = 0; i < from->equation.n; i++)
-		selects |= from->equation.v[i].select != SELECT_NONE;
-	return (selects ? derive_selections : derive_streams)(a, from, options ? options : &defaults);
+	return (derive_has_parts(a, from) ? derive_parts : derive_streams)(a, from, options ? options : &defaults);
 }

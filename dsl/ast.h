@@ -83,6 +83,7 @@ struct statement {
 	/* TENSOR */
 	enum role role;
 	enum dtype dtype;
+	struct ast_name ragged; /* its offsets; no name: it is not */
 	/* TEMPLATE */
 	struct ast_name template_name;
 	VEC(struct ast_name) parameter;

@@ -9,7 +9,7 @@ extern const char embed_dsl_prelude_att[];
 
 /* Declarations. */
 
-static bool add_index(struct lower *w, const char *name, uint32_t rank, struct expr extent, struct span span)
+bool add_index(struct lower *w, const char *name, uint32_t rank, struct expr extent, struct span span)
 {
 	if (w->c->index.n == MAX_INDICES) {
 		if (!w->full)
@@ -226,7 +226,7 @@ static void add_template(struct lower *w, const struct statement *s, bool prelud
 	size_t length = strlen(name);
 	bool builtin =
 	        reduction_find(name, length) || selection_find(name, length) ||
-	        dtype_find(name, length) != DTYPES || !strcmp(name, "extent");
+	        dtype_find(name, length) != DTYPES || !strcmp(name, "extent") || segment_find(name);
 	for (int k = 1; k <= 3; k++)
 		builtin |= op_find(name, length, k) != OP_NONE;
 	if (builtin) {
@@ -325,6 +325,9 @@ static void declare(struct lower *w)
 		declare_index(w, s);
 	EACH (w, STATEMENT_TENSOR, s)
 		declare_tensor(w, s);
+	EACH (w, STATEMENT_TENSOR, s)
+		if (s->ragged.name)
+			declare_ragged(w, s);
 	EACH (w, STATEMENT_EQUATION, s)
 		for (uint32_t i = 0; i < s->line.v[0].left.n; i++)
 			declare_left(w, &s->line.v[0].left.v[i]);

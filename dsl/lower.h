@@ -5,6 +5,7 @@
  * lower_expr.c     trees to expressions: names, reads, operations, and their checks
  * lower_call.c     functions, reductions, hoisting
  * lower_select.c   selections
+ * lower_ragged.c   ragged ranks
  * lower_template.c fn and def
  * lower_order.c    the order of equations
  * lower_equation.c equations: left sides, where
@@ -20,6 +21,8 @@
 
 #include "dsl/ast.h"
 #include "dsl/parse.h"
+
+#include <string.h>
 
 enum {
 	MAX_INDICES = 64,        /* index variables of a program: a set of them is a uint64_t */
@@ -58,6 +61,7 @@ struct tensor_fact {
 	bool hoisted; /* made by the compiler; a name is given at the end */
 	bool has_index;
 	uint32_t index[MAX_RANKS]; /* with has_index: what a bare name reads it at */
+	uint64_t met;              /* of these: absent unless they meet in one segment */
 };
 
 struct template
@@ -74,8 +78,14 @@ struct shared {
 	enum selection select;
 	uint64_t reduced;
 	uint32_t along;
-	struct expr argument;
+	struct expr argument, where;
 	uint32_t tensor;
+};
+
+/* A rank that is packed by offsets. */
+struct ragged {
+	uint32_t rank, offsets; /* offsets: a tensor */
+	uint32_t index;         /* that walks the offsets */
 };
 
 struct lower {
@@ -91,6 +101,7 @@ struct lower {
 	VEC(struct fact) fact; /* an entry an expression */
 	VEC(struct tensor_fact) tensor;
 	VEC(struct shared) shared;
+	VEC(struct ragged) ragged;
 	uint32_t expansions;
 	bool full; /* a limit was hit and told; no further work */
 };
@@ -142,6 +153,10 @@ static inline uint32_t lowest(uint64_t set)
 {
 	return (uint32_t)__builtin_ctzll(set);
 }
+
+/* lower.c */
+/* An index variable over the extent; an error and false when there can be no more, or the name is taken. */
+bool add_index(struct lower *, const char *name, uint32_t rank, struct expr extent, struct span);
 
 /* lower_names.c */
 /* Adds; when the name is taken, an error and NULL. */
@@ -212,6 +227,27 @@ struct expr lower_nested_selection(const struct env *, struct ast *);
 /* Of one that is a whole right side: do both sides fit? Finds the slot. */
 bool check_selection(const struct env *, const struct ast *, struct reduction_parts *, uint64_t on_left,
                      struct expr where);
+
+/* lower_ragged.c */
+void declare_ragged(struct lower *, const struct statement *);
+enum segment_function { SEGMENT_NONE, SEGMENT_NUMBER, SEGMENT_POSITION, SEGMENT_LENGTH };
+static inline enum segment_function segment_find(const char *name)
+{
+	return !strcmp(name, "segment")    ? SEGMENT_NUMBER
+	       : !strcmp(name, "position") ? SEGMENT_POSITION
+	       : !strcmp(name, "length")   ? SEGMENT_LENGTH
+	                                   : SEGMENT_NONE;
+}
+struct expr lower_segment(const struct env *, const struct ast *, enum segment_function);
+/* Adds to `where` that the ragged indices of an equation meet in one segment. */
+struct meeting {
+	uint32_t *order; /* its index variables, those of the left first */
+	int n;
+	uint64_t set; /* what it reduces */
+	bool inner;   /* only what restricts that: the readers see to the rest */
+	uint64_t met; /* result: the indices that an element of it is absent for unless they meet */
+};
+bool restrict_ragged(const struct env *, struct span, struct meeting *, struct expr *body, struct expr *where);
 
 /* lower_template.c */
 /* Checks the names in a template's body where they stand, called or not. */

@@ -72,22 +72,26 @@ enum dtype equation_dtype(const struct expr_pool *p, const struct reduction_part
 
 void share(struct lower *w, const struct reduction_parts *r, uint32_t tensor)
 {
-	struct shared s = {r->body, r->reduce, r->select, r->set, r->along, r->argument, tensor};
+	struct shared s = {r->body, r->reduce, r->select, r->set, r->along, r->argument, r->where, tensor};
 	vec_push(w->arena, &w->shared, s);
 }
 
 struct expr hoist(const struct env *env, struct span span, struct reduction_parts r)
 {
 	struct lower *w = env->w;
+	uint32_t order[MAX_INDICES];
+	int n = index_order(w, r.body, order, MAX_INDICES);
+	struct meeting m = {order, n, r.set, r.reduce != REDUCE_NONE, 0};
+	if (!restrict_ragged(env, span, &m, &r.body, &r.where))
+		return NO_EXPR;
 	for (uint32_t i = 0; i < w->shared.n; i++) {
 		const struct shared *s = &w->shared.v[i];
-		if (expr_same(s->body, r.body) && s->reduce == r.reduce && s->reduced == r.set && !r.where.id &&
+		if (expr_same(s->body, r.body) && s->reduce == r.reduce && s->reduced == r.set && expr_same(s->where, r.where) &&
 		    s->select == r.select && s->along == r.along && expr_same(s->argument, r.argument))
 			return cascade_read(w->c, s->tensor, w->tensor.v[s->tensor].index,
 			                    w->c->tensor.v[s->tensor].nranks);
 	}
-	uint32_t order[MAX_INDICES];
-	int n = index_order(w, r.body, order, MAX_INDICES);
+	n = index_order(w, r.body, order, MAX_INDICES);
 	uint64_t missing = r.where.id ? fact_of(w, r.where).free & ~fact_of(w, r.body).free : 0;
 	for (; missing; missing &= missing - 1)
 		order[n++] = (uint32_t)__builtin_ctzll(missing);
@@ -113,12 +117,12 @@ struct expr hoist(const struct env *env, struct span span, struct reduction_part
 	memcpy(q.reduced, r.index, sizeof q.reduced);
 	q.nindex = t.nranks;
 	t.dtype = equation_dtype(&w->c->pool, &r);
-	fact.maybe_absent = equation_is_map(&q) && fact_of(w, r.body).maybe_absent;
+	fact.met = equation_is_map(&q) ? m.met : 0;
+	fact.maybe_absent = equation_is_map(&q) && (r.where.id || fact_of(w, r.body).maybe_absent);
 	q.tensor = add_tensor(w, t, fact);
 	if (!add_equation(env, q))
 		return NO_EXPR;
-	if (!r.where.id)
-		share(w, &r, q.tensor);
+	share(w, &r, q.tensor);
 	return cascade_read(w->c, q.tensor, q.index, q.nindex);
 }
 
@@ -213,6 +217,13 @@ struct expr lower_mean(const struct env *env, struct span span, struct reduction
 	return sum.id ? expr2(p, OP_DIV, sum, count) : NO_EXPR;
 }
 
+/* Will segments leave out some of what is reduced? */
+static bool is_restricted(const struct env *env, struct span span, struct reduction_parts r)
+{
+	struct meeting m = {NULL, 0, r.set, true, 0};
+	return !restrict_ragged(env, span, &m, &r.body, &r.where) || r.where.id;
+}
+
 static struct expr lower_nested_reduction(const struct env *env, struct ast *a)
 {
 	struct lower *w = env->w;
@@ -224,7 +235,7 @@ static struct expr lower_nested_reduction(const struct env *env, struct ast *a)
 		if (!(f.free >> r.index[i] & 1))
 			return fail(env, a->span, "'%s' goes over index '%s', but '%s' does not carry it",
 			            a->name, w->c->index.v[r.index[i]].name, ast_text(env, a->operand[0]));
-	if (r.reduce == REDUCE_MEAN && !f.maybe_absent)
+	if (r.reduce == REDUCE_MEAN && !f.maybe_absent && !is_restricted(env, a->span, r))
 		return lower_mean(env, a->span, r);
 	return hoist(env, a->span, r);
 }
@@ -276,6 +287,8 @@ struct expr lower_call(const struct env *env, struct ast *a)
 	}
 	if (!strcmp(a->name, "extent") && !a->bracketed)
 		return lower_extent(env, a);
+	if (segment_find(a->name) && !a->bracketed)
+		return lower_segment(env, a, segment_find(a->name));
 	enum dtype to = a->noperand == 1 && !a->bracketed ? dtype_find(a->name, length) : DTYPES;
 	if (to != DTYPES)
 		return lower_cast(env, a, to);

@@ -14,7 +14,7 @@ struct work {
 	uint32_t tensor;
 	uint32_t index[MAX_RANKS];
 	int n;
-	uint64_t on_left;
+	uint64_t on_left, met;
 	struct reduction_parts r;
 };
 
@@ -296,6 +296,7 @@ static void define(struct work *k)
 	memcpy(q.reduced, k->r.index, sizeof q.reduced);
 	memcpy(f->index, k->index, sizeof f->index);
 	f->has_index = true;
+	f->met = equation_is_map(&q) ? k->met : 0;
 	f->maybe_absent = equation_is_map(&q) && (q.where.id || fact_of(w, q.body).maybe_absent);
 	if (t->role == ROLE_LOCAL) {
 		t->nranks = q.nindex;
@@ -369,6 +370,10 @@ static void lower_one(struct work *k)
 		return;
 	if (!check_where(k) || !check_type(k))
 		return;
+	struct meeting m = {k->index, k->n, k->r.set, false, 0};
+	if (!restrict_ragged(&k->env, k->span, &m, &k->r.body, &k->where))
+		return;
+	k->met = m.met;
 	if (selects && !keep_apart(k))
 		return;
 	if (k->r.reduce && k->where.id && !split_where(k))

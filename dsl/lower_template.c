@@ -12,6 +12,7 @@ static bool check_call(const struct env *env, const struct ast *a)
 	const struct template *t = template_find(env, a->name);
 	bool over = reduction_find(a->name, length) || selection_find(a->name, length);
 	if (t || (a->bracketed && over) || !strcmp(a->name, "extent") ||
+	    segment_find(a->name) ||
 	    (a->noperand <= 3 && op_find(a->name, length, a->noperand)) ||
 	    dtype_find(a->name, length) != DTYPES)
 		return true;

@@ -3,7 +3,7 @@
  *
  *     kernel NAME
  *     rank NAME ['=' extent], …           index NAME, … ':' extent           param NAME ['=' expression], …
- *     in|out NAME ['[' extent, … ']'] [':' type], …
+ *     in|out NAME ['[' extent, … ']'] ['ragged' 'by' NAME] [':' type] ['ragged' 'by' NAME], …
  *     fn NAME '(' parameters ')' '=' expression
  *     def NAME ['[' names ']'] '(' parameters ')' ('=' expression | '{' lines '}')
  *     NAME ['[' indices ']'], … '=' expression, … ['where' condition] ['else' expression]
@@ -84,6 +84,22 @@ static bool parse_type(struct lexer *l, enum dtype *type)
 	return true;
 }
 
+/* ['ragged' 'by' NAME]; of the last tensor. */
+static bool parse_ragged(struct lexer *l, struct ast_file *f)
+{
+	struct statement *s = &f->statement.v[f->statement.n - 1];
+	struct ast_name n;
+	struct span at = lexer_peek(l)->span;
+	if (!lexer_take_word(l, "ragged"))
+		return true;
+	if (!lexer_expect_word(l, "by") || !parse_name(l, "the name of the offsets", &n))
+		return false;
+	if (s->ragged.name)
+		return diag_error(l->diags, at, "'%s' is ragged by '%s' already", s->name.v[0].name, s->ragged.name);
+	s->ragged = n;
+	return true;
+}
+
 /* One statement a tensor; a type belongs to all before it that have none. */
 static bool parse_tensors(struct lexer *l, struct ast_file *f, enum role role)
 {
@@ -98,11 +114,8 @@ static bool parse_tensors(struct lexer *l, struct ast_file *f, enum role role)
 			return false;
 		s.span = (struct span){n.span.begin, lexer_end(l)};
 		vec_push(l->arena, &f->statement, s);
-		if (lexer_at_word(l, "ragged")) {
-			diag_error(l->diags, lexer_peek(l)->span, "a ragged tensor is not supported yet");
-			lexer_skip_line(l);
-			return true;
-		}
+		if (!parse_ragged(l, f))
+			return false;
 		if (lexer_take_symbol(l, ':')) {
 			enum dtype type;
 			if (!parse_type(l, &type))
@@ -110,6 +123,8 @@ static bool parse_tensors(struct lexer *l, struct ast_file *f, enum role role)
 			for (; untyped < f->statement.n; untyped++)
 				f->statement.v[untyped].dtype = type;
 		}
+		if (!parse_ragged(l, f))
+			return false;
 	} while (lexer_take_symbol(l, ','));
 	return lexer_expect_line_end(l);
 }

@@ -1,8 +1,9 @@
-/* A cascade with selections, cut into parts that are derived one by one.
+/* A cascade cut into parts that are derived one by one, at selections and at tables.
  *
  * No element of a selection is known before all of its fiber is, so its operand and its result are in memory and
- * nothing is fused across it. Part L is whatever is wanted once the selections of L levels are done: outputs, and
- * the operands of further selections, each in the first part it can be in, with all they need. What an earlier part
+ * nothing is fused across it. A table is what a predicate reads and nobody would compute in its place: a whole
+ * number or a condition that was gathered or reduced. Part L is whatever is wanted once the cuts of L levels are
+ * done: outputs, tables, the operands of selections, each in the first part it can be in, with all they need. What an earlier part
  * has computed as well is read from memory if it is kept there; reductions are, unless they are inner contractions,
  * which are cheaper to compute again than to keep. To a part, what it finds in memory is an input. The parts' streams
  * are put one after the other, each selection after the part its operand is in, as a stream of its own.
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "codegen/derive.h"
+#include "dsl/dtype.h"
 
 struct part {
 	bool *needs; /* equations of the base */
@@ -24,6 +26,7 @@ struct cut {
 	struct cascade *base;  /* as given, but selections read a tensor, and `where` is the presence of its elements */
 	uint32_t given;        /* tensors there were */
 	struct definitions *reads; /* equations: what they read, of which there is a definition */
+	bool *table;           /* equations */
 	uint32_t *level;       /* equations: the part they can first be in; of a selection: its operand */
 	bool *kept;            /* tensors: in memory after the part of their level */
 	struct expr *presence; /* equations */
@@ -85,6 +88,67 @@ static void keep_read(struct cut *k, struct expr e)
 	}
 }
 
+static void mark_reads(const struct cascade *c, struct expr e, bool *marked)
+{
+	struct expr *read;
+	uint32_t n = derive_reads(&c->pool, e, &read);
+	for (uint32_t i = 0; i < n; i++)
+		if (derive_definition(c, read[i]) != NO_EQUATION)
+			marked[derive_definition(c, read[i])] = true;
+}
+
+static bool gathers(const struct cascade *c, struct expr e)
+{
+	struct expr *read;
+	uint32_t n = derive_reads(&c->pool, e, &read);
+	for (uint32_t i = 0; i < n; i++)
+		for (int k = 0; k < expr_at(&c->pool, read[i])->count; k++)
+			if (expr_mentions(&c->pool, expr_operand(&c->pool, read[i], k), OP_READ, ANY_SYMBOL))
+				return true;
+	return false;
+}
+
+/* The equations whose tensors are tables. They are present everywhere: memory does not tell what is absent. */
+static bool *find_tables(struct arena *a, const struct cascade *c, const struct expr *presence)
+{
+	bool *table = arena_new_array(a, c->equation.n, bool);
+	bool *asked = arena_new_array(a, c->equation.n, bool); /* by a predicate */
+	for (uint32_t e = c->equation.n; e-- > 0;) {
+		const struct equation *q = &c->equation.v[e];
+		mark_reads(c, q->where, asked);
+		if (!asked[e] || q->select)
+			continue;
+		bool whole = dtype_kind(c->tensor.v[q->tensor].dtype) != KIND_REAL;
+		table[e] = whole && (q->reduce || (gathers(c, q->body) && !presence[e].id));
+		if (!table[e] && equation_is_map(q))
+			mark_reads(c, q->body, asked);
+	}
+	return table;
+}
+
+bool derive_has_parts(struct arena *a, const struct cascade *from)
+{
+	bool asks = false;
+	for (uint32_t e = 0; e < from->equation.n; e++) {
+		if (from->equation.v[e].select)
+			return true;
+		struct expr *read;
+		uint32_t n = derive_reads(&from->pool, from->equation.v[e].where, &read);
+		for (uint32_t i = 0; i < n; i++)
+			asks |= derive_definition(from, read[i]) != NO_EQUATION;
+	}
+	if (!asks)
+		return false;
+	struct cascade *c = cascade_clone(a, from);
+	struct expr *presence = arena_new_array(a, c->equation.n, struct expr);
+	cascade_presences(c, presence);
+	const bool *table = find_tables(a, c, presence);
+	for (uint32_t e = 0; e < c->equation.n; e++)
+		if (table[e])
+			return true;
+	return false;
+}
+
 static void prepare(struct cut *k, const struct cascade *from)
 {
 	struct cascade *c = k->base = cascade_clone(k->arena, from);
@@ -108,6 +172,9 @@ static void prepare(struct cut *k, const struct cascade *from)
 		keep_read(k, q->body);
 		keep_read(k, q->where);
 	}
+	k->table = find_tables(k->arena, c, k->presence);
+	for (uint32_t i = 0; i < c->equation.n; i++)
+		k->kept[c->equation.v[i].tensor] |= k->table[i];
 }
 
 /* Levels. */
@@ -141,7 +208,7 @@ static void find_levels(struct cut *k)
 	for (uint32_t i = 0; i < c->equation.n; i++) {
 		for (uint32_t r = 0; r < k->reads[i].of.n; r++) {
 			uint32_t def = k->reads[i].of.v[r];
-			uint32_t level = k->level[def] + (c->equation.v[def].select != SELECT_NONE);
+			uint32_t level = k->level[def] + (c->equation.v[def].select || k->table[def]);
 			k->level[i] = level > k->level[i] ? level : k->level[i];
 		}
 		k->parts = k->level[i] >= k->parts ? k->level[i] + 1 : k->parts;
@@ -435,7 +502,7 @@ static void join_selection(struct joining *j, uint32_t e)
 	vec_push(k->arena, &j->s->rewrite, r);
 }
 
-struct streams *derive_selections(struct arena *a, const struct cascade *from,
+struct streams *derive_parts(struct arena *a, const struct cascade *from,
                                   const struct stream_options *options)
 {
 	struct cut k = {.arena = a};
