@@ -9,8 +9,8 @@ COMMAND(EXPLAIN, explain, "explain", "FILE [-r RANK=N ...] [-p PARAM=X ...] [-i 
 	"rewrite, each rewrite with its reason, what is fused with what, and where predicates lead the walks.\n"
 	"With all ranks bound also flops, bytes, intensity and the roofline bound of this machine; what the kernel\n"
 	"visits and leaves out, against what is present, and maps of it; with --target cuda the launch geometry,\n"
-	"registers, spills, shared memory and occupancy of each kernel. Tensors that predicates read come from -i;\n"
-	"what is missing is generated, and the text says so.")
+	"registers, spills, shared memory and occupancy of each kernel. Tensors that predicates read come from -i\n"
+	"or --fill; what is missing is generated, and the text says so.")
 COMMAND(EMIT, emit, "emit", "FILE --stage STAGE [-r RANK=N ...] [-p PARAM=X ...] [--schedule FILE]",
 	"any stage as text that parses back",
 	"STAGE is cascade, streams, schedule, tile or c. From schedule on all ranks must be bound. Without\n"

@@ -34,6 +34,7 @@ struct options {
 	struct words word; /* what is no option: files, or a command's own words */
 	struct bindings rank, param;
 	struct pairs input, type, as;
+	struct words fill;   /* equations */
 	struct words output; /* -o: TENSOR=FILE or a folder */
 	char cache_file[4096]; /* where cache points when the environment says where */
 	const char *schedule, *stage, *target, *arch, *isa, *strategy, *record, *name, *cache,

@@ -14,6 +14,7 @@ SWITCH(0,   "compare",  NULL,          FLAG,     compare,     FOR(RUN), "check t
 SWITCH(0,   "schedule", "FILE",        TEXT,     schedule,    FOR(EMIT) | FOR(RUN) | FOR(BUILD) | FOR(EXPLAIN), "use the schedule in FILE, as 'attune emit --stage schedule' prints it")
 SWITCH(0,   "map",      NULL,          FLAG,     map,         FOR(EXPLAIN), "draw which tiles a kernel visits, however many lines it takes")
 SWITCH(0,   "svg",      "FILE",        TEXT,     svg,         FOR(EXPLAIN), "write the same as a picture; '-' for standard output instead of the text")
+SWITCH(0,   "fill",     "EQUATION",    WORDS,    fill,        FOR(EXPLAIN), "values of an input in the language: --fill 'doc[m] = m / 512'; repeatable")
 SWITCH(0,   "stage",    "STAGE",       TEXT,     stage,       FOR(EMIT), "cascade, streams, schedule, tile or c")
 SWITCH(0,   "budget",   "TIME",        SECONDS,  budget,      FOR(TUNE) | FOR(CHECK_GPU), "how long to search: 60s, 500ms, 5m, 1h; default 60s; check-gpu: 9m")
 SWITCH(0,   "evaluations", "N",        COUNT,    evaluations, FOR(TUNE) | FOR(REPLAY), "how many candidates to measure at most; default no limit, 128 in a replay")

@@ -45,7 +45,8 @@ void map_label(const struct tile_map *m, const struct map_head *h, const struct 
 	for (uint32_t i = 0; last >= 0 && i < h->task.n;) {
 		text_add(t, i ? "; " : "");
 		for (int k = 0; k < last; k++)
-			text_printf(t, "%s %lld, ", c->index.v[m->told[k]].name, (long long)told(m, h->task.v[i], k));
+			text_printf(t, "%s %lld, ", c->index.v[m->told[k]].name,
+			            (long long)told(m, h->task.v[i], k));
 		text_printf(t, "%s ", c->index.v[m->told[last]].name);
 		uint32_t first = i;
 		while (i < h->task.n && same_but_last(m, h->task.v[first], h->task.v[i])) {
@@ -53,7 +54,8 @@ void map_label(const struct tile_map *m, const struct map_head *h, const struct 
 			while (end + 1 < h->task.n && same_but_last(m, h->task.v[i], h->task.v[end + 1]) &&
 			       told(m, h->task.v[end + 1], last) == told(m, h->task.v[end], last) + 1)
 				end++;
-			text_printf(t, "%s%lld", i > first ? ", " : "", (long long)told(m, h->task.v[i], last));
+			text_printf(t, "%s%lld", i > first ? ", " : "",
+			            (long long)told(m, h->task.v[i], last));
 			if (end > i)
 				text_printf(t, "-%lld", (long long)told(m, h->task.v[end], last));
 			i = end + 1;
@@ -136,24 +138,28 @@ static void print_totals(const struct tile_map *m, struct text *t)
 	if (c->present)
 		text_printf(t, ", %.3g times the ideal", map_ratio(c));
 	text_printf(t, ", and %.3g%% without the predicate\n", percent(c->plain, c->pairs));
-	text_printf(t, "    skipped: %.3g%% of the work, of %.3g%% that could be\n", percent(c->pairs - c->visited, c->pairs),
-	            percent(c->pairs - c->present, c->pairs));
+	text_printf(t, "    skipped: %.3g%% of the work, of %.3g%% that could be\n",
+	            percent(c->pairs - c->visited, c->pairs), percent(c->pairs - c->present, c->pairs));
 	for (uint32_t i = 0; i < m->head.n; i++) {
 		const struct map_head *h = &m->head.v[i];
 		int64_t n = (int64_t)h->task.n * m->alike;
-		kernel = (struct map_classes){kernel.empty + n * h->kernel.empty, kernel.partial + n * h->kernel.partial,
+		kernel = (struct map_classes){kernel.empty + n * h->kernel.empty,
+		                              kernel.partial + n * h->kernel.partial,
 		                              kernel.full + n * h->kernel.full};
-		truth = (struct map_classes){truth.empty + n * h->truth.empty, truth.partial + n * h->truth.partial,
+		truth = (struct map_classes){truth.empty + n * h->truth.empty,
+		                             truth.partial + n * h->truth.partial,
 		                             truth.full + n * h->truth.full};
 	}
 	text_printf(t, "    tiles of %lld x %lld: ", (long long)m->row_tile, (long long)m->walked_tile);
 	print_counts(&truth, "; treated as ", t);
 	print_counts(&kernel, "\n", t);
 	if (m->share < 1 || m->looked < m->tasks)
-		text_printf(t, "    looked at: %.3g%% of the rows of %lld of %lld tasks\n", 100 * m->share, (long long)m->looked,
-		            (long long)m->tasks);
+		text_printf(t, "    looked at: %.3g%% of the rows of %lld of %lld tasks\n", 100 * m->share,
+		            (long long)m->looked, (long long)m->tasks);
 	if (!m->sound)
-		text_printf(t, "    UNSOUND: %lld present pairs are left out, %lld absent ones taken, %lld taken twice\n",
+		text_printf(t,
+		            "    UNSOUND: %lld present pairs are left out, %lld absent ones taken, %lld "
+		            "taken twice\n",
 		            (long long)c->missed, (long long)c->admitted, (long long)c->twice);
 }
 
@@ -184,16 +190,19 @@ static bool is_small(const struct tile_map *m)
 	return m->map_rows <= 24 && m->map_columns <= MAP_COLUMNS && m->head.n <= 2;
 }
 
-static void print_maps(const struct tiles_explained *e, const struct tiles_stream *x, bool utf8, struct text *t)
+static void print_maps(const struct tiles_explained *e, const struct tiles_stream *x, bool utf8,
+                       struct text *t)
 {
 	const struct tile_map *m = x->map;
 	const char *const *glyph = utf8 ? shades : ascii;
 	if (!m->map_rows || !m->map_columns)
 		return;
-	text_printf(t, "\n    A character is %lld %s down by %lld %s across: %s without the predicate, %s with it,\n"
-	               "    %s visited where nothing is present, blank left out\n",
-	            (long long)m->cell_rows, x->row ? x->row : "row", (long long)m->cell_columns, x->walked,
-	            glyph[LOOK_FULL], glyph[LOOK_PARTIAL], glyph[LOOK_VAIN]);
+	text_printf(
+	        t,
+	        "\n    A character is %lld %s down by %lld %s across: %s without the predicate, %s with it,\n"
+	        "    %s visited where nothing is present, blank left out\n",
+	        (long long)m->cell_rows, x->row ? x->row : "row", (long long)m->cell_columns, x->walked,
+	        glyph[LOOK_FULL], glyph[LOOK_PARTIAL], glyph[LOOK_VAIN]);
 	for (uint32_t i = 0; i < m->head.n; i++) {
 		text_add(t, "\n    ");
 		map_label(m, &m->head.v[i], e->streams->cascade, t);
@@ -210,8 +219,8 @@ void tiles_text(const struct tiles_explained *e, enum map_drawing which, bool ut
 		return;
 	text_add(t, "\nWhat the predicates leave out\n\n");
 	if (e->origin)
-		text_printf(t, "  By the %s schedule%s%s%s%s\n", e->origin, e->form ? ", in the form " : "", e->form ? e->form : "",
-		            e->data ? "; data " : "", e->data ? e->data : "");
+		text_printf(t, "  By the %s schedule%s%s%s%s\n", e->origin, e->form ? ", in the form " : "",
+		            e->form ? e->form : "", e->data ? "; data " : "", e->data ? e->data : "");
 	for (uint32_t i = 0; i < e->stream.n; i++) {
 		const struct tiles_stream *x = &e->stream.v[i];
 		if (x->selects) {
@@ -264,7 +273,8 @@ static void add_classes(cJSON *o, const char *name, const struct map_classes *k)
 	cJSON_AddNumberToObject(x, "full", (double)k->full);
 }
 
-static void json_head(cJSON *list, const struct tiles_explained *e, const struct tile_map *m, const struct map_head *h)
+static void json_head(cJSON *list, const struct tiles_explained *e, const struct tile_map *m,
+                      const struct map_head *h)
 {
 	struct arena *a = e->streams->cascade->arena;
 	struct text label, row;

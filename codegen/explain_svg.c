@@ -1,5 +1,5 @@
-/* explain_svg.c: tile maps as one picture: what the kernel visits, in colour, element by element where that is kept,
- * else by cells, the paler the less of them is present. */
+/* explain_svg.c: tile maps as one picture: what the kernel visits, in colour, element by element where that
+ * is kept, else by cells, the paler the less of them is present. */
 #include "codegen/explain_tiles.h"
 
 enum { PANEL = 360, LEAST = 96, MARGIN = 24, AXIS = 44, CAPTION = 78, ACROSS = 3, MOST_PANELS = 24 };
@@ -35,12 +35,16 @@ static const char style[] =
         "@media (prefers-color-scheme: dark) {\n"
         "  svg { --ground: #12161c; --paper: #1b212a; --line: #3a4452; --ink: #e6eaf0; --soft: #9aa7b6;\n"
         "    --full: #2bb3b5; --partial: #f0b455; --vain: #e26d69; --wrong: #ff4fa3; } }\n"
-        "text { font-family: system-ui, -apple-system, 'Segoe UI', sans-serif; fill: var(--ink); font-size: 13px; }\n"
+        "text { font-family: system-ui, -apple-system, 'Segoe UI', sans-serif; fill: var(--ink); font-size: "
+        "13px; }\n"
         ".title { font-size: 18px; font-weight: 600; } .head { font-size: 14px; font-weight: 600; }\n"
         ".small { font-size: 12px; fill: var(--soft); } .axis { font-size: 11px; fill: var(--soft); }\n"
-        ".end { text-anchor: end; } .code { font-family: ui-monospace, monospace; font-size: 12px; fill: var(--soft); }\n"
-        ".ground { fill: var(--ground); } .paper { fill: var(--paper); } .frame { fill: none; stroke: var(--line); }\n"
-        ".full { fill: var(--full); } .partial { fill: var(--partial); } .vain { fill: var(--vain); fill-opacity: .45; }\n"
+        ".end { text-anchor: end; } .code { font-family: ui-monospace, monospace; font-size: 12px; fill: "
+        "var(--soft); }\n"
+        ".ground { fill: var(--ground); } .paper { fill: var(--paper); } .frame { fill: none; stroke: "
+        "var(--line); }\n"
+        ".full { fill: var(--full); } .partial { fill: var(--partial); } .vain { fill: var(--vain); "
+        "fill-opacity: .45; }\n"
         ".wrong { fill: var(--wrong); }\n"
         "</style>\n";
 
@@ -75,8 +79,11 @@ static void runs(struct text *t, const char *class, const char *more, int64_t ro
 
 static enum map_look exact_look(unsigned char bits)
 {
-	struct map_cell c = {.pairs = 1, .present = bits & MAP_BIT_PRESENT, .visited = !!(bits & MAP_BIT_VISITED),
-	                     .plain = !!(bits & MAP_BIT_PLAIN), .twice = !!(bits & MAP_BIT_TWICE)};
+	struct map_cell c = {.pairs = 1,
+	                     .present = bits & MAP_BIT_PRESENT,
+	                     .visited = !!(bits & MAP_BIT_VISITED),
+	                     .plain = !!(bits & MAP_BIT_PLAIN),
+	                     .twice = !!(bits & MAP_BIT_TWICE)};
 	c.missed = c.present && !c.visited;
 	c.admitted = c.plain && !(bits & MAP_BIT_CERTAIN);
 	return map_look(&c);
@@ -102,17 +109,21 @@ static bool shaded(const void *of, int64_t i, int quarters)
 static const char *const look_class[LOOKS] = {
         [LOOK_VAIN] = "vain", [LOOK_PARTIAL] = "partial", [LOOK_FULL] = "full", [LOOK_WRONG] = "wrong"};
 
-static void draw_map(struct text *t, const struct tile_map *m, const struct map_head *h, const struct frame *f)
+static void draw_map(struct text *t, const struct tile_map *m, const struct map_head *h,
+                     const struct frame *f)
 {
-	static const char *const opacity[] = {"", " fill-opacity=\".4\"", " fill-opacity=\".6\"", " fill-opacity=\".8\"", ""};
+	static const char *const opacity[] = {"", " fill-opacity=\".4\"", " fill-opacity=\".6\"",
+	                                      " fill-opacity=\".8\"", ""};
 	for (int look = LOOK_VAIN; look < LOOKS; look++)
 		if (h->exact)
 			runs(t, look_class[look], "", m->rows, m->walked, looks_exactly, h->exact, look, f,
 			     f->width / (double)m->walked, f->height / (double)m->rows);
 		else if (look != LOOK_PARTIAL)
-			runs(t, look_class[look], "", m->map_rows, m->map_columns, looks, h->cell, look, f, f->unit_x, f->unit_y);
+			runs(t, look_class[look], "", m->map_rows, m->map_columns, looks, h->cell, look, f,
+			     f->unit_x, f->unit_y);
 	for (int q = 1; q <= 4 && !h->exact; q++)
-		runs(t, "partial", opacity[q], m->map_rows, m->map_columns, shaded, h->cell, q, f, f->unit_x, f->unit_y);
+		runs(t, "partial", opacity[q], m->map_rows, m->map_columns, shaded, h->cell, q, f, f->unit_x,
+		     f->unit_y);
 }
 
 static double percent(int64_t part, int64_t whole)
@@ -127,7 +138,8 @@ static void draw_axes(struct text *t, struct arena *a, const struct tiles_stream
 	write_at(t, f->x + f->width, f->y - 6, "axis end", arena_printf(a, "%lld", (long long)m->walked - 1));
 	write_at(t, f->x - 6, f->y + 10, "axis end", arena_printf(a, "%s 0", x->row ? x->row : ""));
 	if (m->rows > 1)
-		write_at(t, f->x - 6, f->y + f->height, "axis end", arena_printf(a, "%lld", (long long)m->rows - 1));
+		write_at(t, f->x - 6, f->y + f->height, "axis end",
+		         arena_printf(a, "%lld", (long long)m->rows - 1));
 }
 
 static void draw_head(struct text *t, const struct tiles_explained *e, const struct tiles_stream *x,
@@ -141,24 +153,30 @@ static void draw_head(struct text *t, const struct tiles_explained *e, const str
 	map_label(m, h, e->streams->cascade, &label);
 	text_add(t, "<g role=\"img\" aria-label=\"");
 	escape(t, label.s);
-	text_printf(t, ": %.3g%% present, %.3g%% visited\">\n<title>", percent(c->present, c->pairs), percent(c->visited, c->pairs));
+	text_printf(t, ": %.3g%% present, %.3g%% visited\">\n<title>", percent(c->present, c->pairs),
+	            percent(c->visited, c->pairs));
 	escape(t, label.s);
 	text_add(t, "</title>\n");
 	write_at(t, f->x, f->y - 22, "head", label.s);
-	text_printf(t, "<rect class=\"paper\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\"/>\n", f->x, f->y, f->width, f->height);
+	text_printf(t, "<rect class=\"paper\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\"/>\n", f->x, f->y,
+	            f->width, f->height);
 	draw_map(t, m, h, f);
-	text_printf(t, "<rect class=\"frame\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\"/>\n", f->x, f->y, f->width, f->height);
+	text_printf(t, "<rect class=\"frame\" x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\"/>\n", f->x, f->y,
+	            f->width, f->height);
 	draw_axes(t, a, x, f);
 	write_at(t, f->x, f->y + f->height + 18, "small",
-	         c->present ? arena_printf(a, "%.3g%% present, %.3g%% visited: %.3g times the ideal",
-	                                   percent(c->present, c->pairs), percent(c->visited, c->pairs), map_ratio(c))
-	                    : arena_printf(a, "nothing present, %.3g%% visited", percent(c->visited, c->pairs)));
+	         c->present
+	                 ? arena_printf(a, "%.3g%% present, %.3g%% visited: %.3g times the ideal",
+	                                percent(c->present, c->pairs), percent(c->visited, c->pairs),
+	                                map_ratio(c))
+	                 : arena_printf(a, "nothing present, %.3g%% visited", percent(c->visited, c->pairs)));
 	write_at(t, f->x, f->y + f->height + 34, "small",
 	         arena_printf(a, "tiles: %lld empty, %lld partial, %lld full", (long long)h->truth.empty,
 	                      (long long)h->truth.partial, (long long)h->truth.full));
 	write_at(t, f->x, f->y + f->height + 50, "small",
-	         arena_printf(a, "treated as: %lld empty, %lld partial, %lld full", (long long)h->kernel.empty,
-	                      (long long)h->kernel.partial, (long long)h->kernel.full));
+	         arena_printf(a, "treated as: %lld empty, %lld partial, %lld full",
+	                      (long long)h->kernel.empty, (long long)h->kernel.partial,
+	                      (long long)h->kernel.full));
 	text_add(t, "</g>\n");
 }
 
@@ -176,21 +194,24 @@ static struct frame frame_of(const struct tile_map *m)
 	return f;
 }
 
-static double draw_stream(struct text *t, const struct tiles_explained *e, const struct tiles_stream *x, double y)
+static double draw_stream(struct text *t, const struct tiles_explained *e, const struct tiles_stream *x,
+                          double y)
 {
 	const struct tile_map *m = x->map;
 	struct arena *a = t->arena;
 	write_at(t, MARGIN, y += 22, "head",
-	         arena_printf(a, "Stream %u walks %s, %s, for tiles of %lld x %lld%s", x->stream + 1, x->walked,
-	                      x->sizes->down ? "last tile first" : "first tile first", (long long)m->row_tile,
-	                      (long long)m->walked_tile, x->sizes->heavy_first ? ", last rows first" : ""));
+	         arena_printf(a, "Stream %u walks %s, %s, for tiles of %lld x %lld%s", x->stream + 1,
+	                      x->walked, x->sizes->down ? "last tile first" : "first tile first",
+	                      (long long)m->row_tile, (long long)m->walked_tile,
+	                      x->sizes->heavy_first ? ", last rows first" : ""));
 	write_at(t, MARGIN, y += 18, "code", arena_printf(a, "present where %s", x->present));
 	if (m->share < 1 || m->looked < m->tasks)
 		write_at(t, MARGIN, y += 18, "small",
-		         arena_printf(a, "looked at: %.3g%% of the rows of %lld of %lld tasks", 100 * m->share,
-		                      (long long)m->looked, (long long)m->tasks));
+		         arena_printf(a, "looked at: %.3g%% of the rows of %lld of %lld tasks",
+		                      100 * m->share, (long long)m->looked, (long long)m->tasks));
 	if (m->head.n > MOST_PANELS)
-		write_at(t, MARGIN, y += 18, "small", arena_printf(a, "the first %d of %u different maps", MOST_PANELS, m->head.n));
+		write_at(t, MARGIN, y += 18, "small",
+		         arena_printf(a, "the first %d of %u different maps", MOST_PANELS, m->head.n));
 	struct frame f = frame_of(m);
 	for (uint32_t i = 0; i < m->head.n && i < MOST_PANELS; i++) {
 		f.x = MARGIN + AXIS + (double)(i % ACROSS) * (PANEL + AXIS + MARGIN);
@@ -211,8 +232,8 @@ static void draw_legend(struct text *t, double y)
 	           {"wrong", "unsound"}};
 	static const double at[] = {0, 236, 452, 604};
 	for (int i = 0; i < 4; i++) {
-		text_printf(t, "<rect class=\"%s\" x=\"%g\" y=\"%g\" width=\"14\" height=\"14\" rx=\"2\"/>\n", row[i].class,
-		            MARGIN + at[i], y);
+		text_printf(t, "<rect class=\"%s\" x=\"%g\" y=\"%g\" width=\"14\" height=\"14\" rx=\"2\"/>\n",
+		            row[i].class, MARGIN + at[i], y);
 		write_at(t, MARGIN + at[i] + 20, y + 12, "small", row[i].text);
 	}
 }
@@ -235,21 +256,26 @@ void tiles_svg(const struct tiles_explained *e, const char *kernel, struct text 
 			across = e->stream.v[i].map->head.n > 2 ? ACROSS : across;
 		}
 	if (y <= 64)
-		write_at(&body, MARGIN, y += 22, "small", "No stream has a predicate and a map: everything is visited.");
+		write_at(&body, MARGIN, y += 22, "small",
+		         "No stream has a predicate and a map: everything is visited.");
 	double width = 2 * MARGIN + across * (PANEL + AXIS + MARGIN), height = y + 56;
 	text_printf(t,
-	            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" height=\"%g\" role=\"img\" "
+	            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" "
+	            "height=\"%g\" role=\"img\" "
 	            "aria-labelledby=\"title desc\">\n<title id=\"title\">",
 	            width, height, width, height);
 	escape(t, kernel);
-	text_add(t, ": what the predicates leave out</title>\n<desc id=\"desc\">For every stream and every head that differs, "
-	            "rows downwards and walked coordinates to the right: which pairs are present, and which the kernel "
+	text_add(t, ": what the predicates leave out</title>\n<desc id=\"desc\">For every stream and every "
+	            "head that differs, "
+	            "rows downwards and walked coordinates to the right: which pairs are present, and which "
+	            "the kernel "
 	            "visits, with and without evaluating the predicate.</desc>\n");
 	text_add(t, style);
 	text_printf(t, "<rect class=\"ground\" width=\"%g\" height=\"%g\"/>\n", width, height);
 	write_at(t, MARGIN, 36, "title", arena_printf(a, "%s: what the predicates leave out", kernel));
 	write_at(t, MARGIN, 56, "small",
-	         arena_printf(a, "%s schedule%s%s", e->origin ? e->origin : "no", e->data ? "; data " : "", e->data ? e->data : ""));
+	         arena_printf(a, "%s schedule%s%s", e->origin ? e->origin : "no", e->data ? "; data " : "",
+	                      e->data ? e->data : ""));
 	text_add(t, body.s);
 	draw_legend(t, height - 34);
 	text_add(t, "</svg>\n");

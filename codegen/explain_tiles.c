@@ -14,7 +14,8 @@ static const char *spell_ends(struct arena *a, const char *s)
 	while (*s) {
 		bool low = !strncmp(s, "low(", 4), high = !strncmp(s, "high(", 5);
 		const char *close = low || high ? strchr(s, ')') : NULL;
-		bool word = t.len && (t.s[t.len - 1] == '_' || (t.s[t.len - 1] >= 'a' && t.s[t.len - 1] <= 'z'));
+		bool word =
+		        t.len && (t.s[t.len - 1] == '_' || (t.s[t.len - 1] >= 'a' && t.s[t.len - 1] <= 'z'));
 		if (!close || word) {
 			text_char(&t, *s++);
 			continue;
@@ -82,7 +83,8 @@ static void find_bounds(struct arena *a, struct cascade *c, struct tiles_stream 
 			ranged[n++] = i;
 	}
 	struct range r = bounds_of(c, rest, at->index, ranged, n);
-	struct expr extent = expr_rewrite(&c->pool, c->index.v[at->index].extent, extent_number, c), zero = expr_number(&c->pool, 0);
+	struct expr extent = expr_rewrite(&c->pool, c->index.v[at->index].extent, extent_number, c),
+	            zero = expr_number(&c->pool, 0);
 	r.low = r.low.id ? expr2(&c->pool, OP_MAX, zero, r.low) : zero;
 	r.high = r.high.id ? expr2(&c->pool, OP_MIN, extent, r.high) : extent;
 	x->low = spelled(a, &c->pool, r.low, cascade_names(c));
@@ -106,19 +108,29 @@ static const char *selection_line(struct arena *a, const struct cascade *c, cons
 	int64_t k, all;
 	switch (q->select) {
 	case SELECT_TOPK:
-		if (!cascade_extent(c, q->argument, &k) || !cascade_extent(c, c->index.v[q->along].extent, &all))
-			return arena_printf(a, "%s: of every fiber over %s the largest few are chosen", name, along);
+		if (!cascade_extent(c, q->argument, &k) ||
+		    !cascade_extent(c, c->index.v[q->along].extent, &all))
+			return arena_printf(a, "%s: of every fiber over %s the largest few are chosen", name,
+			                    along);
 		if (k >= all)
-			return arena_printf(a, "%s: all of %lld %s are chosen: there are no more than asked for", name,
-			                    (long long)all, along);
-		return arena_printf(a, "%s: %lld of %lld %s are chosen, so what walks those alone leaves out %.3g%%", name,
-		                    (long long)k, (long long)all, along, 100 * (1 - (double)k / (double)all));
+			return arena_printf(a,
+			                    "%s: all of %lld %s are chosen: there are no more than asked for",
+			                    name, (long long)all, along);
+		return arena_printf(
+		        a, "%s: %lld of %lld %s are chosen, so what walks those alone leaves out %.3g%%",
+		        name, (long long)k, (long long)all, along, 100 * (1 - (double)k / (double)all));
 	case SELECT_NUCLEUS:
-		return arena_printf(a, "%s: as many of %s are chosen as reach the share: the data says how many", name, along);
-	case SELECT_MEMBERS:
-		return arena_printf(a, "%s: the list of the %s where its condition holds: what walks the list visits no other",
+		return arena_printf(a,
+		                    "%s: as many of %s are chosen as reach the share: the data says how many",
 		                    name, along);
-	default: return arena_printf(a, "%s: the order of %s, smallest first: nothing is left out", name, along);
+	case SELECT_MEMBERS:
+		return arena_printf(a,
+		                    "%s: the list of the %s where its condition holds: what walks the list "
+		                    "visits no other",
+		                    name, along);
+	default:
+		return arena_printf(a, "%s: the order of %s, smallest first: nothing is left out", name,
+		                    along);
 	}
 }
 
@@ -139,9 +151,11 @@ static bool has_leaf(const struct reading *r, const struct tile_block *b, bool m
 {
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		for (uint32_t k = 0; k < r->leaves->leaf.n; k++)
-			if (r->leaves->leaf.v[k].statement == &b->statement.v[i] && r->leaves->leaf.v[k].masked == masked)
+			if (r->leaves->leaf.v[k].statement == &b->statement.v[i] &&
+			    r->leaves->leaf.v[k].masked == masked)
 				return true;
-		if (has_leaf(r, &b->statement.v[i].body, masked) || has_leaf(r, &b->statement.v[i].other, masked))
+		if (has_leaf(r, &b->statement.v[i].body, masked) ||
+		    has_leaf(r, &b->statement.v[i].other, masked))
 			return true;
 	}
 	return false;
@@ -181,30 +195,35 @@ static void read_block(struct reading *r, const struct tile_block *b)
 {
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
-		if (s->kind == TILE_FOR && s->index == r->walked && !r->found && (has_leaf(r, &s->body, false) || has_leaf(r, &s->body, true)))
+		if (s->kind == TILE_FOR && s->index == r->walked && !r->found &&
+		    (has_leaf(r, &s->body, false) || has_leaf(r, &s->body, true)))
 			read_walk(r, s);
 		else if (s->kind == TILE_IF)
 			read_condition(r, s);
 		else if (s->kind == TILE_LOAD)
 			r->load[s->value] = s->expression;
-		else if (s->kind == TILE_REDUCE && r->wanted->value[s->value] && expr_at(r->p->pool, s->expression)->op == OP_VALUE) {
+		else if (s->kind == TILE_REDUCE && r->wanted->value[s->value] &&
+		         expr_at(r->p->pool, s->expression)->op == OP_VALUE) {
 			uint32_t from = expr_at(r->p->pool, s->expression)->symbol;
 			vec_push(r->arena, &r->x->summary,
 			         arena_printf(r->arena, "%s = %s over %s of %s", r->p->value.v[s->value].name,
-			                      reduction_info[s->reduce].spelling, r->p->index.v[s->index].name,
-			                      r->load[from].id ? program_spelled(r, r->load[from]) : r->p->value.v[from].name));
+			                      reduction_info[s->reduce].spelling,
+			                      r->p->index.v[s->index].name,
+			                      r->load[from].id ? program_spelled(r, r->load[from])
+			                                       : r->p->value.v[from].name));
 		}
 		read_block(r, &s->body);
 		read_block(r, &s->other);
 	}
 }
 
-static void read_program(struct arena *a, const struct tile_program *p, const struct stream_plan *plan, int phase,
-                         struct tiles_stream *x)
+static void read_program(struct arena *a, const struct tile_program *p, const struct stream_plan *plan,
+                         int phase, struct tiles_stream *x)
 {
 	struct tile_wanted wanted = tile_wanted(a, p, (uint32_t)phase);
 	struct tile_leaves leaves = tile_leaves(a, p, (uint32_t)phase, plan->rows, plan->walked, &wanted);
-	struct reading r = {.arena = a, .p = p, .leaves = &leaves, .wanted = &wanted, .x = x, .walked = plan->walked};
+	struct reading r = {
+	        .arena = a, .p = p, .leaves = &leaves, .wanted = &wanted, .x = x, .walked = plan->walked};
 	r.load = arena_new_array(a, p->value.n, struct expr);
 	bool masked = false;
 	for (uint32_t i = 0; i < leaves.leaf.n; i++)
@@ -219,7 +238,8 @@ static void read_program(struct arena *a, const struct tile_program *p, const st
 
 /* ---- all of it ---- */
 
-static struct tiles_stream begin(struct arena *a, const struct streams *s, uint32_t i, const struct stream_plan *plan)
+static struct tiles_stream begin(struct arena *a, const struct streams *s, uint32_t i,
+                                 const struct stream_plan *plan)
 {
 	const struct stream *at = &s->stream.v[i];
 	struct cascade *c = cascade_clone(a, s->cascade);
@@ -252,9 +272,9 @@ struct tiles_explained explain_predicates(struct arena *a, const struct streams 
 	return e;
 }
 
-struct tiles_explained explain_tiles(struct arena *a, const struct problem *problem, const struct schedule *schedule,
-                                     const struct tile_program *program, struct oracle_tensor *data,
-                                     const struct tile_map_options *options)
+struct tiles_explained explain_tiles(struct arena *a, const struct problem *problem,
+                                     const struct schedule *schedule, const struct tile_program *program,
+                                     struct oracle_tensor *data, const struct tile_map_options *options)
 {
 	const struct streams *s = problem_streams(problem, schedule->form);
 	const struct stream_plan *plan = problem_plan(problem, schedule->form);

@@ -1,5 +1,5 @@
-/* explain_tiles.h: what the predicates of a cascade come to in its kernels, for a person: where the walk of a stream
- * goes, what is asked of a tile, and what of the work is left out against what could be.
+/* explain_tiles.h: what the predicates of a cascade come to in its kernels, for a person: where the walk of a
+ * stream goes, what is asked of a tile, and what of the work is left out against what could be.
  */
 #ifndef ATTUNE_CODEGEN_EXPLAIN_TILES_H
 #define ATTUNE_CODEGEN_EXPLAIN_TILES_H
@@ -21,7 +21,7 @@ struct tiles_stream {
 	const char *low, *high; /* where the walk goes, high past it */
 	int64_t begun_at;       /* the walk begins at a multiple of this; 0: where low says */
 	VEC(struct unbounded) unbounded;
-	const char *plain; /* when a tile runs without predicates; "" always, NULL never */
+	const char *plain;         /* when a tile runs without predicates; "" always, NULL never */
 	VEC(const char *) tested;  /* what must hold for a tile to be looked at */
 	VEC(const char *) summary; /* what these are made of */
 	VEC(const char *) prepass; /* what earlier phases compute for them */
@@ -33,16 +33,18 @@ struct tiles_stream {
 
 struct tiles_explained {
 	const struct streams *streams;
-	const char *origin;  /* of the schedule: "default"; NULL: there is no schedule, so no tiles, only predicates */
-	const char *form;    /* of the streams where it is not the one derived first: "members"; else NULL */
-	const char *data;    /* what the maps' data is: "generated: doc; given: len"; NULL: no data is looked at */
+	const char *origin; /* of the schedule: "default"; NULL: there is no schedule, so no tiles, only
+	                       predicates */
+	const char *form;   /* of the streams where it is not the one derived first: "members"; else NULL */
+	const char
+	        *data; /* what the maps' data is: "generated: doc; given: len"; NULL: no data is looked at */
 	VEC(struct tiles_stream) stream; /* those that have a predicate or choose */
 };
 
 /* Predicates and bounds only. */
 struct tiles_explained explain_predicates(struct arena *, const struct streams *);
-/* … and what a schedule's program makes of them; map is filled in where the data of what tile_map_needs names is
- * there: data[t].data of tensor t of the streams' cascade. `options` NULL: no maps. */
+/* … and what a schedule's program makes of them; map is filled in where the data of what tile_map_needs names
+ * is there: data[t].data of tensor t of the streams' cascade. `options` NULL: no maps. */
 struct tiles_explained explain_tiles(struct arena *, const struct problem *, const struct schedule *,
                                      const struct tile_program *, struct oracle_tensor *data,
                                      const struct tile_map_options *options);
@@ -53,7 +55,8 @@ void map_label(const struct tile_map *, const struct map_head *, const struct ca
 double map_ratio(const struct map_cell *);
 
 enum map_look { LOOK_EMPTY, LOOK_VAIN, LOOK_PARTIAL, LOOK_FULL, LOOK_WRONG, LOOKS };
-/* How a cell is drawn: not visited; visited where nothing is present; visited with the predicate; without; unsound. */
+/* How a cell is drawn: not visited; visited where nothing is present; visited with the predicate; without;
+ * unsound. */
 enum map_look map_look(const struct map_cell *);
 
 enum map_drawing { MAPS_SMALL, MAPS_ALL }; /* in a text: those that take few lines, or all of them */

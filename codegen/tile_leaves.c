@@ -1,8 +1,9 @@
 /* tile_leaves.c: the blocks of a walk that work on a tile, and which of them evaluate predicates.
  *
- * A block works on a tile where it reduces along the walked index, or stores along it. It evaluates predicates where
- * it replaces elements by a number under a condition that moves with the walked index, unless every block of the
- * phase does that under the same condition: then the condition is part of what is computed.
+ * A block works on a tile where it reduces along the walked index, or stores along it. It evaluates
+ * predicates where it replaces elements by a number under a condition that moves with the walked index,
+ * unless every block of the phase does that under the same condition: then the condition is part of what is
+ * computed.
  */
 #include "codegen/tile_map.h"
 
@@ -69,7 +70,8 @@ static bool works(const struct find *f, const struct tile_statement *s)
 	if (s->kind == TILE_STORE)
 		return expr_mentions(p, s->target, OP_INDEX, f->walked) &&
 		       (f->rows == NO_INDEX || expr_mentions(p, s->target, OP_INDEX, f->rows));
-	if ((s->kind != TILE_REDUCE && s->kind != TILE_CONTRACT) || s->index != f->walked || f->wanted->value[s->value])
+	if ((s->kind != TILE_REDUCE && s->kind != TILE_CONTRACT) || s->index != f->walked ||
+	    f->wanted->value[s->value])
 		return false;
 	return f->rows == NO_INDEX || has_rank(f->p, s->value, f->rows);
 }

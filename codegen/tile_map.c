@@ -15,7 +15,7 @@ struct mapping {
 	struct tile_walk *walk;
 	struct tile_leaves leaves;
 	const struct tile_phase *phase;
-	uint32_t number; /* of the phase */
+	uint32_t number;  /* of the phase */
 	uint32_t indices; /* of the cascade; the program's own come after */
 	int64_t *coordinate;
 	unsigned char *state; /* of the rows of a window */
@@ -34,7 +34,8 @@ int tile_map_phase(const struct tile_program *p, uint32_t stream)
 	return -1;
 }
 
-void tile_map_needs(struct arena *a, const struct streams *s, uint32_t stream, const struct tile_program *p, bool *tensor)
+void tile_map_needs(struct arena *a, const struct streams *s, uint32_t stream, const struct tile_program *p,
+                    bool *tensor)
 {
 	int phase = tile_map_phase(p, stream);
 	truth_needs(s, &s->stream.v[stream], tensor);
@@ -70,11 +71,13 @@ static void seen(void *user, const struct tile_walk *w, const struct tile_statem
 		return;
 	struct tile_range rows = clipped(w, plan->rows, m->low, m->high);
 	struct tile_range columns = clipped(w, plan->walked, 0, m->map->walked);
-	unsigned char bits = (unsigned char)(leaf->masked ? MAP_BIT_VISITED : MAP_BIT_VISITED | MAP_BIT_PLAIN);
+	unsigned char bits =
+	        (unsigned char)(leaf->masked ? MAP_BIT_VISITED : MAP_BIT_VISITED | MAP_BIT_PLAIN);
 	for (int64_t r = rows.low; r <= rows.high; r++) {
 		unsigned char *to = m->state + (r - m->low) * m->map->walked;
 		for (int64_t i = columns.low; i <= columns.high; i++)
-			to[i] = (unsigned char)(to[i] & MAP_BIT_VISITED ? to[i] | bits | MAP_BIT_TWICE : bits);
+			to[i] = (unsigned char)(to[i] & MAP_BIT_VISITED ? to[i] | bits | MAP_BIT_TWICE
+			                                                : bits);
 	}
 }
 
@@ -119,8 +122,12 @@ static void close_tiles(struct mapping *m)
 		const struct map_cell *t = &m->tile[i];
 		if (!t->pairs)
 			continue;
-		++*(t->visited == 0 ? &h->kernel.empty : t->plain == t->pairs ? &h->kernel.full : &h->kernel.partial);
-		++*(t->present == 0 ? &h->truth.empty : t->certain == t->pairs ? &h->truth.full : &h->truth.partial);
+		++*(t->visited == 0        ? &h->kernel.empty
+		    : t->plain == t->pairs ? &h->kernel.full
+		                           : &h->kernel.partial);
+		++*(t->present == 0          ? &h->truth.empty
+		    : t->certain == t->pairs ? &h->truth.full
+		                             : &h->truth.partial);
 	}
 	memset(m->tile, 0, (size_t)n * sizeof *m->tile);
 }
@@ -131,7 +138,8 @@ static void count_row(struct mapping *m, int64_t row, unsigned char *s)
 	struct map_head *h = m->head;
 	int64_t present = 0;
 	for (int64_t i = 0; i < map->walked; i++) {
-		s[i] |= (unsigned char)((m->any[i] ? MAP_BIT_PRESENT : 0) | (m->all[i] ? MAP_BIT_CERTAIN : 0));
+		s[i] |= (unsigned char)((m->any[i] ? MAP_BIT_PRESENT : 0) |
+		                        (m->all[i] ? MAP_BIT_CERTAIN : 0));
 		h->digest = (h->digest ^ s[i]) * 1099511628211u;
 	}
 	for (int64_t i = 0, k = 0; i < map->walked; i += map->cell_columns, k++) {
@@ -170,7 +178,8 @@ static bool walk_tasks(struct mapping *m, uint32_t k, int64_t task, int64_t *ste
 	if (k == m->phase->task.n)
 		return tile_walk_task(m->walk, m->number, step);
 	const struct tile_task *t = &m->phase->task.v[k];
-	int64_t extent = m->program->index.v[t->index].extent, first = 0, last = (extent + t->step - 1) / t->step - 1;
+	int64_t extent = m->program->index.v[t->index].extent, first = 0,
+	        last = (extent + t->step - 1) / t->step - 1;
 	bool own = t->index >= m->indices;
 	if (t->index == plan->rows) {
 		first = m->low / t->step;
@@ -193,7 +202,8 @@ static void begin_head(struct mapping *m, int64_t task)
 	vec_push(m->arena, &map->head, h);
 	m->head = &map->head.v[map->head.n - 1];
 	vec_push(m->arena, &m->head->task, task);
-	m->head->cell = arena_new_array(m->arena, (size_t)(map->map_rows * map->map_columns), struct map_cell);
+	m->head->cell =
+	        arena_new_array(m->arena, (size_t)(map->map_rows * map->map_columns), struct map_cell);
 	if (map->rows * map->walked <= MAP_EXACT)
 		m->head->exact = arena_new_array(m->arena, (size_t)(map->rows * map->walked), unsigned char);
 	for (uint32_t i = 0; i < m->indices; i++) {
@@ -256,19 +266,21 @@ static int64_t cell_size(int64_t n, int64_t most, bool three)
 
 static bool mentions(const struct tile_program *p, struct expr e, uint32_t index)
 {
-	return e.id && (expr_mentions(p->pool, e, OP_INDEX, index) || expr_mentions(p->pool, e, OP_LOW, index) ||
-	                expr_mentions(p->pool, e, OP_HIGH, index));
+	return e.id &&
+	       (expr_mentions(p->pool, e, OP_INDEX, index) || expr_mentions(p->pool, e, OP_LOW, index) ||
+	        expr_mentions(p->pool, e, OP_HIGH, index));
 }
 
 /* Does what a phase's structure is made of differ between coordinates of an index? */
-static bool block_tells(const struct tile_program *p, const struct tile_block *b, const struct tile_wanted *w, uint32_t index)
+static bool block_tells(const struct tile_program *p, const struct tile_block *b, const struct tile_wanted *w,
+                        uint32_t index)
 {
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
 		bool structure = s->kind == TILE_FOR || s->kind == TILE_NARROW || s->kind == TILE_IF;
 		bool wanted = structure || (!tile_stores(s) && w->value[s->value]);
-		if (wanted && (mentions(p, s->low, index) || mentions(p, s->high, index) || mentions(p, s->expression, index) ||
-		               mentions(p, s->b, index)))
+		if (wanted && (mentions(p, s->low, index) || mentions(p, s->high, index) ||
+		               mentions(p, s->expression, index) || mentions(p, s->b, index)))
 			return true;
 		if (block_tells(p, &s->body, w, index) || block_tells(p, &s->other, w, index))
 			return true;
@@ -317,7 +329,8 @@ static const char *find_sizes(struct mapping *m, const struct streams *s, const 
 	map->row_step = m->leaves.row_step ? m->leaves.row_step : map->row_tile;
 	map->walked_step = m->leaves.walked_step ? m->leaves.walked_step : map->walked_tile;
 	map->cell_rows = m->options->rows > 0 ? m->options->rows : cell_size(map->rows, MAP_ROWS, true);
-	map->cell_columns = m->options->columns > 0 ? m->options->columns : cell_size(map->walked, MAP_COLUMNS, false);
+	map->cell_columns =
+	        m->options->columns > 0 ? m->options->columns : cell_size(map->walked, MAP_COLUMNS, false);
 	map->map_rows = (map->rows + map->cell_rows - 1) / map->cell_rows;
 	map->map_columns = (map->walked + map->cell_columns - 1) / map->cell_columns;
 	if (map->map_rows * map->map_columns > MAP_CELLS)
@@ -333,7 +346,8 @@ static bool look_at_task(struct mapping *m, int64_t task, int64_t windows, int64
 	int64_t all = (map->rows + window - 1) / window;
 	begin_head(m, task);
 	for (int64_t i = 0; i < windows; i++) {
-		int64_t low = (2 * i + 1) * all / (2 * windows) * window, high = low + window < map->rows ? low + window : map->rows;
+		int64_t low = (2 * i + 1) * all / (2 * windows) * window,
+		        high = low + window < map->rows ? low + window : map->rows;
 		if (!look_at_window(m, task, low, high))
 			return false;
 	}
@@ -343,7 +357,8 @@ static bool look_at_task(struct mapping *m, int64_t task, int64_t windows, int64
 
 struct tile_map *tile_map(struct arena *a, const struct streams *s, const struct stream_plan *plan,
                           const struct stream_schedule *sizes, const struct tile_program *program,
-                          struct oracle_tensor *data, const struct tile_map_options *options, const char **why)
+                          struct oracle_tensor *data, const struct tile_map_options *options,
+                          const char **why)
 {
 	struct text reason;
 	int phase = tile_map_phase(program, (uint32_t)(plan->stream - s->stream.v));
@@ -352,8 +367,13 @@ struct tile_map *tile_map(struct arena *a, const struct streams *s, const struct
 		return NULL;
 	}
 	struct tile_map *map = arena_new(a, struct tile_map);
-	struct mapping m = {.arena = a, .program = program, .options = options, .map = map, .number = (uint32_t)phase,
-	                    .phase = &program->phase.v[phase], .indices = s->cascade->index.n};
+	struct mapping m = {.arena = a,
+	                    .program = program,
+	                    .options = options,
+	                    .map = map,
+	                    .number = (uint32_t)phase,
+	                    .phase = &program->phase.v[phase],
+	                    .indices = s->cascade->index.n};
 	struct tile_wanted wanted = tile_wanted(a, program, m.number);
 	*map = (struct tile_map){.plan = plan, .sound = true};
 	m.leaves = tile_leaves(a, program, m.number, plan->rows, plan->walked, &wanted);
@@ -375,7 +395,8 @@ struct tile_map *tile_map(struct arena *a, const struct streams *s, const struct
 			return NULL;
 		}
 
-	int64_t window = map->rows < 1 ? 1 : map->rows, windows = 1, width = map->walked < 1 ? 1 : map->walked;
+	int64_t window = map->rows < 1 ? 1 : map->rows, windows = 1,
+	        width = map->walked < 1 ? 1 : map->walked;
 	double limit = options->limit ? (double)options->limit : PAIRS_LIMIT;
 	double pairs = (double)map->rows * (double)width * (double)map->looked;
 	if ((pairs > limit || map->rows > WINDOW / width) && rows_are_tasks(&m)) {

@@ -128,7 +128,10 @@ static bool find_inner(struct truth *t, const struct streams *s, const struct st
 			mentioned |= expr_mentions(&s->cascade->pool, predicate[k], OP_INDEX, i);
 		for (int k = 0; k < plan->ntasks; k++)
 			task |= plan->task[k] == i;
-		level[i] = i == plan->rows ? LEVEL_ROW : i == plan->walked ? LEVEL_WALKED : task ? LEVEL_TASK : LEVEL_INNER;
+		level[i] = i == plan->rows     ? LEVEL_ROW
+		           : i == plan->walked ? LEVEL_WALKED
+		           : task              ? LEVEL_TASK
+		                               : LEVEL_INNER;
 		if (level[i] != LEVEL_INNER || !mentioned)
 			continue;
 		all *= plan_extent(s, i);
@@ -163,11 +166,13 @@ struct truth *truth_new(struct arena *a, const struct streams *s, const struct s
 	if (!compute(a, s, needed, data, why) || !find_inner(t, s, plan, predicate, t->programs, level, why))
 		return NULL;
 	for (int i = 0; i < t->programs; i++)
-		t->program[i] = program_compile(a, s->cascade, predicate[i], data, t->coordinate, level, plan->walked);
+		t->program[i] = program_compile(a, s->cascade, predicate[i], data, t->coordinate, level,
+		                                plan->walked);
 	return t;
 }
 
-static void evaluate(struct truth *t, struct program *p, int moved, bool hull, unsigned char *any, unsigned char *all)
+static void evaluate(struct truth *t, struct program *p, int moved, bool hull, unsigned char *any,
+                     unsigned char *all)
 {
 	p->moved = moved < p->moved ? moved : p->moved;
 	for (int64_t at = 0; at < t->extent; at += CHUNK) {
@@ -177,7 +182,8 @@ static void evaluate(struct truth *t, struct program *p, int moved, bool hull, u
 			p->moved = LEVEL_WALKED;
 		struct lanes x = program_run(p, n);
 		for (int i = 0; i < n; i++) {
-			unsigned char here = x.value[i * x.stride] != 0 && (!x.present || x.present[i * x.stride]);
+			unsigned char here =
+			        x.value[i * x.stride] != 0 && (!x.present || x.present[i * x.stride]);
 			any[at + i] |= (unsigned char)(here & hull);
 			all[at + i] &= here;
 		}

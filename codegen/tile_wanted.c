@@ -1,5 +1,5 @@
-/* tile_wanted.c: what the structure of a phase depends on: values in its bounds and conditions, what those are made
- * of, and the work tensors that are read on the way, with all that earlier phases need for them. */
+/* tile_wanted.c: what the structure of a phase depends on: values in its bounds and conditions, what those
+ * are made of, and the work tensors that are read on the way, with all that earlier phases need for them. */
 #include "codegen/tile_run.h"
 
 struct closure {
@@ -39,9 +39,10 @@ static void scan(struct closure *c, const struct tile_block *b, uint32_t phase)
 		bool structure = s->kind == TILE_FOR || s->kind == TILE_NARROW || s->kind == TILE_IF;
 		if (stores_wanted(c, s))
 			want(c, &c->w.phase[phase]);
-		if (c->w.phase[phase] && (structure || stores_wanted(c, s) ||
-		                          (!tile_stores(s) && c->w.value[s->value]))) {
-			const struct expr all[] = {s->low, s->high, s->expression, s->a, s->b, s->scale, s->present};
+		if (c->w.phase[phase] &&
+		    (structure || stores_wanted(c, s) || (!tile_stores(s) && c->w.value[s->value]))) {
+			const struct expr all[] = {s->low, s->high,  s->expression, s->a,
+			                           s->b,   s->scale, s->present};
 			for (size_t k = 0; k < sizeof all / sizeof *all; k++)
 				want_expression(c, all[k]);
 		}

@@ -170,10 +170,12 @@ enum attune_status attune_program_infer(struct attune_program *, const DLTensor 
 
 struct attune_explain_options {
 	const char *schedule; /* text: of the kernels that are told of; NULL: the cached winner or the default */
-	/* What predicates read, by argument as for attune_call; NULL for one that is not at hand. NULL, 0: none is. What is
-	 * missing is generated, and the text says so. */
+	/* What predicates read, by argument as for attune_call; NULL for one that is not at hand. NULL, 0: none is. */
 	const DLTensor *const *tensors;
 	int count;
+	/* Values of others, one to a line in the language itself, "doc[m] = m / 512"; NULL: none. What is missing still is
+	 * generated, and the text says so. */
+	const char *fill;
 	bool maps; /* draw the tiles of every stream with a predicate, also where that takes many lines */
 	bool utf8; /* the text may hold other characters than ASCII */
 	char **svg; /* gets the maps as a picture of their own, to be given back to attune_free; NULL: not wanted */

@@ -69,15 +69,22 @@ static void generate(struct arena *arena, struct cascade *c, uint32_t tensor, st
 }
 
 /* The inputs that the maps need, given or generated; *said: which are which. */
-static enum attune_status find_data(const struct explain_job *job, struct arena *arena, const struct streams *s,
-                                    const struct tile_program *program, struct oracle_tensor *data, const char **said,
-                                    struct attune_error *error)
+static enum attune_status find_data(const struct explain_job *job, struct arena *arena,
+                                    const struct streams *s, const struct tile_program *program,
+                                    struct oracle_tensor *data, const char **said, struct attune_error *error)
 {
 	struct cascade *c = s->cascade;
 	struct text given, made;
 	bool *needed = arena_new_array(arena, c->tensor.n, bool);
 	text_init(&given, arena);
 	text_init(&made, arena);
+	const struct cascade *own = job->program->cascade;
+	struct oracle_tensor *filled = arena_new_array(arena, own->tensor.n, struct oracle_tensor);
+	enum attune_status status =
+	        job->options->fill ? program_fill(job->program, arena, job->options->fill, filled, error)
+	                           : ATTUNE_OK;
+	if (status)
+		return status;
 	for (uint32_t i = 0; i < s->stream.n; i++)
 		if (s->stream.v[i].index != NO_INDEX && s->stream.v[i].present.id)
 			tile_map_needs(arena, s, i, program, needed);
@@ -85,13 +92,23 @@ static enum attune_status find_data(const struct explain_job *job, struct arena 
 		bool found = false;
 		if (!needed[t] || c->tensor.v[t].role != ROLE_IN)
 			continue;
-		enum attune_status status = take_given(job, arena, c->tensor.v[t].name, &data[t], &found, error);
+		status =
+		        take_given(job, arena, c->tensor.v[t].name, &data[t], &found, error);
 		if (status)
 			return status;
+		uint32_t same = cascade_find_tensor(own, c->tensor.v[t].name);
+		if (!found && same != UINT32_MAX && filled[same].data) {
+			data[t] = filled[same];
+			found = true;
+		}
 		if (!found)
 			generate(arena, c, t, &data[t]);
 		struct text *list = found ? &given : &made;
-		text_printf(list, "%s%s", list->len ? ", " : found ? "given: " : "generated: ", c->tensor.v[t].name);
+		text_printf(list, "%s%s",
+		            list->len ? ", "
+		            : found   ? "given: "
+		                      : "generated: ",
+		            c->tensor.v[t].name);
 	}
 	if (given.len || made.len)
 		*said = arena_printf(arena, "%s%s%s", given.s, given.len && made.len ? "; " : "", made.s);
@@ -100,14 +117,17 @@ static enum attune_status find_data(const struct explain_job *job, struct arena 
 
 /* ---- tiles ---- */
 
-static enum attune_status find_tiles(const struct explain_job *job, struct arena *arena, const struct streams *derived,
-                                     struct variant *v, struct tiles_explained *tiles, struct attune_error *error)
+static enum attune_status find_tiles(const struct explain_job *job, struct arena *arena,
+                                     const struct streams *derived, struct variant *v,
+                                     struct tiles_explained *tiles, struct attune_error *error)
 {
 	const struct attune_explain_options *o = job->options;
 	*tiles = explain_predicates(arena, derived);
 	if (!is_bound(derived->cascade))
-		return o->schedule || o->maps || o->svg ? program_check_bound(job->program, error) : ATTUNE_OK;
-	enum attune_status status = program_variant(job->program, arena, o->schedule, false, FOR_TEXT, v, error);
+		return o->schedule || o->maps || o->svg || o->fill ? program_check_bound(job->program, error)
+		                                                   : ATTUNE_OK;
+	enum attune_status status =
+	        program_variant(job->program, arena, o->schedule, false, FOR_TEXT, v, error);
 	object_free(&v->choice.object);
 	if (status) /* what has no kernel is explained all the same */
 		return o->schedule || status == ATTUNE_SYSTEM ? status : ATTUNE_OK;
@@ -145,7 +165,8 @@ static void print_schedule(const struct variant *v, struct text *t)
 		s += n + (s[n] != 0);
 	}
 	text_printf(t,
-	            "  asks for %.4g flop of contractions, %.4g of the rest, %.4g exponentials and %.4g bytes of tensors\n",
+	            "  asks for %.4g flop of contractions, %.4g of the rest, %.4g exponentials and %.4g "
+	            "bytes of tensors\n",
 	            c.contract_flops, c.map_flops, c.exps, c.bytes);
 }
 
@@ -160,9 +181,9 @@ static void json_schedule(const struct variant *v, cJSON *root)
 	cJSON_AddNumberToObject(o, "bytes_asked", c.bytes);
 }
 
-static enum attune_status print_text(struct explain_job *job, struct arena *arena, const struct explanation *found,
-                                     const struct tiles_explained *tiles, const struct variant *v, bool kernels,
-                                     struct attune_error *error)
+static enum attune_status print_text(struct explain_job *job, struct arena *arena,
+                                     const struct explanation *found, const struct tiles_explained *tiles,
+                                     const struct variant *v, bool kernels, struct attune_error *error)
 {
 	const struct attune_explain_options *o = job->options;
 	struct text t;
@@ -176,9 +197,9 @@ static enum attune_status print_text(struct explain_job *job, struct arena *aren
 	return status ? status : runtime_give(&t, job->out, error);
 }
 
-static enum attune_status print_json(struct explain_job *job, struct arena *arena, const struct explanation *found,
-                                     const struct tiles_explained *tiles, const struct variant *v, bool kernels,
-                                     struct attune_error *error)
+static enum attune_status print_json(struct explain_job *job, struct arena *arena,
+                                     const struct explanation *found, const struct tiles_explained *tiles,
+                                     const struct variant *v, bool kernels, struct attune_error *error)
 {
 	const char *schedule = job->options->schedule;
 	struct text t;
@@ -189,7 +210,8 @@ static enum attune_status print_json(struct explain_job *job, struct arena *aren
 		cJSON_AddItemToObject(job->json, "predicates", tiles_json(tiles));
 	if (job->json && v->choice.program)
 		json_schedule(v, job->json);
-	if (kernels && job->json && (status = device_explain(job->program, schedule, arena, NULL, job->json, error)))
+	if (kernels && job->json &&
+	    (status = device_explain(job->program, schedule, arena, NULL, job->json, error)))
 		return status;
 	char *printed = job->json ? cJSON_Print(job->json) : NULL;
 	if (!printed)
@@ -240,7 +262,8 @@ enum attune_status attune_explain(struct attune_program *p, const struct attune_
 	if (!p->cascade)
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);
 	if (options && options->tensors) {
-		enum attune_status status = tensors_counted(attune_program_name(p), options->count, p->ntensors, error);
+		status =
+		        tensors_counted(attune_program_name(p), options->count, p->ntensors, error);
 		if (status)
 			return status;
 	}

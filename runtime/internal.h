@@ -7,6 +7,7 @@
 #include "attune.h"
 #include "cache/cache.h"
 #include "codegen/schedule.h"
+#include "dsl/oracle.h"
 #include "runtime/pool.h"
 #include "search/tune.h"
 #include "targets/target.h"
@@ -63,6 +64,8 @@ struct attune_program {
 	struct attune_tensor *tensor;
 	uint32_t *tensor_id; /* of the cascade, one an argument */
 	int ntensors;
+	const struct param *param; /* overridden */
+	int nparams;
 };
 
 /* Fails, naming a rank or tensor, unless every rank is bound and every tensor within limits. */
@@ -87,6 +90,13 @@ struct variant {
 enum purpose { FOR_TEXT, FOR_CODE };
 enum attune_status program_variant(const struct attune_program *, struct arena *, const char *schedule, bool naive,
                                    enum purpose, struct variant *, struct attune_error *);
+
+/* ---- fill.c ---- */
+
+/* Values of inputs of a bound program from lines of the language, "doc[m] = m / 512", into data[tensor of its cascade],
+ * in `arena`. Equations may read what others give, and random(i; n), a whole number below n that looks arbitrary. */
+enum attune_status program_fill(const struct attune_program *, struct arena *, const char *equations,
+                                struct oracle_tensor *data, struct attune_error *);
 
 /* ---- device_explain.c ---- */
 

@@ -95,9 +95,11 @@ static enum attune_status parse(void *data, struct arena *scratch, struct attune
 	const char *source = arena_strndup(&p->arena, s->text, size);
 	diags_init(&p->diags, &p->arena, arena_strdup(&p->arena, s->name ? s->name : "program"), source,
 	           size);
-	struct param *param = arena_new_array(scratch, (size_t)s->nparams, struct param);
+	struct param *param = arena_new_array(&p->arena, (size_t)s->nparams, struct param);
 	for (int i = 0; i < s->nparams; i++)
 		param[i] = (struct param){arena_strdup(&p->arena, s->params[i].name), s->params[i].value};
+	p->param = param;
+	p->nparams = s->nparams;
 	struct retype *type = arena_new_array(scratch, (size_t)s->ntypes, struct retype);
 	for (int i = 0; i < s->ntypes; i++)
 		type[i] = (struct retype){arena_strdup(&p->arena, s->types[i].name),

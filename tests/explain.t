@@ -56,6 +56,13 @@ run 0 explain documents.att -r H=4 D=16 --cache none -i doc=doc.npy kdoc=kdoc.np
 	my $want = 0; for my $n (0 .. 19) { for my $m (0 .. 19) { $want += int($n / 5) == int($m / 5) && $m % 7 != 3; } }
 	exit !($p->{data} eq "given: doc, kdoc" && $s->{present} == 4 * $want && $s->{sound} && $s->{pairs} == 1600)' out
 ok 'data that is given is what is counted, and gives extents'
+run 0 explain documents.att $shape --fill 'doc[n] = n / 5' --fill 'kdoc[m] = m / 5' --json && perl -MJSON::PP -0ne '
+	my $p = decode_json($_)->{predicates}; my $s = $p->{streams}[0];
+	my $want = 0; for my $n (0 .. 19) { for my $m (0 .. 19) { $want += int($n / 5) == int($m / 5) && $m % 7 != 3; } }
+	exit !($p->{data} eq "given: doc, kdoc" && $s->{present} == 4 * $want)' out
+ok 'or data in the language'
+run 2 explain documents.att $shape --fill 'dco[n] = n' && says err 'dco[n] = n'; ok 'for no input'
+run 2 explain documents.att $shape --fill 'doc[n] = n' --fill 'kdoc[m] = m +' && says err 'fill:2:'; ok 'or not in the language'
 run 2 explain documents.att $shape -i dco=doc.npy && says err 'dco'; ok 'an input that is none'
 
 run 0 explain causal.att $shape --json && perl -MJSON::PP -0ne '

@@ -1,5 +1,5 @@
-/* tile_map_test.c: the map of a mask against counts made by hand, its truth against the oracle, and whether it says so
- * when a program leaves out what it must not. */
+/* tile_map_test.c: the map of a mask against counts made by hand, its truth against the oracle, and whether
+ * it says so when a program leaves out what it must not. */
 #include <math.h>
 #include <string.h>
 
@@ -38,8 +38,9 @@ static bool make(struct made *m, const char *more, const char *where, int64_t h,
 {
 	struct diags d;
 	arena_init(&m->a);
-	const char *text = arena_printf(&m->a, "%s%sout O[H, N, D] : f32\nS[h,n,m] = Q[h,n,d] * K[h,m,d] where %s\n%s", head,
-	                                more, where, tail);
+	const char *text =
+	        arena_printf(&m->a, "%s%sout O[H, N, D] : f32\nS[h,n,m] = Q[h,n,d] * K[h,m,d] where %s\n%s",
+	                     head, more, where, tail);
 	diags_init(&d, &m->a, "test", text, strlen(text));
 	m->c = cascade_parse(&m->a, text, strlen(text), NULL, 0, &d);
 	if (!m->c) {
@@ -124,16 +125,17 @@ static void causal(int64_t N, int64_t M)
 	if (N) {
 		const struct map_head *h = &map->head.v[0];
 		ok(map->head.n == 1 && map->tasks == 1 && map->alike == 3, "no head differs");
-		ok(h->total.present == pairs && h->sparse_rows == empty_rows, "%lld pairs, %lld rows of none", (long long)pairs,
-		   (long long)empty_rows);
-		ok(h->total.visited >= pairs && h->total.plain <= pairs, "visited %lld, plainly %lld", (long long)h->total.visited,
-		   (long long)h->total.plain);
+		ok(h->total.present == pairs && h->sparse_rows == empty_rows, "%lld pairs, %lld rows of none",
+		   (long long)pairs, (long long)empty_rows);
+		ok(h->total.visited >= pairs && h->total.plain <= pairs, "visited %lld, plainly %lld",
+		   (long long)h->total.visited, (long long)h->total.plain);
 	}
 	arena_free(&m.a);
 }
 
 /* Classes of tiles of r by c, from the predicate itself. */
-static struct map_classes classes_by_hand(const unsigned char *present, int64_t N, int64_t M, int64_t r, int64_t c)
+static struct map_classes classes_by_hand(const unsigned char *present, int64_t N, int64_t M, int64_t r,
+                                          int64_t c)
 {
 	struct map_classes k = {0};
 	for (int64_t n = 0; n < N; n += r)
@@ -149,7 +151,8 @@ static struct map_classes classes_by_hand(const unsigned char *present, int64_t 
 	return k;
 }
 
-/* The map's truth is the oracle's, of the cascade as it was written; its classes are those counted from it. */
+/* The map's truth is the oracle's, of the cascade as it was written; its classes are those counted from it.
+ */
 static void against_oracle(struct made *m, const char *what)
 {
 	struct diags d;
@@ -175,13 +178,15 @@ static void against_oracle(struct made *m, const char *what)
 		const struct map_head *h = &map->head.v[i];
 		for (uint32_t k = 0; k < h->task.n; k++)
 			for (int64_t p = 0; p < size; p++)
-				same &= (h->exact[p] & MAP_BIT_PRESENT) == t[s].present[h->task.v[k] * size + p];
-		struct map_classes hand = classes_by_hand(t[s].present + h->task.v[0] * size, map->rows, map->walked,
-		                                          map->row_tile, map->walked_tile);
+				same &= (h->exact[p] & MAP_BIT_PRESENT) ==
+				        t[s].present[h->task.v[k] * size + p];
+		struct map_classes hand = classes_by_hand(t[s].present + h->task.v[0] * size, map->rows,
+		                                          map->walked, map->row_tile, map->walked_tile);
 		ok(!memcmp(&hand, &h->truth, sizeof hand), "%s: %lld empty, %lld partial, %lld full", what,
 		   (long long)hand.empty, (long long)hand.partial, (long long)hand.full);
-		ok(h->kernel.empty <= hand.empty && h->kernel.full <= hand.full, "%s: the kernel's: %lld, %lld, %lld", what,
-		   (long long)h->kernel.empty, (long long)h->kernel.partial, (long long)h->kernel.full);
+		ok(h->kernel.empty <= hand.empty && h->kernel.full <= hand.full,
+		   "%s: the kernel's: %lld, %lld, %lld", what, (long long)h->kernel.empty,
+		   (long long)h->kernel.partial, (long long)h->kernel.full);
 	}
 	ok(same, "%s: the truth is the oracle's, pair by pair", what);
 	ok(map->sound, "%s: sound", what);
@@ -189,7 +194,8 @@ static void against_oracle(struct made *m, const char *what)
 
 static void masks(void)
 {
-	static const double documents[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2};
+	static const double documents[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1,
+	                                   1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2};
 	static const double windows[] = {5, 40, 5};
 	struct made m;
 	ok(make(&m, "", "m <= n + (M - N) and n + (M - N) - m < W", 1, 150, 170), "window");
@@ -201,23 +207,27 @@ static void masks(void)
 	ok(make(&m, "", "m < 0", 1, 9, 70), "nothing");
 	against_oracle(&m, "nothing");
 	arena_free(&m.a);
-	if (ok(make(&m, "in doc[N] : i32\nin kdoc[M] : i32\n", "doc[n] == kdoc[m] and m <= n", 1, 25, 25), "documents")) {
+	if (ok(make(&m, "in doc[N] : i32\nin kdoc[M] : i32\n", "doc[n] == kdoc[m] and m <= n", 1, 25, 25),
+	       "documents")) {
 		fill(&m, "doc", documents, 25);
 		fill(&m, "kdoc", documents, 25);
 		against_oracle(&m, "documents");
 		const struct tile_map *map = map_of(&m);
-		ok(map->total.present == 10 * 11 / 2 + 7 * 8 / 2 + 8 * 9 / 2, "documents of 10, 7 and 8: %lld",
-		   (long long)map->total.present);
+		ok(map->total.present == 10 * 11 / 2 + 7 * 8 / 2 + 8 * 9 / 2,
+		   "documents of 10, 7 and 8: %lld", (long long)map->total.present);
 	}
 	arena_free(&m.a);
 	if (ok(make(&m, "in w[H] : i32\n", "m <= n and n - m < w[h]", 3, 100, 100), "windows by head")) {
 		fill(&m, "w", windows, 3);
 		against_oracle(&m, "windows by head");
 		const struct tile_map *map = map_of(&m);
-		ok(map->tasks == 3 && map->head.n == 2 && map->head.v[0].task.n == 2 && map->head.v[0].task.v[1] == 2,
+		ok(map->tasks == 3 && map->head.n == 2 && map->head.v[0].task.n == 2 &&
+		           map->head.v[0].task.v[1] == 2,
 		   "heads 0 and 2 are alike");
-		ok(map->head.v[0].total.present == 5 * 100 - 10 && map->head.v[1].total.present == 40 * 100 - 780,
-		   "%lld and %lld pairs", (long long)map->head.v[0].total.present, (long long)map->head.v[1].total.present);
+		ok(map->head.v[0].total.present == 5 * 100 - 10 &&
+		           map->head.v[1].total.present == 40 * 100 - 780,
+		   "%lld and %lld pairs", (long long)map->head.v[0].total.present,
+		   (long long)map->head.v[1].total.present);
 	}
 	arena_free(&m.a);
 }
@@ -237,7 +247,8 @@ static void parts(void)
 	arena_free(&m.a);
 }
 
-/* Tiles of rows are sampled where there are too many pairs, and the share of what is there is about the same. */
+/* Tiles of rows are sampled where there are too many pairs, and the share of what is there is about the same.
+ */
 static void sampled(void)
 {
 	struct made m;
@@ -245,8 +256,8 @@ static void sampled(void)
 		return;
 	const struct tile_map *map = map_with(&m, &(struct tile_map_options){.limit = 1000000});
 	double share = map ? (double)map->total.present / (double)map->total.pairs : 0;
-	ok(map && map->share < 0.2 && map->sound && fabs(share - 0.5) < 0.06, "%.0f%% of the rows: %.3f present",
-	   map ? 100 * map->share : 0, share);
+	ok(map && map->share < 0.2 && map->sound && fabs(share - 0.5) < 0.06,
+	   "%.0f%% of the rows: %.3f present", map ? 100 * map->share : 0, share);
 	map = map_with(&m, &(struct tile_map_options){.rows = 1, .columns = 1});
 	ok(!map, "a map of millions of cells is refused");
 	arena_free(&m.a);
@@ -274,12 +285,14 @@ static void unsound(void)
 	int64_t n = 120;
 	if (!ok(make(&m, "", "m <= n", 1, n, n), "a program to be spoilt"))
 		return;
-	ok(edit(&m, "to min(120, high(n) + 1)", "to min(120, high(n) - 9)"), "ten keys of every tile of rows are left out");
+	ok(edit(&m, "to min(120, high(n) + 1)", "to min(120, high(n) - 9)"),
+	   "ten keys of every tile of rows are left out");
 	const struct tile_map *map = map_of(&m);
 	ok(map && !map->sound && map->total.missed > 0 && !map->total.admitted, "missed: %lld",
 	   map ? (long long)map->total.missed : 0);
 	rebuild(&m);
-	ok(edit(&m, "if high(m) <= low(n)", "if high(m) <= low(n) + 119"), "tiles are called full that are not");
+	ok(edit(&m, "if high(m) <= low(n)", "if high(m) <= low(n) + 119"),
+	   "tiles are called full that are not");
 	map = map_of(&m);
 	ok(map && !map->sound && map->total.admitted > 0 && !map->total.missed, "admitted: %lld",
 	   map ? (long long)map->total.admitted : 0);
