@@ -92,8 +92,7 @@ static enum attune_status find_data(const struct explain_job *job, struct arena 
 		bool found = false;
 		if (!needed[t] || c->tensor.v[t].role != ROLE_IN)
 			continue;
-		status =
-		        take_given(job, arena, c->tensor.v[t].name, &data[t], &found, error);
+		status = take_given(job, arena, c->tensor.v[t].name, &data[t], &found, error);
 		if (status)
 			return status;
 		uint32_t same = cascade_find_tensor(own, c->tensor.v[t].name);
@@ -262,7 +261,7 @@ enum attune_status attune_explain(struct attune_program *p, const struct attune_
 	if (!p->cascade)
 		return runtime_fail_diags(error, ATTUNE_PROGRAM, &p->diags);
 	if (options && options->tensors) {
-		status =
+		enum attune_status status =
 		        tensors_counted(attune_program_name(p), options->count, p->ntensors, error);
 		if (status)
 			return status;
