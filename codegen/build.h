@@ -127,6 +127,8 @@ int64_t build_padded(const struct builder *, uint32_t index, int64_t capacity);
 int64_t build_extent(const struct builder *, uint32_t index);
 uint32_t build_work_tensor(struct builder *, struct tile_tensor);
 
+/* The statement of a stream that is a selection. */
+void build_selection(struct builder *, struct tile_block *);
 /* Phases that pack operands for the stream, and b->packed. */
 void build_packs(struct builder *);
 /* The body of the walk for one class of tiles, into b->body. */

@@ -376,6 +376,15 @@ static void plan_map(const struct streams *all, const struct stream *s, struct s
 		add_task(p, q->index[j]);
 }
 
+/* Fibers are the rows; a task has some of the last index's. */
+static void plan_selection(const struct stream *s, struct stream_plan *p)
+{
+	p->walked = s->index;
+	p->whole = true;
+	for (uint32_t i = 0; i < s->row.n; i++)
+		add_task(p, p->rows = s->row.v[i]);
+}
+
 struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 {
 	struct stream_plan *plans = arena_new_array(arena, all->stream.n + 1, struct stream_plan);
@@ -386,6 +395,10 @@ struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 		        .stream = s, .walked = NO_INDEX, .rows = NO_INDEX, .wide = NO_INDEX};
 		if (s->index == NO_INDEX) {
 			plan_map(all, s, p);
+			continue;
+		}
+		if (s->selects) {
+			plan_selection(s, p);
 			continue;
 		}
 		plan_reduction(all, i, p);

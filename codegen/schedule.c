@@ -8,14 +8,16 @@ enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
 const char *const form_name[FORMS] = {
         [FORM_NAIVE] = "none", [FORM_FUSED] = "all", [FORM_MEMBERS] = "members", [FORM_ROWS] = "rows"};
 
+static struct streams *within(struct streams *s)
+{
+	return s && s->stream.n <= MAX_STREAMS ? s : NULL;
+}
+
 struct problem *problem_new(struct arena *arena, const struct cascade *c, const struct machine *machine,
                             struct diags *diags)
 {
 	if (!cascade_check_bound(c, diags))
 		return NULL;
-	for (uint32_t i = 0; i < c->equation.n; i++)
-		if (c->equation.v[i].select)
-			return diag_error(diags, c->equation.v[i].span, "a selection is not compiled yet"), NULL;
 	struct problem *p = arena_new(arena, struct problem);
 	p->machine = machine;
 	p->fused = streams_derive(arena, c, &(struct stream_options){0});
@@ -27,6 +29,10 @@ struct problem *problem_new(struct arena *arena, const struct cascade *c, const 
 	p->usual = FORM_FUSED;
 	p->fused_plan = plan_streams(arena, p->fused);
 	p->unfused_plan = plan_streams(arena, p->unfused);
+	if ((p->members = within(streams_members(arena, p->fused))))
+		p->members_plan = plan_streams(arena, p->members);
+	if ((p->rows = within(streams_rows(arena, p->fused))))
+		p->rows_plan = plan_streams(arena, p->rows);
 	return p;
 }
 

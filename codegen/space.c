@@ -122,6 +122,8 @@ static void add_sparsity(struct arena *arena, struct space *s, int i)
 static void add_stream(struct arena *arena, struct space *s, int i)
 {
 	const struct stream_plan *p = &plans(s)[i];
+	if (p->stream->selects)
+		return;
 	if (isa_is_device(s->isa))
 		space_device_stream(arena, s, i);
 	else

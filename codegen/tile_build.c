@@ -610,7 +610,9 @@ static void build_stream(struct builder *b, uint32_t number)
 	build_tasks(b, &phase, b->part != NO_INDEX);
 	struct tile_block loads = {0}, code = {0};
 	b->task_code = &loads;
-	if (b->stream->index == NO_INDEX) {
+	if (b->stream->selects) {
+		build_selection(b, &code);
+	} else if (b->stream->index == NO_INDEX) {
 		build_pure(b, &code);
 	} else {
 		build_identities(b, &code);
