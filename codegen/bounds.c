@@ -126,6 +126,29 @@ static struct expr linear_expr(const struct box *b, const struct linear *l)
 	return e;
 }
 
+/* The t of xor(t, t - 1) == 2·t - 1, which says that t is 0 or a power of two. */
+static bool single_bit(const struct box *b, const struct linear *d, struct linear *t)
+{
+	struct expr_pool *p = &b->cascade->pool;
+	for (int i = 0; i < d->n; i++) {
+		if (expr_at(p, d->atom[i])->op != OP_XOR || (d->c[i] != 1 && d->c[i] != -1))
+			continue;
+		struct linear x, y, apart = {0}, rest = {0};
+		if (!linear_of(b, expr_operand(p, d->atom[i], 0), &x) ||
+		    !linear_of(b, expr_operand(p, d->atom[i], 1), &y))
+			continue;
+		apart = x;
+		if (!linear_add(&apart, &y, -1) || apart.n || (apart.k != 1 && apart.k != -1))
+			continue;
+		*t = apart.k == 1 ? x : y;
+		struct linear others = *d;
+		linear_drop(&others, i);
+		if (linear_add(&rest, &others, d->c[i]) && linear_add(&rest, t, 2) && !rest.n && rest.k == 1)
+			return true;
+	}
+	return false;
+}
+
 /* x op y on ints. */
 static const struct formula *compare_ints(const struct box *b, enum op op, struct expr x, struct expr y)
 {
@@ -150,6 +173,12 @@ static const struct formula *compare_ints(const struct box *b, enum op op, struc
 		struct expr rest = expr2(p, OP_MOD, linear_expr(b, &r), expr_number(p, by));
 		d = (struct linear){1, {rest}, {op == OP_EQ ? 1 : -1}, op == OP_NE};
 		return le0(b, d, 0);
+	}
+	if (single_bit(b, &d, &r)) {
+		struct expr t = linear_expr(b, &r), next = expr1(p, OP_BIT_CEIL, t), zero = expr_number(p, 0);
+		bool is = op == OP_EQ;
+		return formula_join(b, is ? FORM_ANY : FORM_ALL, compare_ints(b, op, t, zero),
+		                    compare_ints(b, is ? OP_LE : OP_LT, is ? next : t, is ? t : next));
 	}
 	if (op == OP_EQ)
 		return formula_join(b, FORM_ALL, le0(b, d, 0), le0(b, minus, 0));

@@ -266,8 +266,8 @@ static struct interval divided(const struct box *b, enum op op, struct expr e)
 	return (struct interval){low, high, given, INT_MAGNITUDE, false};
 }
 
-/* Of what is not negative. Bits above all those that differ within either range are those of xor of the ends; and
- * |x - y| ≤ x xor y ≤ x + y. */
+/* Of what is not negative: bits above all those that differ within either range are those of xor of the ends. Exact for
+ * aligned ranges of as many coordinates as a power of two. */
 static struct interval exclusive_or(const struct box *b, struct expr e)
 {
 	struct expr_pool *p = &b->cascade->pool;
@@ -283,9 +283,7 @@ static struct interval exclusive_or(const struct box *b, struct expr e)
 	struct expr block = expr1(p, OP_BIT_CEIL, expr2(p, OP_ADD, differ, one));
 	struct expr first = expr2(p, OP_XOR, v.low, w.low);
 	first = expr2(p, OP_MUL, expr2(p, OP_IDIV, first, block), block);
-	struct expr last = expr2(p, OP_ADD, first, expr2(p, OP_SUB, block, one));
-	struct expr apart = expr2(p, OP_MAX, expr2(p, OP_SUB, v.low, w.high), expr2(p, OP_SUB, w.low, v.high));
-	return (struct interval){expr2(p, OP_MAX, first, apart), expr2(p, OP_MIN, last, expr2(p, OP_ADD, v.high, w.high)),
+	return (struct interval){first, expr2(p, OP_ADD, first, expr2(p, OP_SUB, block, one)),
 	                         box_both(b, v.given, w.given), INT_MAGNITUDE, false};
 }
 

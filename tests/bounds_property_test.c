@@ -224,6 +224,17 @@ static struct expr blocks(void)
 	return expr2(p, below(2) ? OP_LT : OP_EQ, x, number(1 << below(4)));
 }
 
+/* At distances that are powers of two. */
+static struct expr far_blocks(void)
+{
+	struct expr size = number(1 << below(2));
+	struct expr i = expr_leaf(p, OP_INDEX, KIND_INT, 0), j = expr_leaf(p, OP_INDEX, KIND_INT, 1);
+	struct expr t = expr2(p, OP_SUB, expr2(p, OP_IDIV, i, size), expr2(p, OP_IDIV, j, size));
+	struct expr twice = expr2(p, OP_SUB, expr2(p, OP_MUL, number(2), t), number(1));
+	struct expr e = expr2(p, OP_EQ, expr2(p, OP_XOR, t, expr2(p, OP_SUB, t, number(1))), twice);
+	return below(2) ? e : expr2(p, below(2) ? OP_AND : OP_OR, expr2(p, OP_LE, j, i), e);
+}
+
 static struct expr whole(int depth)
 {
 	if (depth == 0)
@@ -356,6 +367,7 @@ static const struct class classes[] = {
         {"and, or, not of affine comparisons", affine_logic, 0.95, false, false, 80},
         {"remainders", congruence, 0.95, false, false, 40},
         {"xor of blocks, aligned boxes", blocks, 0.95, false, true, 30},
+        {"blocks at distances of powers of two", far_blocks, 0.7, false, false, 30},
         {"any operation on ints", any_whole, 0, false, false, 100},
         {"any operation on reals", any_real, 0, false, false, 60},
         {"elements of tensors", any_read, 0, false, false, 60},
