@@ -30,9 +30,8 @@ struct storage {
 	bool used; /* by the class being built */
 };
 
-/* An integer tensor's values over the rows of a task or the tile of a step, told by their least and largest:
- * for the bounds they are a range like an index's, so an index of the builder's own cascade stands for them.
- */
+/* A tensor's values over the rows of a task or the tile of a step, told by their least and largest: for the bounds
+ * they are a range like an index's, so an index of the builder's own cascade, of their kind, stands for them. */
 struct summary {
 	struct expr read; /* of the cascade */
 	uint32_t index;
@@ -143,6 +142,11 @@ struct expr build_full_condition(struct builder *);
 /* Where a tile may hold something present, over the program's pool; NO_EXPR when the walk's bounds already
  * leave out what is empty, as they do for conjunctions of affine comparisons. */
 struct expr build_occupied_condition(struct builder *);
+/* ---- tile_build_summary.c: what a predicate's tensors hold ---- */
+
+/* The predicate with an index, whose ends the program computes, for each read that follows the rows, or, where `walked`,
+ * the walked index. */
+struct expr build_summarised(struct builder *, struct expr predicate, bool walked);
 bool build_is_summary(const struct builder *, uint32_t index);
 struct expr build_summary(struct builder *, uint32_t index, bool high);
 /* A coordinate of every task, other than the tiled rows? */

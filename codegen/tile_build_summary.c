@@ -1,0 +1,254 @@
+/* What a predicate's reads of tensors hold over the rows of a task, or over the tile of a step: their least and
+ * greatest element, reductions in the program before the conditions that use them. Truth is 0 and 1; a NaN among
+ * reals becomes both. Inputs, outputs and work tensors alike, as long as another stream stores them. */
+#include <math.h>
+
+#include "base/whole.h"
+#include "codegen/build.h"
+#include "codegen/linear.h"
+
+struct summarise {
+	struct builder *b;
+	bool walked; /* tiles may be summarised too, not the rows only */
+};
+
+bool build_is_summary(const struct builder *b, uint32_t index)
+{
+	for (uint32_t i = 0; i < b->summary.n; i++)
+		if (b->summary.v[i].index == index)
+			return true;
+	return false;
+}
+
+struct expr build_summary(struct builder *b, uint32_t index, bool high)
+{
+	uint32_t i = 0;
+	while (b->summary.v[i].index != index)
+		i++;
+	return build_value(b, high ? b->summary.v[i].high : b->summary.v[i].low);
+}
+
+static uint32_t scalar(struct builder *b, const char *stem, enum reduction r, enum dtype dtype)
+{
+	const char *name = arena_printf(b->arena, "%s_%s", stem, reduction_info[r].spelling);
+	return build_new_value(b, name, dtype, NULL, 0, 0);
+}
+
+static void reduce(struct builder *b, struct tile_block *code, uint32_t value, enum reduction r, uint32_t along,
+                   struct expr e)
+{
+	vec_push(b->arena, &code->statement,
+	         (struct tile_statement){.kind = TILE_REDUCE, .value = value, .index = along, .reduce = r, .expression = e});
+}
+
+/* ---- reads that follow the rows, or the walked index ---- */
+
+static void along_one(struct builder *b, struct expr read, bool walks, struct summary *s)
+{
+	const char *stem = build_load_stem(b, read);
+	uint32_t value = build_load(b, read, b->plan->walked);
+	enum dtype dtype = b->p->value.v[value].dtype;
+	struct tile_block *code = walks ? b->step_code : b->task_code;
+	uint32_t along = walks ? b->plan->walked : b->plan->rows;
+	s->low = scalar(b, stem, REDUCE_MIN, dtype);
+	s->high = scalar(b, stem, REDUCE_MAX, dtype);
+	reduce(b, code, s->low, REDUCE_MIN, along, build_value(b, value));
+	reduce(b, code, s->high, REDUCE_MAX, along, build_value(b, value));
+}
+
+/* ---- reads that follow both ---- */
+
+enum { MAX_MOVING = 2, AT_ONCE = 4096, LANES_AT_ONCE = 512 };
+
+/* A read's coordinates that move within a tile. Each runs over an index, its own or that of the rows or the walk, from
+ * the least to the greatest it can be: m/64 over a tile of 512 over nine. */
+struct moving {
+	int n;
+	struct {
+		uint32_t index; /* of the program */
+		struct expr low, high; /* of the cascade */
+		int64_t most;          /* so many coordinates */
+	} v[MAX_MOVING];
+	struct expr x[MAX_RANKS]; /* all coordinates, over the program */
+};
+
+/* The most values that an int takes in a tile. */
+static int64_t span(const struct builder *b, const struct box *box, struct expr e, int64_t extent)
+{
+	const struct expr_pool *p = &b->c->pool;
+	struct linear l;
+	int64_t most = 1;
+	double by;
+	if (!linear_of(box, e, &l))
+		return extent;
+	for (int i = 0; i < l.n; i++) {
+		const struct expr_node *n = expr_at(p, l.atom[i]);
+		int64_t one = extent, c = l.c[i] < 0 ? -l.c[i] : l.c[i];
+		if (!box_mentions(box, l.atom[i]))
+			continue;
+		if (n->op == OP_INDEX)
+			one = n->symbol == b->plan->rows ? b->sizes->row_tile : b->sizes->stream_tile;
+		else if ((n->op == OP_IDIV || n->op == OP_MOD) && expr_is_number(p, expr_operand(p, l.atom[i], 1), &by) &&
+		         by >= 1)
+			one = n->op == OP_MOD ? (int64_t)by
+			                      : span(b, box, expr_operand(p, l.atom[i], 0), extent) / (int64_t)by + 2;
+		if (__builtin_mul_overflow(one - 1, c, &one) || __builtin_add_overflow(most, one, &most))
+			return extent;
+	}
+	return most < extent ? most : extent;
+}
+
+static bool moves(struct builder *b, const struct box *box, struct expr read, int i, struct moving *m)
+{
+	const struct expr_pool *p = &b->c->pool;
+	const struct expr_node n = *expr_at(p, read);
+	struct expr x = expr_operand(p, read, i);
+	const struct expr_node at = *expr_at(p, x);
+	int64_t extent = 0;
+	uint32_t index = NO_INDEX;
+	if (m->n == MAX_MOVING || at.ops & (uint64_t)1 << OP_READ ||
+	    !cascade_extent(b->c, b->c->tensor.v[n.symbol].extent[i], &extent))
+		return false;
+	struct interval v = interval_of(box, x);
+	if (!v.low.id || v.given.id)
+		return false;
+	if (at.op == OP_INDEX && (!m->n || m->v[0].index != at.symbol)) {
+		index = at.symbol;
+	} else {
+		const char *name = arena_printf(b->arena, "%s_at", b->c->tensor.v[n.symbol].name);
+		name = build_name(b, name, true);
+		vec_push(b->arena, &b->p->index, (struct tile_index){name, extent});
+		index = b->p->index.n - 1;
+	}
+	m->v[m->n].index = index;
+	m->v[m->n].low = v.low;
+	m->v[m->n].high = v.high;
+	m->v[m->n++].most = at_least_one(span(b, box, x, extent));
+	m->x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, index);
+	return true;
+}
+
+static bool moving_of(struct builder *b, struct expr read, struct moving *m)
+{
+	const struct expr_pool *p = &b->c->pool;
+	const struct expr_node n = *expr_at(p, read);
+	uint32_t ranged[2] = {b->plan->rows, b->plan->walked};
+	struct box box = {b->c, ranged, 2};
+	uint32_t indices = b->p->index.n;
+	*m = (struct moving){0};
+	for (int i = 0; i < n.count; i++) {
+		struct expr x = expr_operand(p, read, i);
+		if (!box_mentions(&box, x)) {
+			m->x[i] = build_load_expression(b, x);
+		} else if (!moves(b, &box, read, i, m)) {
+			b->p->index.n = indices;
+			return false;
+		}
+	}
+	return true;
+}
+
+static struct tile_block *loop(struct builder *b, struct tile_block *code, const struct moving *m, int k, int64_t step)
+{
+	struct expr high = build_load_expression(b, m->v[k].high);
+	struct tile_statement s = {.kind = TILE_FOR, .index = m->v[k].index, .step = step};
+	s.low = build_load_expression(b, m->v[k].low);
+	s.high = expr2(b->p->pool, OP_ADD, high, expr_number(b->p->pool, 1));
+	vec_push(b->arena, &code->statement, s);
+	return &code->statement.v[code->statement.n - 1].body;
+}
+
+/* A block of the coordinates at a time: its elements, reduced along one, then the other. */
+static void along_both(struct builder *b, struct expr read, const struct moving *m, struct summary *s)
+{
+	const struct expr_node n = *expr_at(&b->c->pool, read);
+	const char *stem = build_load_stem(b, read);
+	struct expr_pool *p = b->p->pool;
+	bool real = n.kind == KIND_REAL;
+	enum dtype dtype = real ? b->p->compute : DTYPE_I32;
+	int last = m->n - 1, lanes = isa_info[b->schedule->isa].lanes;
+	int64_t wide = m->v[last].most < LANES_AT_ONCE ? m->v[last].most : LANES_AT_ONCE, deep = 1;
+	struct tile_value v = {.name = build_name(b, stem, true), .dtype = dtype, .nranks = (uint8_t)m->n};
+	if (last)
+		deep = AT_ONCE / wide < m->v[0].most ? AT_ONCE / wide : m->v[0].most;
+	for (int k = 0; k <= last; k++) {
+		v.index[k] = m->v[k].index;
+		v.capacity[k] = k == last ? round_up(wide, lanes) : deep;
+	}
+	vec_push(b->arena, &b->p->value, v);
+	uint32_t value = b->p->value.n - 1;
+	s->low = scalar(b, stem, REDUCE_MIN, dtype);
+	s->high = scalar(b, stem, REDUCE_MAX, dtype);
+	build_map(b, b->step_code, s->low, expr_number(p, real ? (double)INFINITY : INT32_MAX));
+	build_map(b, b->step_code, s->high, expr_number(p, real ? -(double)INFINITY : INT32_MIN));
+	struct tile_block *inner = loop(b, b->step_code, m, 0, last ? deep : wide);
+	if (last)
+		inner = loop(b, inner, m, last, wide);
+	vec_push(b->arena, &inner->statement,
+	         (struct tile_statement){.kind = TILE_LOAD, .value = value,
+	                                 .expression = expr_read(p, (enum kind)n.kind, b->tensor[n.symbol], n.count, m->x)});
+	for (int high = 0; high < 2; high++) {
+		enum reduction r = high ? REDUCE_MAX : REDUCE_MIN;
+		uint32_t part = scalar(b, stem, r, dtype), all = high ? s->high : s->low;
+		struct expr e = build_value(b, value);
+		if (last) {
+			struct tile_value line = {.dtype = dtype, .nranks = 1, .index = {v.index[0]}, .capacity = {round_up(deep, lanes)}};
+			line.name = build_name(b, arena_printf(b->arena, "%s_line", stem), true);
+			vec_push(b->arena, &b->p->value, line);
+			uint32_t lines = b->p->value.n - 1;
+			reduce(b, inner, lines, r, v.index[1], e);
+			e = build_value(b, lines);
+		}
+		reduce(b, inner, part, r, v.index[0], e);
+		build_map(b, inner, all, expr2(p, high ? OP_MAX : OP_MIN, build_value(b, all), build_value(b, part)));
+	}
+}
+
+/* ---- */
+
+/* Is it in memory as a whole, and its coordinates no more than those of tasks, rows and the walk? */
+static bool in_memory(const struct builder *b, struct expr read)
+{
+	if (b->tensor[expr_at(&b->c->pool, read)->symbol] == NO_VALUE || plan_reads_local(b->all, b->stream, read))
+		return false;
+	for (uint32_t i = 0; i < b->c->index.n; i++)
+		if (i != b->plan->rows && i != b->plan->walked && !build_is_task(b->plan, i) && build_mentions(b, read, i))
+			return false;
+	return true;
+}
+
+static struct expr summarise_node(struct expr_pool *p, struct expr e, void *context)
+{
+	struct summarise *s = context;
+	struct builder *b = s->b;
+	struct cascade *c = b->c;
+	const struct expr_node n = *expr_at(p, e);
+	bool rows = build_mentions(b, e, b->plan->rows), walks = build_mentions(b, e, b->plan->walked);
+	if (n.op != OP_READ || (!rows && !walks) || (walks && !s->walked) || !in_memory(b, e))
+		return e;
+	uint32_t known = 0;
+	while (known < b->summary.n && !expr_same(b->summary.v[known].read, e))
+		known++;
+	if (known == b->summary.n) {
+		struct summary one = {.read = e};
+		struct moving m;
+		if (rows && walks && (b->device || !moving_of(b, e, &m)))
+			return e;
+		/* Not an extent: nothing may be concluded from one. */
+		one.index = cascade_add_index(c, cascade_fresh_index(c, "of"), 0);
+		c->index.v[one.index].extent = expr_leaf(p, OP_INDEX, KIND_INT, one.index);
+		if (rows && walks)
+			along_both(b, e, &m, &one);
+		else
+			along_one(b, e, walks, &one);
+		vec_push(b->arena, &b->summary, one);
+	}
+	struct expr of = expr_leaf(p, OP_INDEX, n.kind == KIND_REAL ? KIND_REAL : KIND_INT, b->summary.v[known].index);
+	return n.kind == KIND_BOOL ? expr2(p, OP_LE, expr_number(p, 1), of) : of;
+}
+
+struct expr build_summarised(struct builder *b, struct expr predicate, bool walked)
+{
+	struct summarise s = {b, walked};
+	return predicate.id ? expr_rewrite(&b->c->pool, predicate, summarise_node, &s) : predicate;
+}
