@@ -324,23 +324,15 @@ static void shrink_rows(struct group *g, const struct equation *q)
 		g->row[i] = q->index[i];
 }
 
-static bool excludes(const struct expr_pool *p, struct expr a, struct expr b)
-{
-	if (expr_at(p, a)->op == OP_AND)
-		return excludes(p, expr_operand(p, a, 0), b) || excludes(p, expr_operand(p, a, 1), b);
-	if (expr_at(p, b)->op == OP_AND)
-		return excludes(p, a, expr_operand(p, b, 0)) || excludes(p, a, expr_operand(p, b, 1));
-	return condition_opposite(p, a, b);
-}
-
-/* Is nothing of the equation present where anything of the group is? Then each goes its own way: together, every tile
- * would be computed for both. */
+/* Does the equation's range cut across those of the group, so that neither is a part of the other? Then each goes its
+ * own way: together, every tile of either would be computed for both. */
 static bool apart(const struct derivation *d, const struct group *g, uint32_t i)
 {
+	const struct expr_pool *p = &d->c->pool;
 	struct expr range = d->fact.v[i].presence;
 	for (uint32_t k = 0; k < g->carry.n; k++) {
 		struct expr other = d->fact.v[g->carry.v[k].equation].presence;
-		if (!range.id || !other.id || !excludes(&d->c->pool, range, other))
+		if (!range.id || !other.id || derive_implies(p, range, other) || derive_implies(p, other, range))
 			return false;
 	}
 	return true;
