@@ -28,14 +28,16 @@ static bool has_rank(const struct tile_program *p, uint32_t value, uint32_t inde
 	return false;
 }
 
-static bool moves(const struct find *f, struct expr e)
+/* Is it over coordinates, or over what a tensor holds there? Conditions over what is computed are none of
+ * ours. */
+static bool is_of_coordinates(const struct find *f, struct expr e)
 {
 	struct expr *node;
 	uint32_t n = expr_nodes(f->p->pool, e, &node);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct expr_node *x = expr_at(f->p->pool, node[i]);
-		if ((x->op == OP_INDEX && x->symbol == f->walked) ||
-		    (x->op == OP_VALUE && has_rank(f->p, x->symbol, f->walked)))
+		if (x->op == OP_INDEX || (x->op == OP_VALUE && (has_rank(f->p, x->symbol, f->walked) ||
+		                                                f->p->value.v[x->symbol].dtype == DTYPE_I32)))
 			return true;
 	}
 	return false;
@@ -58,7 +60,7 @@ static void collect(struct find *f, struct expr e, struct conditions *c)
 		    !expr_is_number(f->p->pool, expr_operand(f->p->pool, node[i], 2), NULL))
 			continue;
 		struct expr condition = expr_operand(f->p->pool, node[i], 0);
-		if (moves(f, condition) && !has(c, condition))
+		if (is_of_coordinates(f, condition) && !has(c, condition))
 			vec_push(f->arena, &c->of, condition);
 	}
 }

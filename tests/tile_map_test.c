@@ -61,11 +61,14 @@ static bool make(struct made *m, const char *more, const char *where, int64_t h,
 		m->stream++;
 	if (n && mm) {
 		struct stream_schedule *sizes = &m->schedule.stream[m->stream];
-		sizes->row_tile = 12;
+		sizes->row_tile = 2 * sizes->contract[0].rows;
 		sizes->stream_tile = schedule_panel(&m->problem->fused_plan[m->stream], sizes, ISA_AVX512);
 	}
 	rebuild(m);
-	return schedule_illegal(&m->a, m->problem, &m->schedule) == NULL;
+	const char *why = schedule_illegal(&m->a, m->problem, &m->schedule);
+	if (why)
+		printf("# not legal: %s\n", why);
+	return !why;
 }
 
 /* The values of an input, by a list that is repeated. */
@@ -232,6 +235,40 @@ static void masks(void)
 	arena_free(&m.a);
 }
 
+/* However a schedule leaves tiles out, what it takes is what is there, and no more than all of it. */
+static void every_sparsity(void)
+{
+	double documents[130];
+	for (int i = 0; i < 130; i++)
+		documents[i] = i / 40;
+	struct made m;
+	if (!ok(make(&m, "in doc[N] : i32\nin kdoc[M] : i32\n", "doc[n] == kdoc[m] and m % 5 != 2", 1, 100,
+	             130),
+	        "documents, by every sparsity"))
+		return;
+	fill(&m, "doc", documents, 130);
+	fill(&m, "kdoc", documents, 130);
+	struct stream_schedule *sizes = &m.schedule.stream[m.stream];
+	int64_t visited[SPARSITIES] = {0};
+	int64_t panel = schedule_panel(&m.problem->fused_plan[m.stream], sizes, ISA_AVX512);
+	for (int i = 0; i < SPARSITIES; i++) {
+		sizes->sparsity = (enum sparsity)i;
+		sizes->granule = i == SPARSITY_LIST ? panel : 0;
+		const char *why = schedule_illegal(&m.a, m.problem, &m.schedule);
+		if (!ok(!why, "%s is legal: %s", sparsity_name[i], why ? why : "yes"))
+			continue;
+		rebuild(&m);
+		const struct tile_map *map = map_of(&m);
+		ok(map && map->sound, "%s is sound", sparsity_name[i]);
+		visited[i] = map ? map->total.visited : 0;
+	}
+	ok(visited[SPARSITY_MASK] == 100 * 130 && visited[SPARSITY_LIST] <= visited[SPARSITY_TEST] &&
+	           visited[SPARSITY_TEST] <= visited[SPARSITY_MASK],
+	   "visited by a test %lld, by lists %lld, of %d", (long long)visited[SPARSITY_TEST],
+	   (long long)visited[SPARSITY_LIST], 100 * 130);
+	arena_free(&m.a);
+}
+
 /* Parts of a walk together visit what is there, once. */
 static void parts(void)
 {
@@ -307,6 +344,7 @@ int main(void)
 	causal(5, 0);
 	causal(0, 7);
 	masks();
+	every_sparsity();
 	parts();
 	sampled();
 	unsound();
