@@ -10,6 +10,7 @@
 struct summarise {
 	struct builder *b;
 	bool walked; /* tiles may be summarised too, not the rows only */
+	struct expr *known; /* by node: what it became */
 };
 
 bool build_is_summary(const struct builder *b, uint32_t index)
@@ -206,25 +207,29 @@ static void along_both(struct builder *b, struct expr read, const struct moving 
 
 /* ---- */
 
-/* Is it in memory as a whole, and its coordinates no more than those of tasks, rows and the walk? */
+/* Is all of it in memory, and its coordinates no more than those of tasks, rows and the walk? */
 static bool in_memory(const struct builder *b, struct expr read)
 {
-	if (b->tensor[expr_at(&b->c->pool, read)->symbol] == NO_VALUE || plan_reads_local(b->all, b->stream, read))
+	if (plan_reads_local(b->all, b->stream, read))
 		return false;
+	for (uint32_t t = 0; t < b->c->tensor.n; t++)
+		if (b->tensor[t] == NO_VALUE && expr_mentions(&b->c->pool, read, OP_READ, t))
+			return false;
 	for (uint32_t i = 0; i < b->c->index.n; i++)
 		if (i != b->plan->rows && i != b->plan->walked && !build_is_task(b->plan, i) && build_mentions(b, read, i))
 			return false;
 	return true;
 }
 
-static struct expr summarise_node(struct expr_pool *p, struct expr e, void *context)
+/* What stands for a read of the predicate, made if it is not yet; the read itself where nothing is known of it. */
+static struct expr of_read(struct summarise *s, struct expr e)
 {
-	struct summarise *s = context;
 	struct builder *b = s->b;
 	struct cascade *c = b->c;
+	struct expr_pool *p = &c->pool;
 	const struct expr_node n = *expr_at(p, e);
 	bool rows = build_mentions(b, e, b->plan->rows), walks = build_mentions(b, e, b->plan->walked);
-	if (n.op != OP_READ || (!rows && !walks) || (walks && !s->walked) || !in_memory(b, e))
+	if ((!rows && !walks) || (walks && !s->walked) || !in_memory(b, e))
 		return e;
 	uint32_t known = 0;
 	while (known < b->summary.n && !expr_same(b->summary.v[known].read, e))
@@ -247,8 +252,28 @@ static struct expr summarise_node(struct expr_pool *p, struct expr e, void *cont
 	return n.kind == KIND_BOOL ? expr2(p, OP_LE, expr_number(p, 1), of) : of;
 }
 
+/* Reads from outside: one at coordinates out of other tensors is known by what it gives, not by where it is. */
+static struct expr summarised(struct summarise *s, struct expr e)
+{
+	struct expr_pool *p = &s->b->c->pool;
+	const struct expr_node n = *expr_at(p, e);
+	struct expr x[MAX_RANKS];
+	if (!(n.ops & (uint64_t)1 << OP_READ))
+		return e;
+	if (n.op == OP_READ)
+		return of_read(s, e);
+	if (s->known[e.id].id)
+		return s->known[e.id];
+	for (int i = 0; i < n.count; i++)
+		x[i] = summarised(s, expr_operand(p, e, i));
+	return s->known[e.id] = expr_make(p, (enum op)n.op, n.symbol, n.count, x);
+}
+
 struct expr build_summarised(struct builder *b, struct expr predicate, bool walked)
 {
-	struct summarise s = {b, walked};
-	return predicate.id ? expr_rewrite(&b->c->pool, predicate, summarise_node, &s) : predicate;
+	struct summarise s = {b, walked, NULL};
+	if (!predicate.id)
+		return predicate;
+	s.known = arena_new_array(b->arena, predicate.id + 1, struct expr);
+	return summarised(&s, predicate);
 }

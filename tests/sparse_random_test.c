@@ -1,0 +1,192 @@
+/* sparse_random_test.c: random predicates in whole kernels. What the tile program skips, narrows and calls full, by
+ * bounds, by tests and by lists, on ragged sizes and for a device, in the interpreter against the oracle. SEED=n another
+ * seed, LONG=1 ten times as many. */
+#include <stdlib.h>
+
+#include "tests/stages.h"
+#include "tests/tap.h"
+
+enum { KERNELS = 120, SCHEDULES = 6 };
+
+static uint64_t state;
+static int below(int n)
+{
+	return (int)stages_below(&state, (uint32_t)n);
+}
+
+#define HEAD                                                                                                          \
+	"kernel test\nrank B, H, N, M, D\n"                                                                           \
+	"in Q[B, H, N, D], K[B, H, M, D], V[B, H, M, D], qs[B, N], ks[M] : f32\n"                                      \
+	"in q[B, N], k[B, M], pair[N, M], len[B], w[H], page[M] : i32\n"                                               \
+	"in on[B, M], qon[N], Mk[H, 40, 40], J[B, H, N, 30], rel[H, 400] : bool\n"                                     \
+	"out O[B, H, N, D], L[B, H, N] : f32\nindex e : D\n"                                                          \
+	"Z[b,m] = sum[d](K[b,0,m,d] * K[b,0,m,d])\n"                                                                   \
+	"S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where "
+#define TAIL "\nP, L = softmax[m](S), logsumexp[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n"
+
+/* The %d are small numbers. */
+static const char *const leaves[] = {
+        "m <= n + (M - N)",
+        "n - m < %d",
+        "m < %d",
+        "2 * m <= n + %d * 3",
+        "m / 8 <= n / 8 + %d",
+        "abs(n - m) <= %d",
+        "(n - m) %% 3 == %d",
+        "m %% 16 < %d",
+        "m %% 8 == n %% 8",
+        "max(n - 20, 0) <= m < min(n + %d, M)",
+        "n / 16 == m / 16 + %d",
+        "xor(n / 8, m / 8) < %d",
+        "xor(n / 4 - m / 4, n / 4 - m / 4 - 1) == 2 * (n / 4 - m / 4) - 1",
+        "n * n + m * m < %d * 200",
+        "q[b,n] == k[b,m]",
+        "k[b,m/16] <= %d",
+        "k[b,m-1] == k[b,m]",
+        "pair[n,m] < %d",
+        "pair[n/4,m/4] != %d",
+        "m < len[b]",
+        "n - m < w[h]",
+        "on[b,m]",
+        "qon[n]",
+        "Mk[h,n/16,m/8]",
+        "Mk[h,n/5,m/7]",
+        "J[b,h,n,m/16]",
+        "rel[h,m - n + 130]",
+        "ks[m] < 0.5",
+        "qs[b,n] + 0.25 <= ks[m] * 2",
+        "Z[b,m] > %d",
+        "exp(ks[m]) > %d * 0.7",
+        "tanh(qs[b,n]) < 0.3",
+        "k[b,page[m]] == q[b,n]",
+        "select(on[b,m], n, m) < %d * 4",
+};
+enum { LEAVES = sizeof leaves / sizeof *leaves };
+
+static void predicate(struct text *t, int depth)
+{
+	if (depth == 0 || !below(4)) {
+		const char *leaf = leaves[below(LEAVES)];
+		text_char(t, '(');
+		for (; *leaf; leaf++) {
+			if (*leaf != '%')
+				text_char(t, *leaf);
+			else if (*++leaf == 'd')
+				text_printf(t, "%d", below(24));
+			else
+				text_char(t, '%');
+		}
+		text_char(t, ')');
+		return;
+	}
+	if (!below(6)) {
+		text_add(t, "not (");
+		predicate(t, depth - 1);
+		text_add(t, ")");
+		return;
+	}
+	text_add(t, "(");
+	predicate(t, depth - 1);
+	text_add(t, below(2) ? " and " : " or ");
+	predicate(t, depth - 1);
+	text_add(t, ")");
+}
+
+/* Every rank bound, few of it. */
+static struct cascade *kernel(struct arena *a, const char *source, struct text *errors)
+{
+	static const int64_t sizes[] = {1, 5, 17, 63, 70, 130};
+	struct diags d;
+	diags_init(&d, a, "test", source, strlen(source));
+	struct cascade *c = cascade_parse(a, source, strlen(source), NULL, 0, &d);
+	diags_print(&d, errors);
+	for (uint32_t k = 0; c && k < c->rank.n; k++)
+		if (c->rank.v[k].extent == NOT_BOUND) {
+			char r = *c->rank.v[k].name;
+			c->rank.v[k].extent = r == 'B' || r == 'H' ? 2 : r == 'D' ? 4 : sizes[below(6)];
+		}
+	return c;
+}
+
+/* Skips by that where it is legal, in tiles small enough to tell. */
+static void skip(const struct stages *s, struct schedule *schedule, enum sparsity sparsity)
+{
+	for (int i = 0; i < schedule->nstreams; i++) {
+		struct stream_schedule *d = &schedule->stream[i], before = *d;
+		d->sparsity = sparsity;
+		d->granule = sparsity == SPARSITY_LIST ? 32 : 0;
+		d->stream_tile = 32;
+		d->split = 0;
+		d->down = below(2);
+		if (!isa_is_device(schedule->isa))
+			d->row_tile = d->ncontracts ? d->contract[0].rows * (1 + below(3)) : 8;
+		if (schedule_illegal(s->arena, s->problem, schedule))
+			*d = before;
+	}
+}
+
+static bool schedules(struct stages *s)
+{
+	for (int i = 0; i < SCHEDULES; i++) {
+		static const enum sparsity way[SCHEDULES] = {SPARSITY_TEST, SPARSITY_BOUNDS, SPARSITY_LIST,
+		                                             SPARSITY_TEST, SPARSITY_BOUNDS, SPARSITY_MASK};
+		struct schedule schedule = schedule_default(s->problem, i == 3 ? ISA_SM80 : ISA_AVX2);
+		if (i == 4)
+			schedule = stages_random(s, ISA_AVX512);
+		else
+			skip(s, &schedule, way[i]);
+		if (stages_schedule(s, &schedule))
+			continue;
+		struct text t;
+		text_init(&t, s->arena);
+		schedule_print(s->problem, &schedule, &t);
+		printf("# with the schedule\n%s", t.s);
+		return false;
+	}
+	return true;
+}
+
+/* One kernel; false with a reason on the output. */
+static bool one(int number)
+{
+	struct arena a;
+	jmp_buf env;
+	volatile bool good = false;
+	arena_init(&a);
+	a.limit = (size_t)1 << 30;
+	if (ARENA_TRY(&a, &env)) {
+		struct text source, errors;
+		struct stages s = {0};
+		text_init(&source, &a);
+		text_init(&errors, &a);
+		text_add(&source, HEAD);
+		predicate(&source, below(4));
+		text_add(&source, TAIL);
+		struct cascade *c = kernel(&a, source.s, &errors);
+		good = c && stages_begin(&s, &a, c, (uint64_t)number) && schedules(&s);
+		if (!good) {
+			printf("# kernel %d: %s%s\n#   where %s\n#  ", number, errors.s, s.fault.s ? s.fault.s : "",
+			       source.s + strlen(HEAD));
+			for (uint32_t i = 0; c && i < c->rank.n; i++)
+				printf(" %s=%d", c->rank.v[i].name, (int)c->rank.v[i].extent);
+			printf("\n");
+		}
+	}
+	arena_free(&a);
+	return good;
+}
+
+int main(void)
+{
+	const char *text = getenv("SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 10) : 1;
+	int kernels = getenv("LONG") ? 10 * KERNELS : KERNELS, good = 0;
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	for (int i = 0; i < kernels; i++) {
+		state = seed * 1000003 + (uint64_t)i;
+		good += one(i);
+	}
+	ok(good == kernels, "%d random predicates in kernels: all of %d agree with the oracle on %d schedules each", good,
+	   kernels, SCHEDULES);
+	return tap_done();
+}
