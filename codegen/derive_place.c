@@ -53,6 +53,21 @@ static void place_dense(struct derivation *d, uint32_t i, uint64_t needs)
 	d->fact.v[i].group = g;
 }
 
+/* Does a coordinate of the read depend on what group g makes? Such an element is looked up once that is in memory. */
+static bool gathers_by(const struct derivation *d, uint32_t g, struct expr read)
+{
+	for (int k = 0; k < expr_at(pool(d), read)->count; k++) {
+		struct expr *inner;
+		uint32_t n = derive_reads(pool(d), expr_operand(pool(d), read, k), &inner);
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t def = derive_definition(d->c, inner[i]);
+			if (def != NO_EQUATION && d->fact.v[def].group == (int)g)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Can it be computed row by row when group g has finished a row? */
 static bool fits_after(struct derivation *d, uint32_t g, const struct equation *q, struct expr body)
 {
@@ -75,6 +90,8 @@ static bool fits_after(struct derivation *d, uint32_t g, const struct equation *
 	for (uint32_t i = 0; i < reads; i++) {
 		uint32_t def = derive_definition(d->c, read[i]);
 		if (def != NO_EQUATION && d->fact.v[def].group == (int)g && !derive_identity(d->c, read[i]))
+			return false;
+		if (gathers_by(d, g, read[i]))
 			return false;
 	}
 	return true;
