@@ -9,7 +9,7 @@
 
 #include "base/whole.h"
 
-enum { SPARE = 64 }; /* SELECT_SPARE of the prelude */
+enum { SPARE = 64 }; /* the prelude stores whole vectors */
 
 struct selecting {
 	struct emitter *e;
@@ -208,7 +208,7 @@ static const char *gather(struct selecting *x, struct c_block *b, const char **e
 	const char *flag = room(x, b, "int", "flag");
 	x->where = room(x, b, "int", "there");
 	compute(x, b, own, flag);
-	c_line(a, b, "%s = select_flagged(%s, %s, %s, 0);", count, x->where, flag, count);
+	c_line(a, b, "%s = select_flagged(%s, %s, %s);", count, x->where, flag, count);
 	c_line(a, each(x, b, count), "%s[%s] = %s[%s[%s]];", own, x->i, own, x->where, x->i);
 	return count;
 }
@@ -234,7 +234,7 @@ static const char *choose(struct selecting *x, struct c_block *b)
 	if (x->s->select == SELECT_MEMBERS && !in_memory(x, &stride)) {
 		const char *flag = room(x, b, "int", "flag");
 		compute(x, b, NULL, flag);
-		c_line(a, b, "const long %s = select_flagged(%s, %s, %s - %s, 0);", chosen, x->at, flag, x->end, x->low);
+		c_line(a, b, "const long %s = select_flagged(%s, %s, %s - %s);", chosen, x->at, flag, x->end, x->low);
 		return chosen;
 	}
 	count = gather(x, b, &fiber);
@@ -243,9 +243,7 @@ static const char *choose(struct selecting *x, struct c_block *b)
 		c_line(a, b, "const long %s = select_bytes(%s, %s, %s);", chosen, x->at, fiber, count);
 	} else if (x->s->select == SELECT_TOPK && x->real) {
 		key = room(x, b, "at_key", "key");
-		const char *packed = room(x, b, "real", "packed");
-		c_line(a, b, "const long %s = select_topk(%s, %s, %s, %lld, %s, %s);", chosen, x->at, fiber, count, k,
-		       key, packed);
+		c_line(a, b, "const long %s = select_topk(%s, %s, %s, %lld, %s);", chosen, x->at, fiber, count, k, key);
 	} else if (x->s->select == SELECT_TOPK) {
 		key = int_keys(x, b, fiber, count);
 		c_line(a, b, "const long %s = select_largest(%s, %s, %s, %lld);", chosen, x->at, key, count, k);

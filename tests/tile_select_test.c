@@ -303,6 +303,6 @@ int main(void)
 	everywhere(100, 9, 17);
 	everywhere(1000, 100, 1);
 	everywhere(4099, 4200, 500);
-	everywhere(20000, 20, 900);
+	everywhere(20011, 20, 900);
 	return tap_done();
 }

@@ -127,6 +127,17 @@ INLINE unsigned vi_bits(vint a)
 	return bits;
 }
 
+/* The lanes whose bit is set, side by side. A byte a lane: those numbers of lanes that stay, drawn together. */
+INLINE vint vi_squeeze(vint a, unsigned bits)
+{
+	unsigned long lanes = __builtin_ia32_pdep_di(bits, 0x0101010101010101UL) * 255;
+	lanes = __builtin_ia32_pext_di(0x0706050403020100UL, lanes);
+	vint order;
+	__asm__("vmovq %1, %x0\n\tvpmovzxbd %x0, %0" : "=x"(order) : "r"(lanes));
+	__asm__("vpermd %1, %2, %0" : "=x"(a) : "x"(a), "x"(order));
+	return a;
+}
+
 INLINE unsigned v_bits_reach(vreal a, vreal b) { return vi_bits(~(a < b)); }
 
 INLINE unsigned vi_bits_reach(vint a, vint b) { return vi_bits(~(a < b)); }

@@ -144,6 +144,13 @@ INLINE unsigned v_bits_reach(vreal a, vreal b)
 	return bits;
 }
 
+/* The lanes whose bit is set, side by side, and zeroes. */
+INLINE vint vi_squeeze(vint a, unsigned bits)
+{
+	__asm__("vpcompressd %1, %0%{%2%}%{z%}" : "=v"(a) : "v"(a), "Yk"((vmask)bits));
+	return a;
+}
+
 INLINE unsigned vi_bits_reach(vint a, vint b)
 {
 	vmask bits;

@@ -1,15 +1,13 @@
 /* Selections along one fiber (dsl/selections.h). Elements are compared by keys: integers in the order of the numbers,
  * a NaN above them all, -0 as 0. Results are lists of places in the fiber. Time is linear in the fiber, whatever
- * it holds: a threshold is found by counting, at most once a bit of a key. Room for lists and keys is the
- * caller's, SELECT_SPARE elements more than the fiber: select_vector.h and select_single.h have what depends on
- * vectors. */
+ * it holds: a threshold is found by counting, at most once a bit of a key. Room for lists and keys is the caller's,
+ * 64 elements more than the fiber: stores are of whole vectors. select_vector.h and select_single.h have what
+ * depends on those. */
 
-#define SELECT_SPARE 64
-
-/* The k-th largest of n keys, k from 1 to n. */
-static inline at_key select_threshold(const at_key *key, long n, long k)
+/* The k-th largest of n keys, k from 1 to n, none of which is below `low`; or any that k to `most` of them reach. */
+static inline at_key select_threshold(const at_key *key, long n, long k, long most, at_key low)
 {
-	at_key low = KEY_LEAST, high = KEY_MOST, below, above;
+	at_key high = KEY_MOST, below, above;
 	while (low < high) {
 		at_key middle = low + (at_key)(((at_unsigned_key)high - (at_unsigned_key)low) / 2 + 1);
 		long reach = select_bracket(key, n, middle, &below, &above);
@@ -17,22 +15,24 @@ static inline at_key select_threshold(const at_key *key, long n, long k)
 			high = below;
 		else
 			low = above;
-		if (reach == k)
+		if (reach >= k && reach <= most)
 			break;
 	}
 	return low;
 }
 
-/* Of places in order, with their keys beside them, k: those above t and the first that equal it. */
-static inline long select_keep(int *at, const at_key *key, long n, long k, at_key t)
+/* Of n places in order, with their keys beside them, k: those above t and the first that equal it. */
+static inline long select_keep(int *at, at_key *key, long n, long k, at_key t)
 {
-	long above = 0, count = 0, i;
-	for (i = 0; i < n; i++)
+	long count = select_squeeze(at, key, n, t), above = 0, i;
+	if (count <= k)
+		return count;
+	for (n = count, i = 0; i < n; i++)
 		above += key[i] > t;
-	for (i = 0; i < n; i++) {
+	for (i = count = 0; i < n; i++) {
 		int tie = key[i] == t;
 		at[count] = at[i];
-		count += (key[i] > t) | (tie & (above < k));
+		count += !tie | (above < k);
 		above += tie;
 	}
 	return count;
@@ -42,7 +42,6 @@ static inline long select_keep(int *at, const at_key *key, long n, long k, at_ke
 static inline long select_largest(int *at, at_key *key, long n, long k)
 {
 	long count = 0, i;
-	at_key t;
 	if (k < 1)
 		return 0;
 	if (k < n && n <= SELECT_SHORT) {
@@ -54,40 +53,31 @@ static inline long select_largest(int *at, at_key *key, long n, long k)
 		}
 		return count;
 	}
-	t = k < n ? select_threshold(key, n, k) : KEY_LEAST;
-	count = select_reach(at, key, n, t);
-	if (count <= k)
-		return count;
-	for (i = 0; i < count; i++)
-		key[i] = key[at[i]];
-	return select_keep(at, key, count, k, t);
+	for (i = 0; i < n; i++)
+		at[i] = (int)i;
+	return select_keep(at, key, n, k, k < n ? select_threshold(key, n, k, k, KEY_LEAST) : KEY_LEAST);
 }
 
-/* Places of all elements that reach what a sample says about k elements reach, if there are k. */
-static inline long select_candidates(int *at, const real *x, long n, long k, at_key *key)
+/* The places of the k largest of n elements, ascending. Of many, those are compared that reach what, by a sample, some
+ * more than k reach; if it is not so, all are. */
+static inline long select_topk(int *at, const real *x, long n, long k, at_key *key)
 {
-	enum { CHUNK = 16, CHUNKS = 256 };
-	long i, expected = k * (CHUNK * CHUNKS) / n, count;
-	real t;
-	for (i = 0; i < CHUNKS; i++)
-		select_keys(key + i * CHUNK, x + i * (n - CHUNK) / (CHUNKS - 1), CHUNK);
-	t = select_number(select_threshold(key, CHUNK * CHUNKS, expected + expected / 4 + 24));
-	count = t == t ? select_reach_number(at, x, n, t) : 0;
-	return count < k ? 0 : count;
-}
-
-/* The places of the k largest of n elements, ascending. Of many a sample rules out most. */
-static inline long select_topk(int *at, const real *x, long n, long k, at_key *key, real *packed)
-{
-	long count = n >= 16384 && k > 0 && k < n / 8 ? select_candidates(at, x, n, k, key) : 0, i;
-	if (!count) {
-		select_keys(key, x, n);
-		return select_largest(at, key, n, k);
+	enum { CHUNK = 16, CHUNKS = 128 };
+	if (n >= 16384 && k > 0 && k < n / 8) {
+		long expected = k * (CHUNK * CHUNKS) / n, margin = 4, count, i;
+		at_key t;
+		while (margin * margin < 9 * expected)
+			margin++;
+		for (i = 0; i < CHUNKS; i++)
+			select_keys(key + i * CHUNK, x + i * (n - CHUNK) / (CHUNKS - 1) / CHUNK * CHUNK, CHUNK);
+		margin += expected;
+		t = select_threshold(key, CHUNK * CHUNKS, margin, margin + margin / 16, KEY_LEAST);
+		count = t < KEY_MOST ? select_candidates(at, key, x, n, t) : 0;
+		if (count >= k)
+			return select_keep(at, key, count, k, select_threshold(key, count, k, k, t));
 	}
-	for (i = 0; i < count; i++)
-		packed[i] = x[at[i]];
-	select_keys(key, packed, count);
-	return select_keep(at, key, count, k, select_threshold(key, count, k));
+	select_keys(key, x, n);
+	return select_largest(at, key, n, k);
 }
 
 static inline void select_sort_few(at_key *key, int *at, long n)
@@ -166,22 +156,4 @@ static inline long select_nucleus(int *at, const real *x, long n, double p, at_k
 		if ((sum += (double)x[at[i]]) >= p * all)
 			return i + 1;
 	return n;
-}
-
-static inline void select_pack(real *to, const real *from, const int *at, long n)
-{
-	for (long i = 0; i < n; i++)
-		to[i] = from[at[i]];
-}
-
-static inline void select_pack_keys(at_key *to, const int *from, const int *at, long n)
-{
-	for (long i = 0; i < n; i++)
-		to[i] = from[at[i]];
-}
-
-static inline void select_widen(at_key *to, const int *from, long n)
-{
-	for (long i = 0; i < n; i++)
-		to[i] = from[i];
 }

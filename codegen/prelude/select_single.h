@@ -26,22 +26,28 @@ static inline long select_bracket(const at_key *key, long n, at_key middle, at_k
 	return count;
 }
 
-static inline long select_reach(int *at, const at_key *key, long n, at_key t)
+/* The places whose keys reach t, and the keys, moved together. */
+static inline long select_squeeze(int *at, at_key *key, long n, at_key t)
 {
 	long count = 0;
 	for (long i = 0; i < n; i++) {
-		at[count] = (int)i;
-		count += key[i] >= t;
+		at_key k = key[i];
+		at[count] = at[i];
+		key[count] = k;
+		count += k >= t;
 	}
 	return count;
 }
 
-static inline long select_reach_number(int *at, const real *x, long n, real t)
+/* Places and keys of the elements whose keys reach t. */
+static inline long select_candidates(int *at, at_key *key, const real *x, long n, at_key t)
 {
 	long count = 0;
 	for (long i = 0; i < n; i++) {
+		at_key k = select_key(x[i]);
 		at[count] = (int)i;
-		count += !(x[i] < t);
+		key[count] = k;
+		count += k >= t;
 	}
 	return count;
 }
@@ -57,12 +63,12 @@ static inline void select_ranks(int *rank, const at_key *key, long n)
 	}
 }
 
-static inline long select_flagged(int *at, const int *flag, long n, int unset)
+static inline long select_flagged(int *at, const int *flag, long n)
 {
 	long count = 0;
 	for (long i = 0; i < n; i++) {
 		at[count] = (int)i;
-		count += flag[i] != unset;
+		count += flag[i] != 0;
 	}
 	return count;
 }

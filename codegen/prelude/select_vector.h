@@ -11,7 +11,7 @@ INLINE vint vi_keys(vreal x)
 static inline void select_keys(int *key, const float *x, long n)
 {
 	long i = 0;
-	for (; i + LANES <= n; i += LANES)
+	for (; i < n / LANES * LANES; i += LANES)
 		vi_store(key + i, vi_keys(v_load(x + i)));
 	for (; i < n; i++)
 		key[i] = select_key(x[i]);
@@ -22,7 +22,7 @@ static inline long select_bracket(const int *key, long n, int middle, int *below
 {
 	vint least = vi_splat(KEY_MOST), most = vi_splat(KEY_LEAST), counts = vi_splat(0), m = vi_splat(middle);
 	long i = 0, count;
-	for (; i + LANES <= n; i += LANES) {
+	for (; i < n / LANES * LANES; i += LANES) {
 		vint k = vi_load(key + i), reach = k >= m;
 		counts -= reach;
 		least = vi_min(least, vi_select(reach, k, vi_splat(KEY_MOST)));
@@ -41,47 +41,77 @@ static inline long select_bracket(const int *key, long n, int middle, int *below
 	return count;
 }
 
-/* The places of bits, from `base`, behind `count` others; four at a time, and so past the end. */
-INLINE long select_places(int *at, long count, unsigned long bits, long base)
+/* The places whose keys reach t, and the keys, moved together. */
+static inline long select_squeeze(int *at, int *key, long n, int t)
 {
-	int *to = at + count;
-	count += __builtin_popcountl(bits);
-	while (bits) {
-		for (int i = 0; i < 4; i++) {
-			to[i] = (int)base + __builtin_ctzl(bits | 1ul << 63);
-			bits &= bits - 1;
-		}
-		to += 4;
+	long count = 0, i = 0;
+	for (; i < n / LANES * LANES; i += LANES) {
+		vint k = vi_load(key + i), place = vi_load(at + i);
+		unsigned bits = vi_bits_reach(k, vi_splat(t));
+		vi_store(key + count, vi_squeeze(k, bits));
+		vi_store(at + count, vi_squeeze(place, bits));
+		count += __builtin_popcount(bits);
+	}
+	for (; i < n; i++) {
+		int k = key[i];
+		at[count] = at[i];
+		key[count] = k;
+		count += k >= t;
 	}
 	return count;
 }
 
-/* The places where `test` holds of x[i], which `bits` tells of a vector at p. */
-#define V_PLACES(name, element, number, bits_of, test)                          \
-	static inline long name(int *at, const element *x, long n, number t)    \
-	{                                                                       \
-		long count = 0, i = 0;                                          \
-		(void)t;                                                        \
-		for (; i + 64 <= n; i += 64) {                                  \
-			unsigned long bits = 0;                                 \
-			for (int k = 0; k < 64; k += LANES) {                   \
-				const element *p = x + i + k;                   \
-				bits |= (unsigned long)bits_of << k;            \
-			}                                                       \
-			count = select_places(at, count, bits, i);              \
-		}                                                               \
-		for (; i < n; i++) {                                            \
-			at[count] = (int)i;                                     \
-			count += test;                                          \
-		}                                                               \
-		return count;                                                   \
+/* The lanes whose bit is set, of which there are `count`, side by side: few are as a rule, and short stores cross
+ * fewer lines. */
+INLINE void select_store(int *to, vint a, unsigned bits, long count)
+{
+	typedef int few __attribute__((vector_size(16), aligned(4), may_alias));
+	a = vi_squeeze(a, bits);
+	if (count <= 4)
+		*(few *)to = (few)__builtin_shufflevector(a, a, 0, 1, 2, 3);
+	else
+		vi_store(to, a);
+}
+
+/* Places and keys of the elements whose keys reach t. */
+static inline long select_candidates(int *at, int *key, const float *x, long n, int t)
+{
+	vreal all = v_splat(select_number(t));
+	long count = 0, i = 0, more;
+	for (; i < n / LANES * LANES; i += LANES, count += more) {
+		vreal a = v_load(x + i);
+		unsigned bits = v_bits_reach(a, all);
+		more = __builtin_popcount(bits);
+		select_store(key + count, (vint)a, bits, more);
+		select_store(at + count, vi_iota(i), bits, more);
 	}
+	if (i < n) {
+		vreal a = v_load_part(x + i, n - i);
+		unsigned bits = v_bits_reach(a, all) & ((1u << (n - i)) - 1);
+		more = __builtin_popcount(bits);
+		select_store(key + count, (vint)a, bits, more);
+		select_store(at + count, vi_iota(i), bits, more);
+		count += more;
+	}
+	for (i = 0; i < count; i += LANES)
+		vi_store(key + i, vi_keys((vreal)vi_load(key + i)));
+	return count;
+}
 
-V_PLACES(select_reach, int, int, vi_bits_reach(vi_load(p), vi_splat(t)), x[i] >= t)
-
-V_PLACES(select_reach_number, float, float, v_bits_reach(v_load(p), v_splat(t)), !(x[i] < t))
-
-V_PLACES(select_flagged, int, int, vi_bits(vi_load(p) != vi_splat(t)), x[i] != t)
+static inline long select_flagged(int *at, const int *flag, long n)
+{
+	long count = 0, i = 0;
+	for (; i < n / LANES * LANES; i += LANES) {
+		unsigned bits = vi_bits(vi_load(flag + i) != vi_splat(0));
+		vi_store(at + count, vi_squeeze(vi_iota(i), bits));
+		count += __builtin_popcount(bits);
+	}
+	for (; i < n; i++) {
+		at[count] = (int)i;
+		count += flag[i] != 0;
+	}
+	return count;
+}
 
 /* 32 bytes' bits. */
 INLINE unsigned select_byte_bits(const unsigned char *p)
@@ -97,9 +127,13 @@ INLINE unsigned select_byte_bits(const unsigned char *p)
 static inline long select_bytes(int *at, const unsigned char *flag, long n)
 {
 	long count = 0, i = 0;
-	for (; i + 64 <= n; i += 64) {
-		unsigned long high = select_byte_bits(flag + i + 32);
-		count = select_places(at, count, select_byte_bits(flag + i) | high << 32, i);
+	for (; i < n / 32 * 32; i += 32) {
+		unsigned bits = select_byte_bits(flag + i);
+		for (long base = i; bits; base += LANES, bits >>= LANES) {
+			unsigned some = bits & ((1u << LANES) - 1);
+			vi_store(at + count, vi_squeeze(vi_iota(base), some));
+			count += __builtin_popcount(some);
+		}
 	}
 	for (; i < n; i++) {
 		at[count] = (int)i;
