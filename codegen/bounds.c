@@ -271,6 +271,19 @@ const struct formula *formula_of(const struct box *b, struct expr e, bool negate
 	return negate ? formula_opaque(b, not_e, e) : formula_opaque(b, e, not_e);
 }
 
+static struct expr bound_extent(struct expr_pool *p, struct expr e, void *context)
+{
+	const struct cascade *c = context;
+	int64_t extent;
+	return expr_at(p, e)->op == OP_EXTENT && cascade_extent(c, e, &extent) ? expr_number(p, (double)extent) : e;
+}
+
+/* With numbers for the extents that are known: a division by one, or a product, is by a number then. */
+static struct expr with_extents(struct cascade *c, struct expr predicate)
+{
+	return predicate.id ? expr_rewrite(&c->pool, predicate, bound_extent, c) : predicate;
+}
+
 static struct range bounds(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n,
                            bool within)
 {
@@ -282,7 +295,7 @@ static struct range bounds(struct cascade *c, struct expr predicate, uint32_t in
 		all[i] = ranged[i];
 	all[n] = index;
 	struct box b = {c, all, n + 1};
-	r = formula_range(&b, formula_of(&b, predicate, false), index, within);
+	r = formula_range(&b, formula_of(&b, with_extents(c, predicate), false), index, within);
 	if (r.high.id)
 		r.high = expr2(&c->pool, OP_ADD, r.high, expr_number(&c->pool, 1));
 	return r;
@@ -301,11 +314,13 @@ struct range bounds_within(struct cascade *c, struct expr predicate, uint32_t in
 struct expr bounds_full(struct cascade *c, struct expr predicate, const uint32_t *ranged, int n)
 {
 	struct box b = {c, ranged, n};
+	predicate = with_extents(c, predicate);
 	return predicate.id ? formula_empty(&b, formula_of(&b, predicate, true)) : expr_number(&c->pool, 1);
 }
 
 struct expr bounds_empty(struct cascade *c, struct expr predicate, const uint32_t *ranged, int n)
 {
 	struct box b = {c, ranged, n};
+	predicate = with_extents(c, predicate);
 	return predicate.id ? formula_empty(&b, formula_of(&b, predicate, false)) : expr_number(&c->pool, 0);
 }

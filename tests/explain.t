@@ -41,6 +41,9 @@ ok 'unless it is asked for'
 run 0 explain heads.att $shape --map && says out 'h 0, 2: ' && says out 'h 1, 3: '; ok 'heads that are alike are drawn once'
 run 0 explain plain.att $shape && ! says out 'What the predicates leave out'; ok 'nothing is said where nothing is left out'
 
+sed -e 's/^rank H/rank C, H/' -e 's/^out/in  Z[C] : f32\nout/' -e 's,where.*,where m <= n and m / C == n / C,' causal.att >blocks.att
+run 0 explain blocks.att -r C=8 $shape && says out 'm in [max(0, 8 * (n0 / 8)), '
+ok 'a rank that is bound divides as a number does'
 run 0 explain documents.att $shape && says out 'data generated: doc, kdoc'; ok 'data that is missing is generated'
 says out 'not bounded by doc[n] == kdoc[m]' && says out 'it depends on what doc holds'; ok 'a term without bounds, and why'
 perl -e '
