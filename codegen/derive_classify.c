@@ -86,16 +86,18 @@ static bool grows(const struct derivation *d, const struct equation *q, struct e
 	return n > 0;
 }
 
-/* The indices that a reader of T has and T has not are its last ones: then a traversal for the others needs
- * each element of T once. */
+/* The indices that a reader of T has and T has not are its last ones: then a traversal for the others needs each
+ * element of T once. Or its first ones, a batch for which T is the same: then T is made again for each, as a tile of a
+ * traversal, rather than kept for all pairs. */
 static bool prefix(const struct equation *t, const struct equation *reader)
 {
-	bool ended = false;
+	bool begun = false, ended = false;
 	for (int i = 0; i < reader->nindex; i++) {
 		bool has = index_in(t->index, t->nindex, reader->index[i]);
 		if (has && ended)
 			return false;
-		ended |= !has;
+		begun |= has;
+		ended |= begun && !has;
 	}
 	return true;
 }

@@ -18,7 +18,9 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	struct bounds at = emit_bounds(e, b, s);
 	struct current r = at.range;
 	const char *end = emit_constant(e, b, s->index, "end", at.end);
-	const char *low = s->down ? emit_constant(e, b, s->index, "first", at.low) : at.low;
+	/* A coordinate inside a single one of the same index has its name, and hides it. */
+	bool hides = r.single && outer->single;
+	const char *low = s->down || hides ? emit_constant(e, b, s->index, "first", at.low) : at.low;
 	r.low = r.single ? e->index_name[s->index] : emit_range_name(e, s->index, "low");
 	r.high = r.low;
 	struct c_block *body;
