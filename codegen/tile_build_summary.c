@@ -69,6 +69,7 @@ struct moving {
 		uint32_t index; /* of the program */
 		struct expr low, high; /* of the cascade */
 		int64_t most;          /* so many coordinates */
+		bool plain;            /* all of the index's range as it is */
 	} v[MAX_MOVING];
 	struct expr x[MAX_RANKS]; /* all coordinates, over the program */
 };
@@ -124,6 +125,7 @@ static bool moves(struct builder *b, const struct box *box, struct expr read, in
 	m->v[m->n].index = index;
 	m->v[m->n].low = v.low;
 	m->v[m->n].high = v.high;
+	m->v[m->n].plain = index == at.symbol && at.op == OP_INDEX;
 	m->v[m->n++].most = at_least_one(span(b, box, x, extent));
 	m->x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, index);
 	return true;
@@ -149,8 +151,11 @@ static bool moving_of(struct builder *b, struct expr read, struct moving *m)
 	return true;
 }
 
+/* The block over a coordinate's values, so many at a time. */
 static struct tile_block *loop(struct builder *b, struct tile_block *code, const struct moving *m, int k, int64_t step)
 {
+	if (m->v[k].plain && m->v[k].most <= step)
+		return code;
 	struct expr high = build_load_expression(b, m->v[k].high);
 	struct tile_statement s = {.kind = TILE_FOR, .index = m->v[k].index, .step = step};
 	s.low = build_load_expression(b, m->v[k].low);
