@@ -215,6 +215,25 @@ static void plan_inner(const struct streams *all, const struct stream *stream, c
 	                    within(all, out->inner_b);
 }
 
+static bool is_conjunct(const struct expr_pool *p, struct expr all, struct expr one)
+{
+	if (expr_same(all, one))
+		return true;
+	return expr_at(p, all)->op == OP_AND &&
+	       (is_conjunct(p, expr_operand(p, all, 0), one) || is_conjunct(p, expr_operand(p, all, 1), one));
+}
+
+/* Does a local's presence hold wherever anything of the stream is present, condition by condition? */
+static bool implied(const struct cascade *c, const struct stream *s, struct expr presence)
+{
+	const struct expr_pool *p = &c->pool;
+	if (!s->present.id)
+		return false;
+	if (expr_at(p, presence)->op == OP_AND && !is_conjunct(p, s->present, presence))
+		return implied(c, s, expr_operand(p, presence, 0)) && implied(c, s, expr_operand(p, presence, 1));
+	return is_conjunct(p, s->present, presence);
+}
+
 static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation,
                         uint32_t rows, uint32_t lanes, struct plan_contract *out)
 {
@@ -233,9 +252,9 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
 		return false;
 	/* What is absent becomes a zero of operand a, so it must be told without the lanes; a local's sum
-	 * over fewer coordinates is left to a plain reduction. */
+	 * over fewer coordinates is left to a plain reduction, unless nothing that is present reads it there. */
 	struct expr presence = cascade_presence(c, equation);
-	if (presence.id && (mentions(c, presence, lanes) || reduced != stream->index))
+	if (presence.id && (reduced == stream->index ? mentions(c, presence, lanes) : !implied(c, stream, presence)))
 		return false;
 	*out = (struct plan_contract){
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};

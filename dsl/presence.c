@@ -45,6 +45,8 @@ static int64_t floor_div(int64_t x, int64_t y)
 	return x / y - (x % y < 0);
 }
 
+static struct interval selected(const struct cascade *c, const struct equation *q, int depth);
+
 static struct interval interval(const struct cascade *c, struct expr e, int depth)
 {
 	const struct expr_node *n = expr_at(&c->pool, e);
@@ -52,6 +54,8 @@ static struct interval interval(const struct cascade *c, struct expr e, int dept
 	int64_t v;
 	if (depth > DEPTH_LIMIT || n->kind != KIND_INT)
 		return (struct interval){0};
+	if (n->op == OP_READ && c->tensor.v[n->symbol].equation < c->equation.n)
+		return selected(c, &c->equation.v[c->tensor.v[n->symbol].equation], depth);
 	if (!(n->ops & ((uint64_t)1 << OP_INDEX | (uint64_t)1 << OP_READ)))
 		return cascade_extent(c, e, &v) ? exactly(v) : (struct interval){0};
 	if (n->op == OP_INDEX && cascade_extent(c, c->index.v[n->symbol].extent, &v))
@@ -81,6 +85,42 @@ static struct interval interval(const struct cascade *c, struct expr e, int dept
 		                         a.high > b.high ? a.high : b.high};
 	default: return (struct interval){0};
 	}
+}
+
+/* Is every element of an expression there? Never said of one that is not. */
+static bool always_there(const struct cascade *c, struct expr e, int depth)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	if (depth > DEPTH_LIMIT || (n->op == OP_READ && c->tensor.v[n->symbol].equation != NO_EQUATION &&
+	                            (c->tensor.v[n->symbol].equation >= c->equation.n ||
+	                             equation_is_map(&c->equation.v[c->tensor.v[n->symbol].equation]))))
+		return false;
+	for (int i = 0; i < n->count; i++) {
+		struct expr x = expr_operand(&c->pool, e, i);
+		int64_t extent;
+		struct interval at;
+		if (!always_there(c, x, depth + 1))
+			return false;
+		if (n->op != OP_READ)
+			continue;
+		at = interval(c, x, depth + 1);
+		if (!at.known || at.low < 0 || !cascade_extent(c, c->tensor.v[n->symbol].extent[i], &extent) ||
+		    at.high >= extent)
+			return false;
+	}
+	return true;
+}
+
+/* What a selection's result may be: coordinates of its fiber, -1 where there are too few. All are there in order
+ * when all elements are. */
+static struct interval selected(const struct cascade *c, const struct equation *q, int depth)
+{
+	int64_t extent;
+	if ((q->select != SELECT_ARGSORT && q->select != SELECT_MEMBERS) ||
+	    !cascade_extent(c, c->index.v[q->along].extent, &extent))
+		return (struct interval){0};
+	bool all = q->select == SELECT_ARGSORT && !q->where.id && always_there(c, q->body, depth + 1);
+	return (struct interval){true, all ? 0 : -1, extent - 1};
 }
 
 /* Without extents: is it an index, an extent, or made of such by what keeps the sign? */
