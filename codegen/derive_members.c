@@ -110,16 +110,26 @@ struct streams *lists_finish(struct lists *l)
 	return l->to;
 }
 
+static bool is_taken(const struct cascade *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->index.n; i++)
+		if (!strcmp(c->index.v[i].name, name))
+			return true;
+	return cascade_find_rank(c, name) != UINT32_MAX || cascade_find_tensor(c, name) != UINT32_MAX;
+}
+
 uint32_t lists_index(struct lists *l, const char *stem, int64_t extent)
 {
 	struct cascade *c = l->c;
-	char *upper = arena_strdup(c->arena, cascade_fresh_index(c, stem));
-	const char *name = arena_strdup(c->arena, upper);
-	for (char *s = upper; *s; s++)
-		*s = (char)toupper((unsigned char)*s);
-	while (cascade_find_rank(c, upper) != UINT32_MAX)
-		upper = arena_printf(c->arena, "%s_", upper);
-	return cascade_add_index(c, name, cascade_add_rank(c, upper, extent));
+	const char *index = stem;
+	for (int i = 2;; i++) {
+		char *rank = arena_strdup(c->arena, index);
+		for (char *s = rank; *s; s++)
+			*s = (char)toupper((unsigned char)*s);
+		if (!is_taken(c, index) && !is_taken(c, rank))
+			return cascade_add_index(c, index, cascade_add_rank(c, rank, extent));
+		index = arena_printf(c->arena, "%s%d", stem, i);
+	}
 }
 
 uint32_t lists_tensor(struct lists *l, const char *stem, const struct equation *like, enum dtype dtype)
