@@ -1,8 +1,10 @@
 #!/usr/bin/perl
 # docs.t: the stages shown in docs/architecture.md are what the program prints. A block of C may leave out lines
-# where it has a line of "…". GOLDEN=1 rewrites the others; review the diff.
+# where it has a line of "…". docs/examples.md lists every example, with what explain says of it in the last two columns.
+# GOLDEN=1 rewrites all but C; review the diff.
 use strict;
 use warnings;
+use JSON::PP;
 
 my $build = $ENV{BUILD} || 'build';
 my $page = 'docs/architecture.md';
@@ -57,5 +59,57 @@ if ($ENV{GOLDEN}) {
 	print $out $text;
 	close $out;
 }
+# ---- the page of examples ----
+
+sub slurp {
+	my ($path) = @_;
+	open my $in, '<', $path or return '';
+	my $s = do { local $/; <$in> };
+	return $s;
+}
+
+# The extents and params of an example's first case, as options.
+sub options {
+	my ($source, $cases) = @_;
+	my ($case) = $cases =~ /^case (.*?)\s*(?:#.*)?$/m;
+	my %rank = map { $_ => 1 } map { /[A-Za-z_]\w*/g } $source =~ /^rank([^#\n]*)/mg;
+	return join ' ', map { my ($name) = /^(\w+)=/; ($rank{$name} ? '-r ' : '-p ') . $_ } split ' ', $case // '';
+}
+
+# How the walks of its streams leave out tiles.
+sub tiles {
+	my ($name, $options) = @_;
+	my $text = `$build/attune explain examples/$name.att $options --isa avx512 --cache none --json`;
+	my $told = eval { decode_json($text) };
+	die "explain $name $options: $@" unless $told;
+	my %how;
+	for my $stream (@{$told->{predicates}{streams} // []}) {
+		$how{list} = 1, next if @{$stream->{made_beforehand}};
+		$how{bounds} = 1 if grep { !/^\d*$/ } $stream->{from} // '', $stream->{to} // '';
+		$how{test} = 1 if @{$stream->{looked_at_if}};
+	}
+	return join(', ', sort keys %how) || '—';
+}
+
+my $list = slurp('docs/examples.md');
+my %listed;
+$listed{$1}++ while $list =~ /^\| `(\w+)` \|/mg;
+for my $path (glob 'examples/*.att') {
+	my ($name) = $path =~ m{(\w+)\.att};
+	my $cases = slurp("tests/examples/$name.txt");
+	my $passes = join(', ', $cases =~ /^passes (\w+ \d+)/mg) || '—';
+	my $tiles = tiles($name, options(slurp($path), $cases));
+	$list =~ s/^(\| `$name` \|.*)\|[^|\n]*\|[^|\n]*\|$/$1| $passes | $tiles |/m if $ENV{GOLDEN};
+	ok(($listed{$name} // 0) == 1, "docs/examples.md has one line of $name");
+	ok($list =~ /^\| `$name` \|.*\| \Q$passes\E \| \Q$tiles\E \|$/m, "… which says: passes $passes, tiles by $tiles");
+	delete $listed{$name};
+}
+ok(!%listed, join ' ', 'nothing else is listed there', sort keys %listed);
+if ($ENV{GOLDEN}) {
+	open my $out, '>', 'docs/examples.md' or die "docs/examples.md: $!";
+	print $out $list;
+	close $out;
+}
+
 print "1..$count\n";
 exit($failed ? 1 : 0);
