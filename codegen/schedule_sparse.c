@@ -103,15 +103,21 @@ void sparsity_default(const struct problem *problem, const struct schedule *s, i
 	d->sparsity = p->whole                                ? SPARSITY_MASK
 	              : !p->stream->present.id || p->affine ? SPARSITY_BOUNDS
 	                                                      : SPARSITY_TEST;
-	if (d->sparsity != SPARSITY_TEST || s->form == FORM_NAIVE || isa_is_device(s->isa) || !p->tensors || !p->listable ||
-	    p->rows == NO_INDEX || plan_extent(all, p->walked) < LIST_WALK || plan_extent(all, p->rows) < LIST_ROWS)
+	if (d->sparsity != SPARSITY_TEST || s->form == FORM_NAIVE || isa_is_device(s->isa))
+		return;
+	int64_t panel = schedule_panel(p, d, s->isa);
+	if (panel > 0 && d->stream_tile % panel == 0 && panel < d->stream_tile)
+		d->granule = panel; /* what lies between alternatives is as long as it happens to be */
+	if (!p->listable || p->rows == NO_INDEX || plan_extent(all, p->walked) < LIST_WALK ||
+	    plan_extent(all, p->rows) < LIST_ROWS)
 		return;
 	struct stream_schedule list = *d;
-	int64_t panel = schedule_panel(p, d, s->isa), walk = halved(p->walk_granule, d->stream_tile),
-	        block = d->ncontracts ? d->contract[0].rows : 1, rows = halved(p->row_granule, ROWS_MOST);
+	int64_t walk = halved(p->walk_granule, d->stream_tile), block = d->ncontracts ? d->contract[0].rows : 1,
+	        rows = halved(p->row_granule, ROWS_MOST);
 	list.sparsity = SPARSITY_LIST;
 	list.granule = walk && walk <= d->stream_tile && walk % panel == 0 ? walk : panel;
-	list.row_tile = rows && rows <= ROWS_MOST && rows % block == 0 ? rows : round_up(FINE_ROWS, block);
+	if (p->tensors)
+		list.row_tile = rows && rows <= ROWS_MOST && rows % block == 0 ? rows : round_up(FINE_ROWS, block);
 	if (list_bytes(all, p, &list) <= (double)LIST_LIMIT)
 		*d = list;
 }
