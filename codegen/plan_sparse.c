@@ -39,7 +39,7 @@ bool plan_listable(const struct streams *all, const struct stream_plan *p, struc
 	const struct look l = {.all = all, .walked = p->walked, .rows = p->rows};
 	const struct expr_node *n = expr_at(pool, read);
 	int rows = 0, walks = 0;
-	if (n->kind == KIND_REAL || n->count >= MAX_RANKS)
+	if (n->count >= MAX_RANKS)
 		return false;
 	for (int i = 0; i < n->count; i++) {
 		struct expr x = expr_operand(pool, read, i);
@@ -81,8 +81,6 @@ void plan_sparsity(const struct streams *all, struct stream_plan *p)
 		p->tensors = true;
 		p->listable &= plan_listable(all, p, list[i]);
 	}
-	if (expr_at(&c->pool, present)->ops & (uint64_t)1 << OP_XOR && p->tensors)
-		p->listable = false; /* bounds of xor take what it is of for coordinates */
 	struct range r = bounds_of(c, present, p->walked, ranged, p->rows == NO_INDEX ? 1 : 2);
 	p->band = r.low.id && r.high.id;
 }

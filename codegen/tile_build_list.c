@@ -9,6 +9,8 @@
  * element, for every coordinate that goes along with the rows. So a list is made in vectors over granules, whatever a
  * granule holds.
  */
+#include <math.h>
+
 #include "codegen/build.h"
 #include "codegen/interval.h"
 
@@ -44,9 +46,9 @@ static uint32_t new_index(struct builder *b, const char *name, int64_t extent)
 	return b->p->index.n - 1;
 }
 
-static uint32_t new_value(struct builder *b, const char *name, int n, uint32_t index)
+static uint32_t new_value_as(struct builder *b, const char *name, enum dtype dtype, int n, uint32_t index)
 {
-	struct tile_value v = {.name = build_name(b, name, true), .dtype = DTYPE_I32, .nranks = (uint8_t)n};
+	struct tile_value v = {.name = build_name(b, name, true), .dtype = dtype, .nranks = (uint8_t)n};
 	if (n) {
 		int lanes = isa_info[b->schedule->isa].lanes;
 		v.index[0] = index;
@@ -54,6 +56,11 @@ static uint32_t new_value(struct builder *b, const char *name, int n, uint32_t i
 	}
 	vec_push(b->arena, &b->p->value, v);
 	return b->p->value.n - 1;
+}
+
+static uint32_t new_value(struct builder *b, const char *name, int n, uint32_t index)
+{
+	return new_value_as(b, name, DTYPE_I32, n, index);
 }
 
 static void load(struct builder *b, struct tile_block *code, uint32_t value, struct expr e)
@@ -96,9 +103,16 @@ static struct tile_block *when(struct builder *b, struct tile_block *code, struc
  * task coordinates, granule]. */
 struct granular {
 	uint32_t low, high; /* tensors */
+	enum dtype dtype;
 	struct expr x[MAX_RANKS]; /* coordinates, over the program */
 	int n;
 };
+
+static struct expr granular_read(struct builder *b, const struct granular *s, bool high)
+{
+	return expr_read(b->p->pool, dtype_info[s->dtype].integer ? KIND_INT : KIND_REAL, high ? s->high : s->low, s->n,
+	                 s->x);
+}
 
 static int64_t granules(const struct builder *b)
 {
@@ -111,12 +125,14 @@ static struct expr granule_low(struct builder *b)
 	return times(b, at_index(b, b->granule), b->sizes->granule);
 }
 
-/* The ends of a coordinate's values over current ranges. */
-static struct range ends_of(struct builder *b, struct expr coordinate)
+/* The ends of a coordinate's values over current ranges; those of its dimension where no others are known. */
+static struct range ends_of(struct builder *b, struct expr coordinate, int64_t extent)
 {
 	uint32_t ranged[2] = {b->plan->walked, b->plan->rows};
 	struct box box = {b->c, ranged, 2};
 	struct interval v = interval_of(&box, coordinate);
+	if (!v.low.id || v.given.id)
+		return (struct range){expr_number(&b->c->pool, 0), expr_number(&b->c->pool, (double)(extent - 1))};
 	return (struct range){v.low, v.high};
 }
 
@@ -126,7 +142,7 @@ static void summary_phase(struct builder *b, struct expr read, int rows_at, uint
 	const struct expr_node n = *expr_at(&b->c->pool, read);
 	const struct tensor *from = &b->c->tensor.v[n.symbol];
 	struct tile_phase phase = {.name = arena_printf(b->arena, "granules_%s", from->name)};
-	struct tile_tensor t = {.name = arena_printf(b->arena, "%s_least", from->name), .dtype = DTYPE_I32};
+	struct tile_tensor t = {.name = arena_printf(b->arena, "%s_least", from->name), .dtype = s->dtype};
 	struct expr x[MAX_RANKS];
 	for (int i = 0; i < b->plan->ntasks; i++) {
 		uint32_t index = b->plan->task[i];
@@ -152,14 +168,13 @@ static void summary_phase(struct builder *b, struct expr read, int rows_at, uint
 		x[i] = i == rows_at ? at_index(b, along)
 		                    : build_load_expression(b, expr_operand(&b->c->pool, read, i));
 	struct tile_block inner = {0};
-	uint32_t walked = b->plan->walked, value = new_value(b, from->name, 1, walked);
+	uint32_t walked = b->plan->walked, value = new_value_as(b, from->name, s->dtype, 1, walked);
 	b->p->value.v[value].capacity[0] = build_padded(b, walked, b->sizes->granule);
 	load(b, &inner, value, expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x));
 	for (int high = 0; high < 2; high++) {
-		uint32_t v = new_value(b, high ? "greatest" : "least", 0, 0);
+		uint32_t v = new_value_as(b, high ? "greatest" : "least", s->dtype, 0, 0);
 		reduce(b, &inner, v, high ? REDUCE_MAX : REDUCE_MIN, walked, build_value(b, value));
-		store(b, &inner, expr_read(b->p->pool, KIND_INT, high ? s->high : s->low, s->n, s->x),
-		      build_value(b, v));
+		store(b, &inner, granular_read(b, s, high), build_value(b, v));
 	}
 	struct tile_block *each = loop(b, &phase.body, b->granule, 1, whole(b, 0), whole(b, granules(b)));
 	*loop(b, each, walked, b->sizes->granule, granule_low(b), plus(b, granule_low(b), b->sizes->granule)) = inner;
@@ -187,25 +202,27 @@ static uint32_t summary_of(struct builder *b, struct expr read)
 	if (rows_at >= 0 && walks) {
 		int64_t extent = 0;
 		cascade_extent(c, c->tensor.v[n.symbol].extent[rows_at], &extent);
-		rows = ends_of(b, expr_operand(&c->pool, read, rows_at));
+		rows = ends_of(b, expr_operand(&c->pool, read, rows_at), extent);
 		along = new_index(b, arena_printf(b->arena, "%s_at", c->index.v[b->plan->rows].name), extent);
 	}
-	struct granular g = {0};
+	bool real = n.kind == KIND_REAL;
+	struct granular g = {.dtype = real ? b->p->compute : DTYPE_I32};
 	if (walks)
 		summary_phase(b, read, rows_at, along, &g);
-	s.low = new_value(b, arena_printf(b->arena, "%s_min", name), walks, b->granule);
-	s.high = new_value(b, arena_printf(b->arena, "%s_max", name), walks, b->granule);
+	s.low = new_value_as(b, arena_printf(b->arena, "%s_min", name), g.dtype, walks, b->granule);
+	s.high = new_value_as(b, arena_printf(b->arena, "%s_max", name), g.dtype, walks, b->granule);
 	for (int high = 0; high < 2; high++) {
 		uint32_t v = high ? s.high : s.low;
-		struct expr from = walks ? expr_read(b->p->pool, KIND_INT, high ? g.high : g.low, g.n, g.x) : NO_EXPR;
+		struct expr from = walks ? granular_read(b, &g, high) : NO_EXPR;
 		if (!walks) {
 			reduce(b, b->task_code, v, high ? REDUCE_MAX : REDUCE_MIN, b->plan->rows,
 			       build_value(b, build_load(b, read, NO_INDEX)));
 		} else if (along == NO_INDEX) {
 			load(b, b->task_code, v, from);
 		} else {
-			uint32_t one = new_value(b, arena_printf(b->arena, "%s_one", name), 1, b->granule);
-			build_map(b, b->task_code, v, high ? whole(b, INT32_MIN) : whole(b, INT32_MAX));
+			uint32_t one = new_value_as(b, arena_printf(b->arena, "%s_one", name), g.dtype, 1, b->granule);
+			double none = real ? (double)INFINITY : INT32_MAX;
+			build_map(b, b->task_code, v, expr_number(b->p->pool, !high ? none : real ? -none : INT32_MIN));
 			struct tile_block *each = loop(b, b->task_code, along, 1, build_load_expression(b, rows.low),
 			                               plus(b, build_load_expression(b, rows.high), 1));
 			load(b, each, one, from);
@@ -224,7 +241,7 @@ static struct expr summarise_node(struct expr_pool *p, struct expr e, void *cont
 	if (n.op != OP_READ || (!build_mentions(b, e, b->plan->rows) && !build_mentions(b, e, b->plan->walked)) ||
 	    !plan_listable(b->all, b->plan, e))
 		return e;
-	struct expr of = expr_leaf(p, OP_INDEX, KIND_INT, summary_of(b, e));
+	struct expr of = expr_leaf(p, OP_INDEX, n.kind == KIND_REAL ? KIND_REAL : KIND_INT, summary_of(b, e));
 	return n.kind == KIND_BOOL ? expr2(p, OP_LE, expr_number(p, 1), of) : of;
 }
 

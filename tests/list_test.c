@@ -36,6 +36,9 @@ static const struct {
         {"windows a head", HEAD "in w[H] : i32\n" SCORES "n - m < w[h] / 8 and m - n < w[h]" TAIL},
         {"every element's own", HEAD "in Mk[B, N, M] : bool\n" SCORES "Mk[b,n,m] or m == 0" TAIL},
         {"a stride and a sink", HEAD SCORES "(n - m) % 5 == 0 and m < 37 or m > 190" TAIL},
+        {"thresholds", HEAD "in ks[B, M], qs[B, N] : f32\n" SCORES "qs[b,n] < ks[b,m] + 1.5 and ks[b,m] * 0.5 < 0.4" TAIL},
+        {"a threshold an element", HEAD "in gate[N, M] : f32\n" SCORES "gate[n,m] < 0.9 or m == 3" TAIL},
+        {"butterflies of names", HEAD "in q[N], k[M] : i32\n" SCORES "xor(q[n] / 16, k[m] / 16) < 2" TAIL},
         {"past the end of the mask", HEAD "in Mk[3, 4] : bool\n" SCORES "Mk[n/16 - 1, m/16 + 1]" TAIL},
 };
 enum { COUNT = sizeof cases / sizeof *cases };
