@@ -359,7 +359,8 @@ static void plan_reduction(const struct streams *all, uint32_t stream, struct st
 	for (uint32_t i = 0; i < s->carry.n; i++) {
 		const struct equation *q = &c->equation.v[s->carry.v[i].equation];
 		for (int j = 0; j < q->nindex; j++)
-			if (q->index[j] != p->wide)
+			/* Without coordinates there would be no task, and nothing of the others. */
+			if (q->index[j] != p->wide && extent_of(c, q->index[j]))
 				add_task(p, q->index[j]);
 	}
 	/* A local that is stored may have indices of its own, too. */
