@@ -265,6 +265,7 @@ void cuda_block(struct cuda *c, struct c_block *b, const struct tile_statement *
 		case TILE_FOR: emit_for(c, b, &s[i++]); break;
 		case TILE_IF: emit_if(c, b, &s[i++]); break;
 		case TILE_CONTRACT: emit_contraction(c, b, &s[i++]); break;
+		case TILE_SELECT: cuda_select(c, b, &s[i++]); break;
 		case TILE_NARROW:
 			emit_rest_narrowed(c, b, &s[i], n - i);
 			i = n;

@@ -38,6 +38,7 @@
  *   cuda_copy.c      copying tensors and fragments into them
  *   cuda_contract.c  contractions: tensor cores; plain cores for OPERAND_COMPUTE
  *   cuda_operand.c   their operands as fragments of tensor cores
+ *   cuda_select.c    selections
  *   cuda_ring.c      tiles of tensors that contractions read, fetched ahead of the loop that needs them
  *
  * Expressions are emit_expr.c's, over struct emitter, with the leaves of a fragment.
@@ -268,5 +269,11 @@ void ahead_step(struct cuda *, struct c_block *, const struct tile_statement *lo
 uint32_t cuda_statements(struct cuda *, struct c_block *, const struct tile_statement *, uint32_t n);
 /* A contraction whose result lives in shared memory, element by element. */
 void plain_contract(struct cuda *, struct c_block *, const struct tile_statement *);
+
+/* ---- cuda_select.c ---- */
+
+void cuda_select(struct cuda *, struct c_block *, const struct tile_statement *);
+/* False, with the reason, for what has a limit. */
+bool cuda_select_fits(const struct cuda *, const struct tile_statement *, struct text *reason);
 
 #endif

@@ -99,7 +99,7 @@ static bool mentions(const struct cuda *c, const struct tile_statement *s, uint3
 	if (reads(c, s->low, value) || reads(c, s->high, value) || reads(c, s->expression, value) ||
 	    reads(c, s->a, value) || reads(c, s->b, value) || reads(c, s->scale, value))
 		return true;
-	return s->kind != TILE_STORE && s->kind != TILE_FOR && s->kind != TILE_NARROW && s->kind != TILE_IF &&
+	return !tile_stores(s) && s->kind != TILE_FOR && s->kind != TILE_NARROW && s->kind != TILE_IF &&
 	       s->value == value;
 }
 

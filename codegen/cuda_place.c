@@ -271,6 +271,7 @@ static void walk_statement(struct placer *p, const struct tile_statement *s)
 		walk_contract(p, s);
 		assign(p, s);
 		return;
+	case TILE_SELECT: return; /* from memory to memory */
 	default: break;
 	}
 	if (s->kind != TILE_STORE)
@@ -375,6 +376,17 @@ static void place_tile(struct cuda *c, const struct seen *seen, uint32_t value)
 	c->value[value].operand = seen->operands != 0;
 }
 
+static bool selections_fit(const struct cuda *c, const struct tile_block *b, struct text *reason)
+{
+	for (uint32_t i = 0; i < b->statement.n; i++) {
+		const struct tile_statement *s = &b->statement.v[i];
+		if (!selections_fit(c, &s->body, reason) || !selections_fit(c, &s->other, reason) ||
+		    (s->kind == TILE_SELECT && !cuda_select_fits(c, s, reason)))
+			return false;
+	}
+	return true;
+}
+
 bool cuda_place(struct cuda *c, struct text *reason)
 {
 	const struct tile_program *program = c->e.program;
@@ -419,6 +431,8 @@ bool cuda_place(struct cuda *c, struct text *reason)
 	}
 	start(c);
 	ring_place(c);
+	if (!selections_fit(c, &c->phase->body, reason))
+		return false;
 	if (c->shared_bytes > MOST_SHARED)
 		text_printf(reason, "phase %s: %lld bytes of shared memory, and a block has %d at most", c->phase->name,
 		            (long long)c->shared_bytes, MOST_SHARED);

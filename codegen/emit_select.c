@@ -343,5 +343,6 @@ void emit_select(struct emitter *e, struct c_block *b, const struct tile_stateme
 		mark(&x, b, chosen);
 	else
 		list(&x, b, chosen);
-	e->taken.n = names;
+	if (x.nest.nloops) /* else what it declared is still in scope */
+		e->taken.n = names;
 }

@@ -149,11 +149,30 @@ static const struct {
          "  store H[n,m] = a + g\n  store I[n,m] = a\n  store J[n,m] = a * 20\n  store K[n,m] = a * 30\n"
          "  store L[n,m] = g - a\n",
          1e-6},
+        {"selections",
+         "program selections : f32\nindex i : 7\nindex c : 77\nindex s : 9\nindex b : 2\n"
+         "in X[2, 7, 77] : f32\nin Y[7, 77] : i32\nin M[7, 77] : bool\nin L[7] : i32\n"
+         "out A[2, 7, 77] : bool\nout B[7, 77] : bool\nout C[2, 7, 77] : f32\nout D[77, 7] : i32\n"
+         "out E[7, 77] : i32\nout F[7, 9] : i32\nout G[2, 9] : i32\nwork W[7, 77] : bool\n"
+         "phase largest\n  task b by 1\n  task i by 3\n  store A[b,i,c] = select topk 11 over c of X[b,i,c]\n"
+         "phase ints\n  task i by 2\n  store B[i,c] = select topk 5 over c of Y[i,c] where c < 30 + L[i] and M[i,c]\n"
+         "  store W[i,c] = select topk 7 over c of Y[i,c] - c % 5 where not M[i,c] and i < c\n"
+         "phase nucleus\n  store C[b,i,c] = select nucleus 0.4 over c of abs(X[b,i,c]) where c % 3 < 2\n"
+         "phase sort\n  task i by 1\n  store D[c,i] = select argsort over c of X[1,i,c] where M[i,c]\n"
+         "  store E[i,c] = select argsort over c of Y[i,c]\n"
+         "phase members\n  task i by 4\n  store F[i,s] = select members over c slots s of W[i,c]\n"
+         "phase few\n  task b by 1\n  store G[b,s] = select members over c slots s of X[b,3,c] > 0.2 and c < 60\n",
+         0},
         {"computation in doubles",
          "program doubles : f64\nindex n : 9\nindex m : 31\nindex d : 12\n"
          "in A[9, 12] : f64\nin B[12, 31] : f64\nout C[9, 31] : f64\nout S[9] : f64\n"
+         "out J[9, 12] : bool\nout N[9, 12] : bool\nout K[9, 12] : i32\nout L[9, 12] : i32\n"
          "value a[n:9, d:12] : f64\nvalue c[n:9, m:31] : f64\nvalue s[n:9] : f64\n"
          "phase main\n  a = load A[n,d]\n  c = contract a, B[d,m] over d rows n:4 lanes m:4\n"
-         "  s = reduce sum over m of exp(c / 10)\n  store C[n,m] = c\n  store S[n] = s\n",
+         "  s = reduce sum over m of exp(c / 10)\n  store C[n,m] = c\n  store S[n] = s\n"
+         "phase choose\n  task n by 2\n  store J[n,d] = select topk 4 over d of A[n,d]\n"
+         "  store N[n,d] = select nucleus 0.3 over d of abs(A[n,d])\n"
+         "  store K[n,d] = select argsort over d of A[n,d] where n < d\n"
+         "  store L[n,d] = select argsort over d of d % 3\n",
          1e-12},
 };

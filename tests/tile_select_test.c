@@ -283,9 +283,26 @@ static void refused(const char *statement, const char *expected)
 	arena_free(&a);
 }
 
+/* All pairs are compared on a device: of more than so many, the limit is named. */
+static void limit(void)
+{
+	struct arena a;
+	arena_init(&a);
+	struct text why, source;
+	text_init(&why, &a);
+	text_init(&source, &a);
+	text_add(&source, "program p : f32\nindex c : 5000\nin X[5000] : f32\nout A[5000] : i32\n"
+	                  "phase sort\n  store A[c] = select argsort over c of X[c]\n");
+	struct tile_program *p = parse(&a, source.s, &why);
+	struct kernel_source k = emit_cuda(&a, p);
+	ok(!k.text && strstr(k.reason, "an argsort of 5000 elements"), "%s", k.reason);
+	arena_free(&a);
+}
+
 int main(void)
 {
 	round_trip();
+	limit();
 	refused("  store A[i,c] = select topk 2.5 over c of X[i,c]", "no whole one");
 	refused("  store A[i,c] = select argmax over c of X[i,c]", "there is no selection 'argmax'");
 	refused("  v = load X[i,c]\n  store A[i,c] = select argsort over c of v", "a selection reads tensors, not the value v");

@@ -358,3 +358,51 @@ AT_INLINE int si_get_i4(long p)
 #define s_cast_f8e5m2(a) s_widen(s_narrow(a, 5, 2), 5, 2)
 
 #define s_cast_f8e4m3(a) s_of_f8e4m3(s_bits_f8e4m3(a))
+
+/* An int in the order of the numbers: NaN the largest, -0 as 0. */
+AT_INLINE int s_key(real a)
+{
+	unsigned bits = at_bits_f32(a), magnitude = bits & 0x7fffffffu;
+	return magnitude > 0x7f800000u ? INT_MOST : bits >> 31 ? -(int)magnitude : (int)magnitude;
+}
+
+AT_INLINE real s_of_key(int key) { return at_f32_bits(key < 0 ? (unsigned)-key | 0x80000000u : (unsigned)key); }
+
+/* Over the lanes of a warp: sums and maxima, the same in all of them. */
+AT_INLINE int i_across_sum(int a)
+{
+	for (int mask = 1; mask < 32; mask *= 2)
+		a += (int)at_shfl_xor((unsigned)a, mask);
+	return a;
+}
+
+AT_INLINE int i_across_max(int a)
+{
+	for (int mask = 1; mask < 32; mask *= 2)
+		a = i_max(a, (int)at_shfl_xor((unsigned)a, mask));
+	return a;
+}
+
+AT_INLINE double s_across_sum(double a)
+{
+	for (int mask = 1; mask < 32; mask *= 2) {
+		union { double number; unsigned half[2]; } x;
+		x.number = a;
+		x.half[0] = at_shfl_xor(x.half[0], mask);
+		x.half[1] = at_shfl_xor(x.half[1], mask);
+		a += x.number;
+	}
+	return a;
+}
+
+/* The sum over the lanes before this one; *a becomes that over all. */
+AT_INLINE int i_before(int lane, int *a)
+{
+	int before = 0;
+	for (int mask = 1; mask < 32; mask *= 2) {
+		int other = (int)at_shfl_xor((unsigned)*a, mask);
+		before += lane & mask ? other : 0;
+		*a += other;
+	}
+	return before;
+}
