@@ -71,11 +71,14 @@ static bool mentions_all(const struct derivation *d, struct expr read, const str
 	return true;
 }
 
-/* No operand has all of its coordinates, and none is an inner contraction it sums along. */
+/* The operands have its coordinates together (a pool has one of the predicate), no operand has all, and none is an inner contraction it sums along. */
 static bool grows(const struct derivation *d, const struct equation *q, struct expr body)
 {
 	struct expr *read;
 	uint32_t n = derive_reads(pool(d), body, &read);
+	for (int i = 0; i < q->nindex; i++)
+		if (!expr_mentions(pool(d), body, OP_INDEX, q->index[i]))
+			return false;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t def = derive_definition(d->c, read[i]);
 		bool local = def != NO_EQUATION && d->fact.v[def].place == PLACE_LOCAL;
