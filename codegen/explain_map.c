@@ -107,6 +107,21 @@ static void print_tests(const struct tiles_explained *e, const struct tiles_stre
 {
 	if (!e->origin)
 		return;
+	long long granule = (long long)(x->sizes->granule ? x->sizes->granule : x->sizes->stream_tile);
+	switch (x->sizes->sparsity) {
+	case SPARSITY_TEST:
+		text_printf(t, "    skipped by a test of every %lld of %s\n", granule, x->walked);
+		break;
+	case SPARSITY_LIST:
+		text_printf(t,
+		            "    skipped by a list for every %lld of %s, built once a call: which %lld of %s "
+		            "hold something, and "
+		            "which hold all\n",
+		            (long long)x->sizes->row_tile, x->row ? x->row : "rows", granule, x->walked);
+		break;
+	case SPARSITY_MASK: text_add(t, "    nothing is skipped: the schedule masks\n"); break;
+	default: text_add(t, "    skipped by where the walk begins and ends\n");
+	}
 	for (uint32_t i = 0; i < x->tested.n; i++)
 		text_printf(t, "    looked at only if %s\n", x->tested.v[i]);
 	if (!x->plain)
@@ -327,6 +342,8 @@ static void json_stream(cJSON *list, const struct tiles_explained *e, const stru
 		return;
 	}
 	cJSON_AddStringToObject(o, "present_where", x->present);
+	if (e->origin)
+		cJSON_AddStringToObject(o, "sparsity", sparsity_name[x->sizes->sparsity]);
 	cJSON_AddStringToObject(o, "from", x->low);
 	cJSON_AddStringToObject(o, "to", x->high);
 	cJSON *terms = cJSON_AddArrayToObject(o, "not_bounded_by");

@@ -168,6 +168,9 @@ static const char *program_spelled(const struct reading *r, struct expr e)
 
 static void read_walk(struct reading *r, const struct tile_statement *s)
 {
+	r->found = true;
+	if (r->x->sizes->sparsity == SPARSITY_LIST)
+		return; /* the walk goes where the list says */
 	const struct expr_pool *p = r->p->pool;
 	struct expr low = s->low;
 	double step;
@@ -179,14 +182,14 @@ static void read_walk(struct reading *r, const struct tile_statement *s)
 	}
 	r->x->low = program_spelled(r, low);
 	r->x->high = program_spelled(r, s->high);
-	r->found = true;
 }
 
 static void read_condition(struct reading *r, const struct tile_statement *s)
 {
 	bool plain = has_leaf(r, &s->body, false), other = has_leaf(r, &s->other, true);
 	if (plain && other && !r->x->plain)
-		r->x->plain = program_spelled(r, s->expression);
+		r->x->plain = r->x->sizes->sparsity == SPARSITY_LIST ? "the list says so"
+		                                                     : program_spelled(r, s->expression);
 	else if (!s->other.statement.n && (plain || has_leaf(r, &s->body, true)))
 		vec_push(r->arena, &r->x->tested, program_spelled(r, s->expression));
 }

@@ -27,6 +27,8 @@ static void take_division(struct look *l, const struct expr_pool *pool, struct e
 	bool walks = mentions(l, x, l->walked), rows = mentions(l, x, l->rows);
 	if (walks == rows || !cascade_extent(l->all->cascade, expr_operand(pool, e, 1), &by) || by < 2)
 		return;
+	if (expr_at(pool, x)->op != OP_INDEX)
+		by = 1; /* shifted, or scaled: its blocks begin anywhere */
 	int64_t *granule = walks ? &l->plan->walk_granule : &l->plan->row_granule;
 	*granule = gcd(*granule, by);
 }
