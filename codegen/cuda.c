@@ -451,6 +451,7 @@ static struct kernel_source emit_unit(struct arena *arena, const struct tile_pro
 	text_add(&text, body.s);
 	k.text = text.s;
 	k.work_bytes = c.e.work_bytes;
+	emit_inputs(arena, program, &k);
 	k.digest = emit_digest(arena, &k);
 	return k;
 }

@@ -130,6 +130,8 @@ void emit_tensors(struct emitter *, struct c_block *, const char *args, bool fla
 void emit_schedule(const char *schedule, struct text *);
 const char *emit_identifier(struct arena *, const char *name);
 const char *emit_digest(struct arena *, const struct kernel_source *);
+/* Inputs and outputs of the phases. */
+void emit_inputs(struct arena *, const struct tile_program *, struct kernel_source *);
 
 /* ---- emit_expr.c ---- */
 

@@ -172,6 +172,7 @@ struct kernel_source emit_c(struct arena *arena, const struct tile_program *prog
 			widest = e.lane_block[i];
 	k.scratch_bytes = (e.scratch_bytes + (widest + e.lanes) * 8 + 63) / 64 * 64;
 	k.work_bytes = e.work_bytes;
+	emit_inputs(arena, program, &k);
 	k.digest = emit_digest(arena, &k);
 	return k;
 }

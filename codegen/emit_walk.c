@@ -320,14 +320,25 @@ const char *emit_identifier(struct arena *a, const char *name)
 	return isdigit((unsigned char)*s) ? arena_printf(a, "_%s", s) : s;
 }
 
+void emit_inputs(struct arena *a, const struct tile_program *p, struct kernel_source *k)
+{
+	struct tile_inputs *inputs = arena_new_array(a, p->phase.n + 1, struct tile_inputs);
+	tile_phase_inputs(a, p, inputs);
+	for (uint32_t i = 0; i < p->phase.n; i++) {
+		k->phase[i].inputs = inputs[i].of;
+		k->phase[i].outputs = inputs[i].outputs;
+	}
+}
+
 const char *emit_digest(struct arena *a, const struct kernel_source *k)
 {
 	struct text t;
 	text_init(&t, a);
 	text_add(&t, k->text);
 	for (int i = 0; i < k->nphases; i++)
-		text_printf(&t, "\n%s %ld %d %lld", k->phase[i].symbol, k->phase[i].tasks, k->phase[i].threads,
-		            (long long)k->phase[i].shared_bytes);
+		text_printf(&t, "\n%s %ld %d %lld %llx %d", k->phase[i].symbol, k->phase[i].tasks, k->phase[i].threads,
+		            (long long)k->phase[i].shared_bytes, (unsigned long long)k->phase[i].inputs,
+		            k->phase[i].outputs);
 	for (int i = 0; i < k->narguments; i++)
 		text_printf(&t, "\n%d %d", k->argument[i].align, k->argument[i].unit);
 	text_printf(&t, "\n%lld %lld", (long long)k->work_bytes, (long long)k->scratch_bytes);

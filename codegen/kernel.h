@@ -42,6 +42,10 @@ struct kernel_phase {
 	long tasks;
 	int threads;          /* of a block; 0: code for a host */
 	int64_t shared_bytes; /* dynamic shared memory of a block */
+	/* Bit i: what it leaves depends on argument i (63: on that or a later one), also through phases before it. A phase
+	 * without outputs whose inputs are as they were may be left out when the work area is as it was. */
+	uint64_t inputs;
+	bool outputs; /* it stores arguments, not in the work area only */
 };
 
 /* What code for a device assumes of an argument; what a caller must check. */

@@ -176,6 +176,15 @@ bool tile_check(const struct tile_program *, struct text *reason);
  * what is not there. */
 bool tile_run(struct arena *, const struct tile_program *, double **tensor, bool rounded, struct text *reason);
 
+/* What each phase stores depends on: bit i is argument i (63: that and all later ones), by itself or through what
+ * phases before it stored. And whether arguments are among what it stores, or work tensors only. */
+struct tile_inputs {
+	uint64_t of;
+	bool outputs;
+};
+/* One a phase. */
+void tile_phase_inputs(struct arena *, const struct tile_program *, struct tile_inputs *);
+
 /* Floating-point work and bytes moved to and from tensors by one run, counted on a checked program. */
 struct tile_cost {
 	double contract_flops, map_flops, exps, bytes;
