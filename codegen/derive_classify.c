@@ -71,7 +71,8 @@ static bool mentions_all(const struct derivation *d, struct expr read, const str
 	return true;
 }
 
-/* The operands have its coordinates together (a pool has one of the predicate), no operand has all, and none is an inner contraction it sums along. */
+/* The operands have its coordinates together (a pool has one of the predicate), no operand has all, and none is an
+ * inner contraction it sums along. */
 static bool grows(const struct derivation *d, const struct equation *q, struct expr body)
 {
 	struct expr *read;

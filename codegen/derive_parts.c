@@ -217,7 +217,7 @@ static void find_levels(struct cut *k)
 
 /* Parts. */
 
-/* A product of which no factor has all the coordinates of the sum, and another reduction consumes it. */
+/* A reduction whose operands have its coordinates together, and none has all; another reduction consumes it. */
 static bool is_inner(struct cut *k, uint32_t e)
 {
 	const struct cascade *c = k->base;
@@ -225,8 +225,9 @@ static bool is_inner(struct cut *k, uint32_t e)
 	bool *reaches = arena_new_array(k->arena, c->equation.n, bool);
 	struct expr *read;
 	uint32_t n = derive_reads(&c->pool, q->body, &read);
-	if (n < 2)
-		return false;
+	for (int x = 0; x < q->nindex; x++)
+		if (!expr_mentions(&c->pool, q->body, OP_INDEX, q->index[x]))
+			return false;
 	for (uint32_t i = 0; i < n; i++) {
 		bool all = true;
 		for (int x = 0; x < q->nindex; x++)

@@ -76,6 +76,49 @@ static int64_t indexed(const struct cascade *c, uint32_t t)
 	return least;
 }
 
+enum { FOLLOWED = 8 }; /* maps from one to the other */
+
+/* What a side of a comparison adds up: does tensor t have a part, and over how many coordinates do its indices go? */
+static void add_up(const struct cascade *c, struct expr e, uint32_t t, int depth, bool *has, int64_t *extent)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	int64_t own = 0;
+	if (depth > FOLLOWED)
+		return;
+	if (n->op == OP_INDEX && cascade_extent(c, c->index.v[n->symbol].extent, &own) && own > *extent)
+		*extent = own;
+	if (n->op == OP_READ) {
+		uint32_t q = c->tensor.v[n->symbol].equation;
+		int64_t ignored = 0;
+		*has |= n->symbol == t;
+		if (q != NO_EQUATION && equation_is_map(&c->equation.v[q]))
+			add_up(c, c->equation.v[q].body, t, depth + 1, has, &ignored);
+		return;
+	}
+	bool sums = n->op == OP_ADD || n->op == OP_SUB || n->op == OP_NEG || n->op == OP_ELSE || n->op == OP_MIN ||
+	            n->op == OP_MAX;
+	for (int k = 0; sums && k < n->count; k++)
+		add_up(c, expr_operand(&c->pool, e, k), t, depth + 1, has, extent);
+}
+
+/* The extent of an index that integer tensor `t` is compared with, as offsets and lengths are; 0 when there is none. */
+static int64_t compared(const struct cascade *c, uint32_t t)
+{
+	int64_t most = 0;
+	for (uint32_t i = 1; i < c->pool.node.n; i++) {
+		const struct expr_node *n = &c->pool.node.v[i];
+		bool has = false;
+		int64_t extent = 0;
+		if (n->op != OP_LE && n->op != OP_LT)
+			continue;
+		for (int k = 0; k < 2; k++)
+			add_up(c, expr_operand(&c->pool, (struct expr){i}, k), t, 0, &has, &extent);
+		if (has && extent > most)
+			most = extent;
+	}
+	return most;
+}
+
 static double uniform(uint64_t *random)
 {
 	return ((double)(random_next(random) >> 11) + 0.5) * 0x1p-53;
@@ -87,7 +130,8 @@ static double normal(uint64_t *random)
 	return r * cos(6.28318530717958647692 * uniform(random));
 }
 
-static void fill(const struct argument *x, int64_t range, double amplitude, uint64_t *random, void *data)
+/* `range`: of values that index; `end`: of values that are compared with an index. */
+static void fill(const struct argument *x, int64_t range, int64_t end, double amplitude, uint64_t *random, void *data)
 {
 	int64_t last = x->nranks ? x->extent[x->nranks - 1] : 1;
 	for (int64_t i = 0; i < x->count; i++) {
@@ -98,6 +142,8 @@ static void fill(const struct argument *x, int64_t range, double amplitude, uint
 			v = amplitude * normal(random);
 		else if (range)
 			v = floor(uniform(random) * (double)range);
+		else if (end)
+			v = last > 1 ? floor((double)(i % last) * (double)end / (double)(last - 1)) : (double)end;
 		else
 			v = floor((double)(i % last) * 4 / (double)last); /* four documents a row */
 		dtype_store(x->dtype, data, i, v);
@@ -106,7 +152,8 @@ static void fill(const struct argument *x, int64_t range, double amplitude, uint
 
 void workload_fill(const struct cascade *c, const struct argument *x, double amplitude, uint64_t *random, void *data)
 {
-	fill(x, dtype_info[x->dtype].integer ? indexed(c, x->tensor) : 0, amplitude, random, data);
+	bool integer = dtype_info[x->dtype].integer && x->dtype != DTYPE_BOOL;
+	fill(x, integer ? indexed(c, x->tensor) : 0, integer ? compared(c, x->tensor) : 0, amplitude, random, data);
 }
 
 void workload_inputs(struct arena *a, struct workload *w, const struct cascade *c, int set, double amplitude,

@@ -39,8 +39,8 @@ struct workload {
 struct workload *workload_new(struct arena *, const struct cascade *);
 
 /* Draws a set of inputs. Floats are normal, times `amplitude`; an integer that indexes a tensor stays in its
- * range, other integers are small and sorted along the last rank, like ids of documents; bools are mostly
- * true. */
+ * range, one that is compared with an index rises from 0 to its extent along the last rank, like offsets and
+ * lengths, other integers are small and sorted there, like ids of documents; bools are mostly true. */
 void workload_inputs(struct arena *, struct workload *, const struct cascade *, int set, double amplitude,
                      uint64_t seed);
 
