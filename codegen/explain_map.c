@@ -93,9 +93,11 @@ static double percent(int64_t part, int64_t whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void print_bounds(const struct tiles_stream *x, struct text *t)
+static void print_bounds(const struct tiles_explained *e, const struct tiles_stream *x, struct text *t)
 {
 	text_printf(t, "    %s in [%s, %s)", x->walked, x->low, x->high);
+	if (e->origin && x->sizes->split > 1)
+		text_printf(t, ", in %lld parts", (long long)x->sizes->split);
 	if (x->begun_at > 1)
 		text_printf(t, ", begun at a multiple of %lld", (long long)x->begun_at);
 	text_char(t, '\n');
@@ -133,7 +135,8 @@ static void print_tests(const struct tiles_explained *e, const struct tiles_stre
 	for (uint32_t i = 0; i < x->summary.n; i++)
 		text_printf(t, "    known of a tile: %s\n", x->summary.v[i]);
 	for (uint32_t i = 0; i < x->prepass.n; i++)
-		text_printf(t, "    made beforehand, once a call: %s\n", x->prepass.v[i]);
+		text_printf(t, "%s%s", i ? ", " : "    made beforehand, once a call: ", x->prepass.v[i]);
+	text_add(t, x->prepass.n ? "\n" : "");
 }
 
 static void print_counts(const struct map_classes *k, const char *what, struct text *t)
@@ -236,6 +239,8 @@ void tiles_text(const struct tiles_explained *e, enum map_drawing which, bool ut
 	if (e->origin)
 		text_printf(t, "  By the %s schedule%s%s%s%s\n", e->origin, e->form ? ", in the form " : "",
 		            e->form ? e->form : "", e->data ? "; data " : "", e->data ? e->data : "");
+	if (e->forms)
+		text_printf(t, "  Forms, and what they compute at most: %s\n", e->forms);
 	for (uint32_t i = 0; i < e->stream.n; i++) {
 		const struct tiles_stream *x = &e->stream.v[i];
 		if (x->selects) {
@@ -247,7 +252,7 @@ void tiles_text(const struct tiles_explained *e, enum map_drawing which, bool ut
 			text_printf(t, " for tiles of %s, from %s0 to %s1", x->row, x->row, x->row);
 		text_char(t, '\n');
 		text_printf(t, "    present where %s\n", x->present);
-		print_bounds(x, t);
+		print_bounds(e, x, t);
 		print_tests(e, x, t);
 		if (x->no_map)
 			text_printf(t, "    no map: %s\n", x->no_map);
@@ -366,17 +371,18 @@ static void json_stream(cJSON *list, const struct tiles_explained *e, const stru
 		json_map(o, e, x->map);
 }
 
-cJSON *tiles_json(const struct tiles_explained *e)
+void tiles_json(const struct tiles_explained *e, cJSON *root)
 {
-	cJSON *root = cJSON_CreateObject(), *list;
+	cJSON *list;
 	if (e->origin)
 		cJSON_AddStringToObject(root, "schedule", e->origin);
 	if (e->form)
 		cJSON_AddStringToObject(root, "form", e->form);
+	if (e->forms)
+		cJSON_AddStringToObject(root, "forms", e->forms);
 	if (e->data)
 		cJSON_AddStringToObject(root, "data", e->data);
 	list = cJSON_AddArrayToObject(root, "streams");
 	for (uint32_t i = 0; i < e->stream.n; i++)
 		json_stream(list, e, &e->stream.v[i]);
-	return root;
 }

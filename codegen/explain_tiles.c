@@ -169,8 +169,8 @@ static const char *program_spelled(const struct reading *r, struct expr e)
 static void read_walk(struct reading *r, const struct tile_statement *s)
 {
 	r->found = true;
-	if (r->x->sizes->sparsity == SPARSITY_LIST)
-		return; /* the walk goes where the list says */
+	if (r->x->sizes->sparsity == SPARSITY_LIST || r->x->sizes->split > 1)
+		return; /* it goes where the list says, or through its part of what the predicate bounds */
 	const struct expr_pool *p = r->p->pool;
 	struct expr low = s->low;
 	double step;
@@ -275,6 +275,31 @@ struct tiles_explained explain_predicates(struct arena *a, const struct streams 
 	return e;
 }
 
+/* What the contractions of each form that walks sets come to, at their defaults: bounds that data gives count
+ * whole. */
+static const char *forms_line(struct arena *a, const struct problem *problem, const struct schedule *schedule)
+{
+	static const char *const what[FORMS] = {[FORM_FUSED] = "walk everything and skip",
+	                                        [FORM_MEMBERS] = "walk lists of what was chosen",
+	                                        [FORM_ROWS] = "gather the rows that chose a block"};
+	struct text t;
+	text_init(&t, a);
+	if (!problem->members && !problem->rows)
+		return NULL;
+	for (int form = FORM_FUSED; form < FORMS; form++) {
+		if (!problem_streams(problem, (enum form)form))
+			continue;
+		struct schedule s = schedule_of_form(problem, schedule->isa, (enum form)form);
+		if (schedule_illegal(a, problem, &s))
+			continue;
+		struct tile_cost cost = tile_cost(tile_build(a, problem, &s));
+		text_printf(&t, "%s%s (%s) %.3g Gflop%s", t.len ? "; " : "", form_name[form], what[form],
+		            (cost.contract_flops + cost.map_flops) * 1e-9,
+		            (enum form)form == schedule->form ? ", this one" : "");
+	}
+	return t.s;
+}
+
 struct tiles_explained explain_tiles(struct arena *a, const struct problem *problem,
                                      const struct schedule *schedule, const struct tile_program *program,
                                      struct oracle_tensor *data, const struct tile_map_options *options)
@@ -284,6 +309,7 @@ struct tiles_explained explain_tiles(struct arena *a, const struct problem *prob
 	struct tiles_explained e = {.streams = s};
 	if (schedule->form != FORM_FUSED)
 		e.form = form_name[schedule->form];
+	e.forms = forms_line(a, problem, schedule);
 	for (uint32_t i = 0; i < s->stream.n; i++) {
 		if (!tells(&s->stream.v[i]))
 			continue;

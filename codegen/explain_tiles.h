@@ -36,8 +36,8 @@ struct tiles_explained {
 	const char *origin; /* of the schedule: "default"; NULL: there is no schedule, so no tiles, only
 	                       predicates */
 	const char *form;   /* of the streams where it is not the one derived first: "members"; else NULL */
-	const char
-	        *data; /* what the maps' data is: "generated: doc; given: len"; NULL: no data is looked at */
+	const char *forms;  /* what each form comes to, where a set can be walked by lists; or NULL */
+	const char *data;   /* of the maps: "generated: doc; given: len"; NULL: none is looked at */
 	VEC(struct tiles_stream) stream; /* those that have a predicate or choose */
 };
 
@@ -61,7 +61,8 @@ enum map_look map_look(const struct map_cell *);
 
 enum map_drawing { MAPS_SMALL, MAPS_ALL }; /* in a text: those that take few lines, or all of them */
 void tiles_text(const struct tiles_explained *, enum map_drawing, bool utf8, struct text *);
-cJSON *tiles_json(const struct tiles_explained *);
+/* Into an object. */
+void tiles_json(const struct tiles_explained *, cJSON *);
 /* The maps as a picture of their own, for light and dark grounds, without script. */
 void tiles_svg(const struct tiles_explained *, const char *kernel, struct text *);
 

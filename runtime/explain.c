@@ -206,7 +206,7 @@ static enum attune_status print_json(struct explain_job *job, struct arena *aren
 	text_init(&t, arena);
 	job->json = explain_json(found);
 	if (job->json && tiles->stream.n)
-		cJSON_AddItemToObject(job->json, "predicates", tiles_json(tiles));
+		tiles_json(tiles, cJSON_AddObjectToObject(job->json, "predicates"));
 	if (job->json && v->choice.program)
 		json_schedule(v, job->json);
 	if (kernels && job->json &&

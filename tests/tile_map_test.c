@@ -269,6 +269,41 @@ static void every_sparsity(void)
 	arena_free(&m.a);
 }
 
+/* Forms that walk a set by lists take all of it too. */
+static void every_form(void)
+{
+	static const double set[] = {1, 0, 0, 1, 1, 0, 1};
+	struct made m;
+	if (!ok(make(&m, "in J[N, M / 8] : bool\n", "J[n,m/8]", 2, 40, 96), "a set, in every form"))
+		return;
+	fill(&m, "J", set, 7);
+	for (int form = FORM_NAIVE; form < FORMS; form++) {
+		const struct streams *s = problem_streams(m.problem, (enum form)form);
+		if (!ok(s != NULL, "the form %s", form_name[form]))
+			continue;
+		m.schedule = schedule_of_form(m.problem, ISA_AVX512, (enum form)form);
+		rebuild(&m);
+		struct oracle_tensor *data =
+		        arena_new_array(&m.a, s->cascade->tensor.n, struct oracle_tensor);
+		uint32_t j = cascade_find_tensor(s->cascade, "J");
+		data[j] = m.data[cascade_find_tensor(m.problem->fused->cascade, "J")];
+		for (uint32_t i = 0; i < s->stream.n; i++) {
+			const char *why = NULL;
+			if (s->stream.v[i].index == NO_INDEX || !s->stream.v[i].present.id ||
+			    s->stream.v[i].selects)
+				continue;
+			const struct tile_map *map = tile_map(
+			        &m.a, s, &problem_plan(m.problem, (enum form)form)[i], &m.schedule.stream[i],
+			        m.program, data, &(struct tile_map_options){0}, &why);
+			ok(map && map->sound, "%s, stream %u: %lld of %lld visited, %lld present; %s",
+			   form_name[form], i + 1, map ? (long long)map->total.visited : 0,
+			   map ? (long long)map->total.pairs : 0, map ? (long long)map->total.present : 0,
+			   why ? why : "sound");
+		}
+	}
+	arena_free(&m.a);
+}
+
 /* Parts of a walk together visit what is there, once. */
 static void parts(void)
 {
@@ -345,6 +380,7 @@ int main(void)
 	causal(0, 7);
 	masks();
 	every_sparsity();
+	every_form();
 	parts();
 	sampled();
 	unsound();
