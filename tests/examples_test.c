@@ -181,21 +181,23 @@ static bool on_processor(struct stages *s, const struct example *e, int i)
 	return good;
 }
 
+/* Values in fragments, all in shared memory, and the naive form. */
 static void on_device(struct stages *s, const char *what)
 {
-	for (int form = 0; form < 4; form++) {
-		struct schedule schedule = form == 3 ? schedule_naive(s->problem, ISA_SM80) : schedule_default(s->problem, ISA_SM80);
-		bool plain = form == 1, good = stages_schedule(s, &schedule);
+	static const char *const form[] = {"in fragments", "in shared memory", "naive"};
+	for (int f = 0; f < 3; f++) {
+		struct schedule schedule = f == 2 ? schedule_naive(s->problem, ISA_SM80) : schedule_default(s->problem, ISA_SM80);
+		bool plain = f == 1, good = stages_schedule(s, &schedule);
 		struct kernel_source k = {.reason = NULL};
 		if (good)
 			k = plain ? emit_cuda_plain(s->arena, s->program) : emit_cuda(s->arena, s->program);
 		if (k.reason) {
-			tell('#', "%s on a device: %s", what, k.reason);
+			tell('#', "%s on a device, %s: %s", what, form[f], k.reason);
 			continue;
 		}
-		for (int order = 0; good && order < EMULATE_ORDERS; order++)
+		for (int order = 0; good && order < (f ? 1 : EMULATE_ORDERS); order++)
 			good = stages_cuda(s, plain, (enum emulate_order)order, 1e-4);
-		tell(good ? '+' : '-', "%s on a device, form %d %s", what, form, s->fault.s);
+		tell(good ? '+' : '-', "%s on a device, %s %s", what, form[f], s->fault.s);
 	}
 }
 
