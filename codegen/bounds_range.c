@@ -79,6 +79,21 @@ static struct range visible(const struct box *b, struct range r, uint32_t index)
 	                      expr3(p, OP_SELECT, some, to, expr2(p, OP_SUB, low, one))};
 }
 
+/* min (max) of two ends, where max (min) of one of them with anything absorbs. */
+static struct expr outer(struct expr_pool *p, enum op op, struct expr x, struct expr y)
+{
+	enum op inner = op == OP_MIN ? OP_MAX : OP_MIN;
+	for (int i = 0; i < 2; i++) {
+		if (expr_at(p, x)->op == inner &&
+		    (expr_same(expr_operand(p, x, 0), y) || expr_same(expr_operand(p, x, 1), y)))
+			return y;
+		struct expr swap = x;
+		x = y;
+		y = swap;
+	}
+	return expr2(p, op, x, y);
+}
+
 struct range formula_range(const struct box *b, const struct formula *f, uint32_t index, bool within)
 {
 	struct expr_pool *p = &b->cascade->pool;
@@ -103,8 +118,8 @@ struct range formula_range(const struct box *b, const struct formula *f, uint32_
 		y = visible(b, y, index);
 	}
 	if (x.low.id && y.low.id)
-		r.low = expr2(p, OP_MIN, x.low, y.low);
+		r.low = outer(p, OP_MIN, x.low, y.low);
 	if (x.high.id && y.high.id)
-		r.high = expr2(p, OP_MAX, x.high, y.high);
+		r.high = outer(p, OP_MAX, x.high, y.high);
 	return r;
 }
