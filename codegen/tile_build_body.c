@@ -219,11 +219,29 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	return s;
 }
 
+/* It can be infinite, or no number, where what it multiplies is a sum of nothing. */
+static bool may_be_infinite(const struct builder *b, struct expr e)
+{
+	struct expr *node;
+	uint32_t n = expr_nodes(&b->c->pool, e, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		enum op op = (enum op)expr_at(&b->c->pool, node[i])->op;
+		if (op == OP_EXP || op == OP_EXP2 || op == OP_LOG || op == OP_LOG2 || op == OP_RSQRT || op == OP_POW ||
+		    (op == OP_DIV && !expr_is_number(&b->c->pool, expr_operand(&b->c->pool, node[i], 1), NULL)))
+			return true;
+	}
+	return false;
+}
+
 /* outer · value, which was just contracted. */
 static struct expr scaled(struct builder *b, const struct product *p, uint32_t value)
 {
-	struct expr v = build_value(b, value);
-	return p->outer.id ? expr2(b->p->pool, OP_MUL, v, build_translate(b, p->outer)) : v;
+	struct expr v = build_value(b, value), zero = expr_number(b->p->pool, 0);
+	if (!p->outer.id)
+		return v;
+	struct expr whole = expr2(b->p->pool, OP_MUL, v, build_translate(b, p->outer));
+	return may_be_infinite(b, p->outer) ? expr3(b->p->pool, OP_SELECT, expr2(b->p->pool, OP_EQ, v, zero), zero, whole)
+	                                    : whole;
 }
 
 /* value = reduce over the indices one after another, innermost first; the result lacks all of them. */

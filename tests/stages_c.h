@@ -9,7 +9,7 @@
 #include "targets/target.h"
 #include "tests/stages.h"
 
-enum { STAGES_TENSORS = 40 };
+enum { STAGES_TENSORS = 64 };
 
 struct stages_c {
 	struct guarded buffer[STAGES_TENSORS], work, scratch;
