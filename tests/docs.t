@@ -72,7 +72,7 @@ sub slurp {
 sub options {
 	my ($source, $cases) = @_;
 	my ($case) = $cases =~ /^case (.*?)\s*(?:#.*)?$/m;
-	my %rank = map { $_ => 1 } map { /[A-Za-z_]\w*/g } $source =~ /^rank([^#\n]*)/mg;
+	my %rank = map { $_ => 1 } map { s/=[^,]*//gr =~ /[A-Za-z_]\w*/g } $source =~ /^rank([^#\n]*)/mg;
 	return join ' ', map { my ($name) = /^(\w+)=/; ($rank{$name} ? '-r ' : '-p ') . $_ } split ' ', $case // '';
 }
 
@@ -84,9 +84,9 @@ sub tiles {
 	die "explain $name $options: $@" unless $told;
 	my %how;
 	for my $stream (@{$told->{predicates}{streams} // []}) {
-		$how{list} = 1, next if @{$stream->{made_beforehand}};
+		$how{list} = 1, next if @{$stream->{made_beforehand} // []};
 		$how{bounds} = 1 if grep { !/^\d*$/ } $stream->{from} // '', $stream->{to} // '';
-		$how{test} = 1 if @{$stream->{looked_at_if}};
+		$how{test} = 1 if @{$stream->{looked_at_if} // []};
 	}
 	return join(', ', sort keys %how) || '—';
 }
