@@ -325,7 +325,7 @@ static const char *find_sizes(struct mapping *m, const struct streams *s, const 
 	map->rows = plan->rows == NO_INDEX ? 1 : plan_extent(s, plan->rows);
 	map->walked = plan_extent(s, plan->walked);
 	map->row_tile = plan->rows != NO_INDEX && sizes->row_tile > 0 ? sizes->row_tile : 1;
-	map->walked_tile = sizes->stream_tile > 0 ? sizes->stream_tile : 1;
+	map->walked_tile = sizes->granule > 0 ? sizes->granule : sizes->stream_tile > 0 ? sizes->stream_tile : 1;
 	map->row_step = m->leaves.row_step ? m->leaves.row_step : map->row_tile;
 	map->walked_step = m->leaves.walked_step ? m->leaves.walked_step : map->walked_tile;
 	map->cell_rows = m->options->rows > 0 ? m->options->rows : cell_size(map->rows, MAP_ROWS, true);

@@ -51,7 +51,7 @@ enum { MAP_BIT_PRESENT = 1, MAP_BIT_VISITED = 2, MAP_BIT_PLAIN = 4, MAP_BIT_TWIC
 struct tile_map {
 	const struct stream_plan *plan;
 	int64_t rows, walked;          /* extents */
-	int64_t row_tile, walked_tile; /* of the schedule */
+	int64_t row_tile, walked_tile; /* of the schedule, which may tell less than a tile apart */
 	int64_t row_step, walked_step; /* what the code takes at a time where it takes least */
 	int64_t cell_rows, cell_columns;
 	int64_t map_rows, map_columns; /* cells */

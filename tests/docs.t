@@ -111,5 +111,20 @@ if ($ENV{GOLDEN}) {
 	close $out;
 }
 
+my $how = 'docs/how-to.md';
+open $f, '<', $how or die "$how: $!";
+my $guide = do { local $/; <$f> };
+close $f;
+my ($explain) = $guide =~ /^attune (explain .* --map)$/m;
+my $told = `$build/attune $explain --cache none`;
+$told =~ s/^.*?\n(?=What the predicates leave out)//s;
+$guide =~ s/^```explain\n.*?^```$/```explain\n$told```/ms if $ENV{GOLDEN};
+my ($drawn) = $guide =~ /^```explain\n(.*?)^```$/ms;
+ok($told ne '' && defined $drawn && $drawn eq $told, "$how: explain");
+if ($ENV{GOLDEN}) {
+	open my $out, '>', $how or die "$how: $!";
+	print $out $guide;
+	close $out;
+}
 print "1..$count\n";
 exit($failed ? 1 : 0);
