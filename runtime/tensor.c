@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 
+/* Of later DLPack versions than the one this is built with. */
+enum { DL_BOOL = 6, DL_FLOAT8_E4M3FN = 10, DL_FLOAT8_E5M2 = 12 };
+
 enum dtype dtype_of(DLDataType t)
 {
-	enum { DL_BOOL = 6 }; /* of later DLPack versions than the one this is built with */
 	if (t.lanes != 1)
 		return DTYPES;
 	switch (t.code) {
@@ -19,6 +21,8 @@ enum dtype dtype_of(DLDataType t)
 		return t.bits == 64 ? DTYPE_I64 : t.bits == 32 ? DTYPE_I32 : t.bits == 8 ? DTYPE_I8 : DTYPES;
 	case kDLUInt: return t.bits == 8 ? DTYPE_U8 : DTYPES;
 	case DL_BOOL: return t.bits == 8 ? DTYPE_BOOL : DTYPES;
+	case DL_FLOAT8_E4M3FN: return t.bits == 8 ? DTYPE_F8E4M3 : DTYPES;
+	case DL_FLOAT8_E5M2: return t.bits == 8 ? DTYPE_F8E5M2 : DTYPES;
 	default: return DTYPES;
 	}
 }
@@ -31,6 +35,8 @@ DLDataType dtype_dl(enum dtype t)
 	case DTYPE_F32:
 	case DTYPE_F16: d.code = kDLFloat; break;
 	case DTYPE_BF16: d.code = kDLBfloat; break;
+	case DTYPE_F8E4M3: d.code = DL_FLOAT8_E4M3FN; break;
+	case DTYPE_F8E5M2: d.code = DL_FLOAT8_E5M2; break;
 	case DTYPE_I8:
 	case DTYPE_I32:
 	case DTYPE_I64: d.code = kDLInt; break;
