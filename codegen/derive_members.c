@@ -514,7 +514,8 @@ static bool walk_members(struct lists *l, const struct stream *s, const struct s
 	at[k->nrow] = k->block > 1 ? expr2(p, OP_IDIV, j, by) : j;
 	x.number = expr_read(p, KIND_INT, list, k->nrow + 1, at);
 	x.to = k->block == 1 ? x.number : expr2(p, OP_ADD, expr2(p, OP_MUL, x.number, by), expr2(p, OP_MOD, j, by));
-	struct expr condition[] = {expr2(p, OP_LE, expr_number(p, 0), x.number),
+	/* A block is there where its coordinates are: as reads of them say it. */
+	struct expr condition[] = {expr2(p, OP_LE, expr_number(p, 0), x.to),
 	                           expr2(p, OP_LT, x.to, expr_number(p, (double)extent))};
 	struct stream t = lists_exchanged(&x, s, extent % k->block ? 2 : 1, condition);
 	for (uint32_t i = 0; i < s->after.n; i++)
