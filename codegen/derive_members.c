@@ -251,19 +251,34 @@ static int64_t most_of(const struct lists *l, const struct set *k, struct expr e
 	return k->blocks;
 }
 
+/* Of the rows, those that a condition on them leaves, at most: k of the fiber where top-k chose them. */
+static double share_of(const struct lists *l, struct expr e)
+{
+	const struct expr_node *n = expr_at(&l->c->pool, e);
+	if (n->op != OP_READ || l->c->tensor.v[n->symbol].equation == NO_EQUATION)
+		return 1;
+	const struct equation *q = &l->c->equation.v[l->c->tensor.v[n->symbol].equation];
+	double all = q->select == SELECT_TOPK ? (double)lists_extent(l, q->along) : 0;
+	double most = all ? cascade_argument(l->c, q) : 1;
+	return all && most < all ? most / all : 1;
+}
+
 static bool is_set(const struct lists *l, const struct stream *s, struct expr e, struct set *k)
 {
-	*k = (struct set){.condition = e, .blocks = 1, .most = 1};
+	*k = (struct set){.condition = e, .blocks = 1, .most = 1, .share = 1};
 	if (!reads_truth(&l->c->pool, e) || !is_made(l, s, e, &k->block))
 		return false;
 	for (uint32_t i = 0; i < s->row.n && k->nrow < MAX_RANKS - 1; i++)
 		if (expr_mentions(&l->c->pool, e, OP_INDEX, s->row.v[i]))
 			k->row[k->nrow++] = s->row.v[i];
-	if (!k->block)
+	if (!k->block) {
+		k->share = share_of(l, e);
 		return true;
+	}
 	k->blocks = (lists_extent(l, s->index) + k->block - 1) / k->block;
 	k->most = most_of(l, k, e, s->index);
 	k->most = k->most < 0 ? 0 : k->most;
+	k->share = k->blocks ? (double)k->most / (double)k->blocks : 1;
 	return true;
 }
 
@@ -524,17 +539,36 @@ static bool walk_members(struct lists *l, const struct stream *s, const struct s
 	return true;
 }
 
-struct streams *streams_members(struct arena *arena, const struct streams *from)
+void lists_tell(struct list_form *form, bool worth, const char *reason)
+{
+	form->worth = worth && (form->worth || !form->reason);
+	form->reason = form->reason ? form->reason : reason;
+}
+
+/* A list for every row of a tile would gather the operands for every one of them. */
+static void tell_members(struct lists *l, const struct stream *s, const struct set *k, struct list_form *form)
+{
+	uint32_t row = lists_gathered(l, s, k);
+	bool shared = row == NO_INDEX || lists_extent(l, row) <= 1;
+	lists_tell(form, shared && k->share <= 0.5,
+	           arena_printf(l->arena, "at most %lld of %lld blocks of %lld are there, by a list of them",
+	                        (long long)k->most, (long long)k->blocks, (long long)k->block));
+}
+
+struct streams *streams_members(struct arena *arena, const struct streams *from, struct list_form *form)
 {
 	struct lists l = lists_start(arena, from);
 	bool any = false;
+	*form = (struct list_form){0};
 	for (uint32_t i = 0; i < from->stream.n; i++) {
 		struct set k;
 		const struct stream *s = &from->stream.v[i];
-		if (lists_find(&l, s, &k) && walk_members(&l, s, &k))
-			any = true;
-		else
+		if (!lists_find(&l, s, &k) || !walk_members(&l, s, &k)) {
 			lists_keep(&l, s);
+			continue;
+		}
+		tell_members(&l, s, &k, form);
+		any = true;
 	}
 	return any ? lists_finish(&l) : NULL;
 }

@@ -19,6 +19,8 @@
 #include "codegen/lists.h"
 #include "codegen/plan.h"
 
+enum { ROWS_A_BLOCK = 16 };
+
 struct gather {
 	struct lists *l;
 	const struct stream *s;
@@ -45,8 +47,7 @@ static int walked_reads(const struct lists *l, const struct stream *s, uint32_t 
 	return count;
 }
 
-/* Of the rows that the set tells apart, one that no operand of the walk depends on: a tile of such rows shares it. */
-static uint32_t gathered_row(const struct lists *l, const struct stream *s, const struct set *k)
+uint32_t lists_gathered(const struct lists *l, const struct stream *s, const struct set *k)
 {
 	uint32_t row = NO_INDEX;
 	for (int i = 0; i < k->nrow; i++)
@@ -203,7 +204,7 @@ static void add_join(struct gather *g)
 
 static bool gather_rows(struct lists *l, const struct stream *s, const struct set *k)
 {
-	struct gather g = {.l = l, .s = s, .k = k, .row = gathered_row(l, s, k)};
+	struct gather g = {.l = l, .s = s, .k = k, .row = lists_gathered(l, s, k)};
 	if (g.row == NO_INDEX || s->carry.n > sizeof g.part / sizeof *g.part || k->nrow + 1 >= MAX_RANKS ||
 	    lists_extent(l, g.row) * k->most >= EXTENT_LIMIT)
 		return false;
@@ -221,17 +222,32 @@ static bool gather_rows(struct lists *l, const struct stream *s, const struct se
 	return true;
 }
 
-struct streams *streams_rows(struct arena *arena, const struct streams *from)
+/* Worth it where blocks are chosen by enough rows to fill a tile. */
+static void tell_rows(struct lists *l, const struct stream *s, const struct set *k, struct list_form *form)
+{
+	int64_t pairs = lists_extent(l, lists_gathered(l, s, k)) * k->most;
+	bool fills = pairs >= ROWS_A_BLOCK * k->blocks;
+	const char *reason = "rows that are there are put before the others";
+	if (k->block)
+		reason = arena_printf(l->arena, "rows are gathered by the blocks of %lld that they have, at most %lld of %lld",
+		                      (long long)k->block, (long long)k->most, (long long)k->blocks);
+	lists_tell(form, fills && k->share <= 0.5, reason);
+}
+
+struct streams *streams_rows(struct arena *arena, const struct streams *from, struct list_form *form)
 {
 	struct lists l = lists_start(arena, from);
 	bool any = false;
+	*form = (struct list_form){0};
 	for (uint32_t i = 0; i < from->stream.n; i++) {
 		struct set k;
 		const struct stream *s = &from->stream.v[i];
-		if (lists_find(&l, s, &k) && gather_rows(&l, s, &k))
-			any = true;
-		else
+		if (!lists_find(&l, s, &k) || !gather_rows(&l, s, &k)) {
 			lists_keep(&l, s);
+			continue;
+		}
+		tell_rows(&l, s, &k, form);
+		any = true;
 	}
 	return any ? lists_finish(&l) : NULL;
 }

@@ -15,6 +15,7 @@ struct set {
 	int64_t block;  /* C; 0 where the walked index is not mentioned */
 	int64_t blocks; /* values of m / C; 1 where it is not mentioned */
 	int64_t most;   /* of them in the set for one coordinate of the rows, at most */
+	double share;   /* of all pairs of rows and values, those in the set at most */
 	int nrow;
 	uint32_t row[MAX_RANKS]; /* the stream's row indices that the condition mentions */
 };
@@ -36,6 +37,11 @@ void lists_keep(struct lists *, const struct stream *);
 /* Appends an equation that was, in its new place. */
 uint32_t lists_emit(struct lists *, uint32_t old);
 
+/* Of the rows that the set tells apart, one that no operand of the walk depends on, so that a tile of such rows would
+ * share them; or NO_INDEX. */
+uint32_t lists_gathered(const struct lists *, const struct stream *, const struct set *);
+/* Adds a rewritten stream to what is said of a form. */
+void lists_tell(struct list_form *, bool worth, const char *reason);
 /* The set that a stream's reductions range over; false when there is none. */
 bool lists_find(struct lists *, const struct stream *, struct set *);
 /* A selection of everything at hand and its stream; `index` and `slot` as in struct equation. */

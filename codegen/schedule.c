@@ -13,6 +13,21 @@ static struct streams *within(struct streams *s)
 	return s && s->stream.n <= MAX_STREAMS ? s : NULL;
 }
 
+static void problem_lists(struct arena *arena, struct problem *p)
+{
+	struct list_form members, rows;
+	if ((p->members = within(streams_members(arena, p->fused, &members))))
+		p->members_plan = plan_streams(arena, p->members);
+	if ((p->rows = within(streams_rows(arena, p->fused, &rows))))
+		p->rows_plan = plan_streams(arena, p->rows);
+	p->why[FORM_MEMBERS] = members.reason;
+	p->why[FORM_ROWS] = rows.reason;
+	if (p->rows && rows.worth)
+		p->usual = FORM_ROWS;
+	else if (p->members && members.worth)
+		p->usual = FORM_MEMBERS;
+}
+
 struct problem *problem_new(struct arena *arena, const struct cascade *c, const struct machine *machine,
                             struct diags *diags)
 {
@@ -29,10 +44,7 @@ struct problem *problem_new(struct arena *arena, const struct cascade *c, const 
 	p->usual = FORM_FUSED;
 	p->fused_plan = plan_streams(arena, p->fused);
 	p->unfused_plan = plan_streams(arena, p->unfused);
-	if ((p->members = within(streams_members(arena, p->fused))))
-		p->members_plan = plan_streams(arena, p->members);
-	if ((p->rows = within(streams_rows(arena, p->fused))))
-		p->rows_plan = plan_streams(arena, p->rows);
+	problem_lists(arena, p);
 	return p;
 }
 
@@ -182,9 +194,14 @@ struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum for
 	return s;
 }
 
+enum form problem_usual(const struct problem *p, enum isa isa)
+{
+	return isa_is_device(isa) ? FORM_FUSED : p->usual;
+}
+
 struct schedule schedule_default(const struct problem *p, enum isa isa)
 {
-	return schedule_of_form(p, isa, p->usual);
+	return schedule_of_form(p, isa, problem_usual(p, isa));
 }
 
 struct schedule schedule_naive(const struct problem *p, enum isa isa)

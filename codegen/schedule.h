@@ -74,7 +74,8 @@ struct schedule {
 struct problem {
 	struct streams *fused, *unfused, *members, *rows; /* the last two NULL where there is no such form */
 	struct stream_plan *fused_plan, *unfused_plan, *members_plan, *rows_plan; /* one a stream */
-	enum form usual; /* the default's */
+	enum form usual;        /* by the sizes, see struct list_form */
+	const char *why[FORMS]; /* words on the last two */
 	const struct machine *machine;
 };
 /* Derives all of it; `cascade` and `machine` are kept. NULL, with diagnostics, when a rank is not bound or
@@ -84,6 +85,8 @@ struct problem *problem_new(struct arena *, const struct cascade *, const struct
 const struct streams *problem_streams(const struct problem *, enum form);
 const struct stream_plan *problem_plan(const struct problem *, enum form);
 
+/* The form of the default. A device sorts few pairs only, and loads what is listed: there it is the fused one. */
+enum form problem_usual(const struct problem *, enum isa);
 /* The default of one form that the problem has. */
 struct schedule schedule_of_form(const struct problem *, enum isa, enum form);
 /* What an untuned kernel runs: tiles from the machine model. */

@@ -17,12 +17,12 @@ static const int64_t blocks[] = {
 
 static const struct stream_plan *plans(const struct space *s)
 {
-	return problem_plan(s->problem, s->problem->usual);
+	return problem_plan(s->problem, problem_usual(s->problem, s->isa));
 }
 
 static int64_t extent(const struct space *s, uint32_t index)
 {
-	int64_t n = plan_extent(problem_streams(s->problem, s->problem->usual), index);
+	int64_t n = plan_extent(problem_streams(s->problem, problem_usual(s->problem, s->isa)), index);
 	return n < 1 ? 1 : n;
 }
 
@@ -52,12 +52,12 @@ static void two(struct dimension *d)
 
 static const char *index_name(const struct space *s, uint32_t index)
 {
-	return problem_streams(s->problem, s->problem->usual)->cascade->index.v[index].name;
+	return problem_streams(s->problem, problem_usual(s->problem, s->isa))->cascade->index.v[index].name;
 }
 
 static const char *tensor_name(const struct space *s, const struct plan_contract *k)
 {
-	const struct cascade *c = problem_streams(s->problem, s->problem->usual)->cascade;
+	const struct cascade *c = problem_streams(s->problem, problem_usual(s->problem, s->isa))->cascade;
 	return c->tensor.v[c->equation.v[k->equation].tensor].name;
 }
 
@@ -161,7 +161,7 @@ void space_init(struct arena *arena, struct space *s, const struct problem *prob
 		space_choice(d, 5);
 		space_choice(d, 6);
 	}
-	for (int i = 0; i < (int)problem_streams(problem, problem->usual)->stream.n; i++)
+	for (int i = 0; i < (int)problem_streams(problem, problem_usual(problem, isa))->stream.n; i++)
 		add_stream(arena, s, i);
 }
 
@@ -195,7 +195,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		struct stream_schedule *t = &out.stream[d->stream];
 		switch (d->field) {
 		case FIELD_FUSE:
-			if (v != (int64_t)s->problem->usual)
+			if (v != (int64_t)problem_usual(s->problem, s->isa))
 				return schedule_of_form(s->problem, s->isa, (enum form)v);
 			break;
 		case FIELD_EXP: out.exp_degree = (int)v; break;

@@ -11,18 +11,18 @@ static const int64_t wide_tiles[] = {0, 64, 128, 256};
 
 static int64_t extent(const struct space *s, uint32_t index)
 {
-	int64_t n = plan_extent(problem_streams(s->problem, s->problem->usual), index);
+	int64_t n = plan_extent(problem_streams(s->problem, problem_usual(s->problem, s->isa)), index);
 	return n < 1 ? 1 : n;
 }
 
 static const char *index_name(const struct space *s, uint32_t index)
 {
-	return problem_streams(s->problem, s->problem->usual)->cascade->index.v[index].name;
+	return problem_streams(s->problem, problem_usual(s->problem, s->isa))->cascade->index.v[index].name;
 }
 
 static void add_rows(struct arena *arena, struct space *s, int i, const struct stream_schedule *usual)
 {
-	const struct stream_plan *p = &problem_plan(s->problem, s->problem->usual)[i];
+	const struct stream_plan *p = &problem_plan(s->problem, problem_usual(s->problem, s->isa))[i];
 	const char *rows = index_name(s, p->rows);
 	struct dimension *d = space_add(s, FIELD_ROW_BLOCKS, i, 0, arena_printf(arena, "warps %s", rows));
 	for (int k = 0; k < COUNT(warps); k++)
@@ -38,7 +38,7 @@ static void add_rows(struct arena *arena, struct space *s, int i, const struct s
 
 void space_device_stream(struct arena *arena, struct space *s, int i)
 {
-	const struct stream_plan *p = &problem_plan(s->problem, s->problem->usual)[i];
+	const struct stream_plan *p = &problem_plan(s->problem, problem_usual(s->problem, s->isa))[i];
 	const struct schedule all = schedule_default(s->problem, s->isa);
 	const struct stream_schedule *usual = &all.stream[i]; /* the default is a point */
 	if (p->rows != NO_INDEX)
@@ -57,7 +57,7 @@ void space_device_stream(struct arena *arena, struct space *s, int i)
 			space_choice(d, usual->stages);
 		}
 	}
-	if (schedule_device_shares_wide(s->problem, s->problem->usual, i) && extent(s, p->wide) > 64) {
+	if (schedule_device_shares_wide(s->problem, problem_usual(s->problem, s->isa), i) && extent(s, p->wide) > 64) {
 		struct dimension *d = space_add(s, FIELD_WIDE_TILE, i, 0,
 		                                arena_printf(arena, "wide %s", index_name(s, p->wide)));
 		for (int k = 0; k < COUNT(wide_tiles); k++)
@@ -69,7 +69,7 @@ void space_device_stream(struct arena *arena, struct space *s, int i)
 
 void space_device_settle(const struct space *s, struct schedule *out, int i, int64_t blocks, int64_t tile)
 {
-	const struct stream_plan *p = &problem_plan(s->problem, s->problem->usual)[i];
+	const struct stream_plan *p = &problem_plan(s->problem, problem_usual(s->problem, s->isa))[i];
 	struct stream_schedule *t = &out->stream[i];
 	int rows = t->ncontracts ? t->contract[0].rows : DEVICE_WARP_ROWS;
 	int64_t unit = schedule_panel(p, t, out->isa);

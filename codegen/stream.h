@@ -92,8 +92,12 @@ struct streams *streams_derive(struct arena *, const struct cascade *, const str
 /* Further forms of derived streams whose ranks are bound, where reductions range over a set that a bool tensor gives;
  * NULL where none does. The walk reads its coordinates from a list of the set's members (derive_members.c); the rows
  * are gathered by what they chose, and their parts joined (derive_rows.c). */
-struct streams *streams_members(struct arena *, const struct streams *);
-struct streams *streams_rows(struct arena *, const struct streams *);
+struct list_form {
+	bool worth;         /* by the sizes: what the sets surely leave out is more than half, in every stream rewritten */
+	const char *reason; /* words on the first of them */
+};
+struct streams *streams_members(struct arena *, const struct streams *, struct list_form *);
+struct streams *streams_rows(struct arena *, const struct streams *, struct list_form *);
 
 /* Text that parses back. NULL, with diagnostics, when it does not. */
 void streams_print(const struct streams *, struct text *);
