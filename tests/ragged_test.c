@@ -1,10 +1,10 @@
 /* Ragged ranks against straight loops over segments: empty ones, an empty first one, rows beyond the last offset,
- * more queries than keys; and the streams of the same. */
+ * more queries than keys; then the same through every stage, with random schedules. */
 #include "codegen/stream.h"
-#include "tests/stages.h"
+#include "tests/stages_c.h"
 #include "tests/tap.h"
 
-enum { T = 29, U = 40, B = 6, D = 3 };
+enum { T = 29, U = 40, B = 6, D = 3, SCHEDULES = 3 };
 
 static const int q_sets[][B + 1] = {
 	{0, 5, 5, 12, 13, 20, 29}, {0, 0, 0, 3, 20, 20, 22}, {2, 7, 9, 9, 11, 27, 27}, {0, 0, 0, 0, 0, 0, 0}};
@@ -150,6 +150,24 @@ static void fill(struct stages *s, const struct data *d)
 	}
 }
 
+/* Tile programs of random schedules, by the interpreter and compiled. */
+static bool stages(struct stages *s, struct diags *d)
+{
+	const struct target *compiler = target_find("tcc");
+	if (!(s->problem = problem_new(s->arena, s->cascade, &stages_machine, d)))
+		return stages_fault(s, "problem: %s", d->list.v[0].message);
+	for (int i = 0; i < SCHEDULES; i++) {
+		struct schedule schedule = i ? stages_random(s, i == 1 ? ISA_SCALAR : ISA_AVX512)
+		                             : schedule_default(s->problem, ISA_SCALAR);
+		if (stages_schedule(s, &schedule) &&
+		    (!compiler || schedule.isa != ISA_SCALAR || stages_target(s, &schedule, compiler, 2e-5)))
+			continue;
+		schedule_print(s->problem, &schedule, &s->fault);
+		return false;
+	}
+	return true;
+}
+
 static void sample(struct arena *a, const struct sample *x, int set)
 {
 	struct data *d = arena_new(a, struct data);
@@ -190,6 +208,8 @@ static void sample(struct arena *a, const struct sample *x, int set)
 			printf("# %s\n%s# end\n", s.fault.s, text.s);
 		}
 	}
+	if (!ok(stages(&s, &diags), "%s, offsets %d: every stage", x->name, set))
+		printf("# %s\n", s.fault.s);
 }
 
 int main(void)

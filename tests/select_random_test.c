@@ -50,9 +50,11 @@ static const char *where(struct maker *k)
 
 static const char *score(struct maker *k)
 {
-	switch (below(k, 7)) {
+	switch (below(k, 9)) {
 	case 0: return "X[n,c]";
 	case 1: return "-X[n,c]";
+	case 7: return "i4(3 * X[n,c]) * i4(-2 * X[n,c])";
+	case 8: return "f8e4m3(X[n,c]) + f8e5m2(5 * X[n,c])";
 	case 2: return "i8(100 * X[n,c])";
 	case 3: return "round(X[n,c]) * (n - c)";
 	case 4: return "sum[d](Q[n,d] * P[c,d])";
