@@ -59,7 +59,9 @@ static void along_one(struct builder *b, struct expr read, bool walks, struct su
 
 /* ---- reads that follow both ---- */
 
-enum { MAX_MOVING = 2, AT_ONCE = 4096, LANES_AT_ONCE = 512 };
+enum { MAX_MOVING = 3, AT_ONCE = 512 };
+/* A device reduces across a block's threads for each of the others: it is worth few of them. */
+enum { DEVICE_LINES = 8 };
 
 /* A read's coordinates that move within a tile. Each runs over an index, its own or that of the rows or the walk, from
  * the least to the greatest it can be: m/64 over a tile of 512 over nine. */
@@ -114,9 +116,12 @@ static bool moves(struct builder *b, const struct box *box, struct expr read, in
 	struct interval v = interval_of(box, x);
 	if (!v.low.id || v.given.id)
 		return false;
-	if (at.op == OP_INDEX && (!m->n || m->v[0].index != at.symbol)) {
+	if (at.op == OP_INDEX)
 		index = at.symbol;
-	} else {
+	for (int k = 0; k < m->n; k++)
+		if (m->v[k].index == index)
+			index = NO_INDEX; /* it moves by itself already */
+	if (index == NO_INDEX) {
 		const char *name = arena_printf(b->arena, "%s_at", b->c->tensor.v[n.symbol].name);
 		name = build_name(b, name, true);
 		vec_push(b->arena, &b->p->index, (struct tile_index){name, extent});
@@ -148,6 +153,13 @@ static bool moving_of(struct builder *b, struct expr read, struct moving *m)
 			return false;
 		}
 	}
+	int64_t lines = 1;
+	for (int k = 0; k + 1 < m->n; k++)
+		lines *= m->v[k].most < DEVICE_LINES ? m->v[k].most : DEVICE_LINES + 1;
+	if (b->device && lines > DEVICE_LINES) {
+		b->p->index.n = indices;
+		return false;
+	}
 	return true;
 }
 
@@ -164,48 +176,34 @@ static struct tile_block *loop(struct builder *b, struct tile_block *code, const
 	return &code->statement.v[code->statement.n - 1].body;
 }
 
-/* A block of the coordinates at a time: its elements, reduced along one, then the other. */
+/* For each value of the first coordinate that moves, elements along the last, so many at a time. */
 static void along_both(struct builder *b, struct expr read, const struct moving *m, struct summary *s)
 {
 	const struct expr_node n = *expr_at(&b->c->pool, read);
 	const char *stem = build_load_stem(b, read);
 	struct expr_pool *p = b->p->pool;
 	bool real = n.kind == KIND_REAL;
-	enum dtype dtype = real ? b->p->compute : DTYPE_I32;
-	int last = m->n - 1, lanes = isa_info[b->schedule->isa].lanes;
-	int64_t wide = m->v[last].most < LANES_AT_ONCE ? m->v[last].most : LANES_AT_ONCE, deep = 1;
-	struct tile_value v = {.name = build_name(b, stem, true), .dtype = dtype, .nranks = (uint8_t)m->n};
-	if (last)
-		deep = AT_ONCE / wide < m->v[0].most ? AT_ONCE / wide : m->v[0].most;
-	for (int k = 0; k <= last; k++) {
-		v.index[k] = m->v[k].index;
-		v.capacity[k] = k == last ? round_up(wide, lanes) : deep;
-	}
+	int last = m->n - 1;
+	int64_t wide = m->v[last].most < AT_ONCE ? m->v[last].most : AT_ONCE;
+	struct tile_value v = {.name = build_name(b, stem, true), .dtype = real ? b->p->compute : DTYPE_I32, .nranks = 1};
+	v.index[0] = m->v[last].index;
+	v.capacity[0] = round_up(wide, isa_info[b->schedule->isa].lanes);
 	vec_push(b->arena, &b->p->value, v);
 	uint32_t value = b->p->value.n - 1;
-	s->low = scalar(b, stem, REDUCE_MIN, dtype);
-	s->high = scalar(b, stem, REDUCE_MAX, dtype);
+	s->low = scalar(b, stem, REDUCE_MIN, v.dtype);
+	s->high = scalar(b, stem, REDUCE_MAX, v.dtype);
 	build_map(b, b->step_code, s->low, expr_number(p, real ? (double)INFINITY : INT32_MAX));
 	build_map(b, b->step_code, s->high, expr_number(p, real ? -(double)INFINITY : INT32_MIN));
-	struct tile_block *inner = loop(b, b->step_code, m, 0, last ? deep : wide);
-	if (last)
-		inner = loop(b, inner, m, last, wide);
+	struct tile_block *inner = b->step_code;
+	for (int k = 0; k <= last; k++)
+		inner = loop(b, inner, m, k, k < last ? 1 : wide);
 	vec_push(b->arena, &inner->statement,
 	         (struct tile_statement){.kind = TILE_LOAD, .value = value,
 	                                 .expression = expr_read(p, (enum kind)n.kind, b->tensor[n.symbol], n.count, m->x)});
 	for (int high = 0; high < 2; high++) {
 		enum reduction r = high ? REDUCE_MAX : REDUCE_MIN;
-		uint32_t part = scalar(b, stem, r, dtype), all = high ? s->high : s->low;
-		struct expr e = build_value(b, value);
-		if (last) {
-			struct tile_value line = {.dtype = dtype, .nranks = 1, .index = {v.index[0]}, .capacity = {round_up(deep, lanes)}};
-			line.name = build_name(b, arena_printf(b->arena, "%s_line", stem), true);
-			vec_push(b->arena, &b->p->value, line);
-			uint32_t lines = b->p->value.n - 1;
-			reduce(b, inner, lines, r, v.index[1], e);
-			e = build_value(b, lines);
-		}
-		reduce(b, inner, part, r, v.index[0], e);
+		uint32_t part = scalar(b, stem, r, v.dtype), all = high ? s->high : s->low;
+		reduce(b, inner, part, r, v.index[0], build_value(b, value));
 		build_map(b, inner, all, expr2(p, high ? OP_MAX : OP_MIN, build_value(b, all), build_value(b, part)));
 	}
 }
@@ -242,7 +240,7 @@ static struct expr of_read(struct summarise *s, struct expr e)
 	if (known == b->summary.n) {
 		struct summary one = {.read = e};
 		struct moving m;
-		if (rows && walks && (b->device || !moving_of(b, e, &m)))
+		if (rows && walks && !moving_of(b, e, &m))
 			return e;
 		/* Not an extent: nothing may be concluded from one. */
 		one.index = cascade_add_index(c, cascade_fresh_index(c, "of"), 0);
