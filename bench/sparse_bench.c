@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "codegen/schedule.h"
@@ -129,9 +130,15 @@ static void data_init(struct arena *a, struct data *d)
 		d->block[i] = random_bits(&random) % 10 == 0;
 }
 
+/* In huge pages, as the library's own work space. */
 static void *buffer(int64_t bytes)
 {
-	return aligned_alloc(4096, (size_t)(bytes + 4096) / 4096 * 4096);
+	const size_t HUGE = (size_t)2 << 20;
+	size_t rounded = ((size_t)bytes + HUGE) / HUGE * HUGE;
+	void *p = aligned_alloc(HUGE, rounded);
+	if (p)
+		madvise(p, rounded, MADV_HUGEPAGE);
+	return p;
 }
 
 static bool fill(struct arena *a, struct kernel *k, const struct data *d, uint32_t tensor, int at)

@@ -147,6 +147,9 @@ struct expr build_occupied_condition(struct builder *);
 /* The predicate with an index, whose ends the program computes, for each read that follows the rows, or, where `walked`,
  * the walked index. */
 struct expr build_summarised(struct builder *, struct expr predicate, bool walked);
+/* Whole panels matter to contractions with the walked index in their lanes only: after the last of them the range,
+ * which the block's first statement has narrowed, is narrowed again, to whole vectors. */
+void build_narrow_to_vectors(struct builder *, struct tile_block *);
 bool build_is_summary(const struct builder *, uint32_t index);
 struct expr build_summary(struct builder *, uint32_t index, bool high);
 /* A coordinate of every task, other than the tiled rows? */
@@ -156,6 +159,8 @@ bool build_is_task(const struct stream_plan *, uint32_t index);
 
 /* The phases that make a stream's lists. */
 void build_list(struct builder *);
+/* The ends of the granule that stands for the walked index. */
+struct expr build_granule_end(struct builder *, bool high);
 /* The loop over the runs of the current rows' list, its body begun; where a run lies, and whether it is full. */
 struct tile_statement build_runs(struct builder *, struct range *at, struct expr *full);
 

@@ -26,6 +26,7 @@
 #define ATTUNE_CODEGEN_KERNEL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 

@@ -38,6 +38,7 @@ struct stream_plan {
 	/* what the stream's predicate, `present`, is made of */
 	bool affine;   /* a conjunction of affine comparisons: bounds of the walk say all that it does */
 	bool band;     /* it bounds the walk on both sides */
+	int64_t width; /* … so far apart for one row; 0: not known, or not the same for all */
 	bool tensors;  /* it reads tensors at the rows' coordinates or the walked ones */
 	bool listable; /* … each of them plan_listable */
 	int64_t row_granule, walk_granule; /* it divides coordinates into blocks of so many; 0: it does not */

@@ -1,4 +1,6 @@
 /* What a stream's predicate is made of, as far as choosing how tiles are skipped goes. */
+#include <math.h>
+
 #include "base/whole.h"
 #include "codegen/bounds.h"
 #include "codegen/plan.h"
@@ -63,6 +65,37 @@ bool plan_listable(const struct streams *all, const struct stream_plan *p, struc
 	return rows <= 1 && walks <= 1;
 }
 
+/* The value of a bound where every range is the one coordinate `at`; NaN where it depends on more. */
+static double bound_at(const struct cascade *c, struct expr e, double at)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	int64_t extent;
+	double x[3] = {0};
+	switch (n->op) {
+	case OP_CONST: return n->number;
+	case OP_LOW:
+	case OP_HIGH: return at;
+	case OP_EXTENT: return cascade_extent(c, e, &extent) ? (double)extent : NAN;
+	case OP_INDEX:
+	case OP_READ: return NAN;
+	default: break;
+	}
+	if (!n->count || n->count > 3)
+		return NAN;
+	for (int i = 0; i < n->count; i++)
+		x[i] = bound_at(c, expr_operand(&c->pool, e, i), at);
+	return op_value((enum op)n->op, x[0], x[1], x[2]);
+}
+
+static int64_t width_of(const struct cascade *c, const struct range *r)
+{
+	static const double rows[] = {1 << 20, (1 << 21) + 77};
+	double width[2];
+	for (int i = 0; i < 2; i++)
+		width[i] = bound_at(c, r->high, rows[i]) - bound_at(c, r->low, rows[i]);
+	return width[0] == width[1] && width[0] >= 1 && width[0] < (1 << 20) ? (int64_t)width[0] : 0;
+}
+
 void plan_sparsity(const struct streams *all, struct stream_plan *p)
 {
 	struct cascade *c = all->cascade;
@@ -85,4 +118,5 @@ void plan_sparsity(const struct streams *all, struct stream_plan *p)
 	}
 	struct range r = bounds_of(c, present, p->walked, ranged, p->rows == NO_INDEX ? 1 : 2);
 	p->band = r.low.id && r.high.id;
+	p->width = p->band ? width_of(c, &r) : 0;
 }

@@ -9,6 +9,7 @@ enum {
 	LIST_LIMIT = 256 << 20, /* bytes of all lists of a stream */
 	FINE_ROWS = 16,         /* of a task whose list is its own: more would walk the union of what they see */
 	ROWS_MOST = 128,
+	BAND_MOST = 768,        /* coordinates of a tile that holds all that a block of rows sees */
 };
 
 const char *const sparsity_name[SPARSITIES] = {[SPARSITY_BOUNDS] = "bounds",
@@ -103,9 +104,11 @@ void sparsity_default(const struct problem *problem, const struct schedule *s, i
 	d->sparsity = p->whole                                ? SPARSITY_MASK
 	              : !p->stream->present.id || p->affine ? SPARSITY_BOUNDS
 	                                                      : SPARSITY_TEST;
+	int64_t panel = schedule_panel(p, d, s->isa), band = round_up(p->width + d->row_tile + panel, panel);
+	if (p->width && !isa_is_device(s->isa) && band <= BAND_MOST && band <= round_up(plan_extent(all, p->walked), panel))
+		d->stream_tile = band;
 	if (d->sparsity != SPARSITY_TEST || s->form == FORM_NAIVE || isa_is_device(s->isa))
 		return;
-	int64_t panel = schedule_panel(p, d, s->isa);
 	if (panel > 0 && d->stream_tile % panel == 0 && panel < d->stream_tile)
 		d->granule = panel; /* what lies between alternatives is as long as it happens to be */
 	if (!p->listable || p->rows == NO_INDEX || plan_extent(all, p->walked) < LIST_WALK ||

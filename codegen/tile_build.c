@@ -128,19 +128,6 @@ static struct expr extent_number(struct builder *b, uint32_t rank)
 	return expr_number(b->p->pool, (double)b->c->rank.v[rank].extent);
 }
 
-/* The ends of the granule that stands for the walked index. */
-static struct expr granule_end(struct builder *b, bool high)
-{
-	struct expr_pool *p = b->p->pool;
-	struct expr size = expr_number(p, (double)b->sizes->granule),
-	            low = expr2(p, OP_MUL, expr_leaf(p, OP_INDEX, KIND_INT, b->granule), size);
-	return !high ? low
-	             : expr2(p, OP_SUB,
-	                     expr2(p, OP_MIN, expr_number(p, (double)build_extent(b, b->plan->walked)),
-	                           expr2(p, OP_ADD, low, size)),
-	                     expr_number(p, 1));
-}
-
 struct expr build_load_expression(struct builder *b, struct expr e)
 {
 	if (!e.id)
@@ -154,7 +141,7 @@ struct expr build_load_expression(struct builder *b, struct expr e)
 		if (build_is_summary(b, n.symbol))
 			return build_summary(b, n.symbol, n.op == OP_HIGH);
 		if (b->granule != NO_INDEX && n.symbol == b->plan->walked)
-			return granule_end(b, n.op == OP_HIGH);
+			return build_granule_end(b, n.op == OP_HIGH);
 		return expr_leaf(b->p->pool, (enum op)n.op, KIND_INT, n.symbol);
 	case OP_INDEX: return expr_leaf(b->p->pool, OP_INDEX, KIND_INT, n.symbol);
 	default: break;
@@ -384,7 +371,8 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 	b->partial = partial;
 	b->inside.n = 0;
 	build_forget(b);
-	if (partial && !b->device && b->sizes->sparsity != SPARSITY_MASK && (r->low.id || r->high.id)) {
+	bool narrows = partial && !b->device && b->sizes->sparsity != SPARSITY_MASK && (r->low.id || r->high.id);
+	if (narrows) {
 		struct tile_statement narrow = {
 		        .kind = TILE_NARROW, .index = b->plan->walked, .step = panel_of(b)};
 		narrow.low = r->low.id ? clip(b, r->low, false) : expr_number(p, 0);
@@ -403,6 +391,8 @@ static struct tile_block body_of_class(struct builder *b, bool partial, const st
 			store(b, &code, q,
 			      build_masked(b, build_presence(b, b->stream->local.v[i]), e, absent));
 		}
+	if (narrows)
+		build_narrow_to_vectors(b, &code);
 	b->body = NULL;
 	return code;
 }

@@ -252,6 +252,19 @@ static struct expr summarised(struct builder *b, struct expr predicate)
 
 /* ---- the list ---- */
 
+struct expr build_granule_end(struct builder *b, bool high)
+{
+	struct expr_pool *p = b->p->pool;
+	struct expr size = expr_number(p, (double)b->sizes->granule),
+	            low = expr2(p, OP_MUL, expr_leaf(p, OP_INDEX, KIND_INT, b->granule), size);
+	return !high ? low
+	             : expr2(p, OP_SUB,
+	                     expr2(p, OP_MIN, expr_number(p, (double)build_extent(b, b->plan->walked)),
+	                           expr2(p, OP_ADD, low, size)),
+	                     expr_number(p, 1));
+}
+
+
 /* 0 where a granule is empty, 1 partial, 2 full: over the program's pool. */
 static struct expr class_of(struct builder *b)
 {
@@ -399,7 +412,8 @@ struct tile_statement build_runs(struct builder *b, struct range *at, struct exp
 	load(b, &runs.body, from, entry(b, b->list.from, true));
 	load(b, &runs.body, upto, entry(b, b->list.upto, true));
 	at->low = times(b, build_value(b, from), b->sizes->granule);
-	at->high = times(b, expr2(p, OP_IDIV, build_value(b, upto), whole(b, 2)), b->sizes->granule);
+	at->high = expr2(p, OP_MIN, whole(b, build_extent(b, b->plan->walked)),
+	                 times(b, expr2(p, OP_IDIV, build_value(b, upto), whole(b, 2)), b->sizes->granule));
 	*full = expr2(p, OP_EQ, expr2(p, OP_MOD, build_value(b, upto), whole(b, 2)), whole(b, 1));
 	return runs;
 }

@@ -74,3 +74,22 @@ struct expr build_occupied_condition(struct builder *b)
 		return NO_EXPR;
 	return build_translate(b, expr1(&b->c->pool, OP_NOT, empty));
 }
+
+void build_narrow_to_vectors(struct builder *b, struct tile_block *code)
+{
+	struct tile_statement narrow = code->statement.v[0];
+	struct tile_block all = {0};
+	uint32_t last = 0;
+	narrow.step = isa_info[b->schedule->isa].lanes;
+	for (uint32_t i = 1; i < code->statement.n; i++)
+		if (code->statement.v[i].kind == TILE_CONTRACT && code->statement.v[i].lanes == b->plan->walked)
+			last = i;
+	if (!last || narrow.step == code->statement.v[0].step)
+		return;
+	for (uint32_t i = 0; i < code->statement.n; i++) {
+		vec_push(b->arena, &all.statement, code->statement.v[i]);
+		if (i == last)
+			vec_push(b->arena, &all.statement, narrow);
+	}
+	*code = all;
+}

@@ -235,7 +235,17 @@ void attune_kernel_free(struct attune_kernel *);
  * at a time than ever before, allocates. */
 enum attune_status attune_call(struct attune_kernel *, const DLTensor *const *tensors, int count,
                                void *workspace, struct attune_error *);
-/* The same on a stream of the device's driver (CUstream, cudaStream_t; NULL: the default one). Tensors of the
+/* The same in a workspace of the caller's (not NULL), with a claim: arguments whose bits are set in `unchanged` (bit i: the
+ * i-th) hold what they held at the last call with this kernel and workspace, whichever of the three functions that
+ * was. What a kernel prepares from such arguments alone, block lists of a mask or packed keys, is then not made again.
+ * Nothing else makes a result stale: without a claim all is made anew, and a claim is disregarded at the first call in a
+ * workspace, after a call of another kernel there, for a tensor that lies elsewhere than before, while the code that
+ * answers has just changed, and by a kernel for a device. A workspace keeps what was prepared until its bytes are
+ * written by others; two that are used by turns are two states, and calls with workspaces of their own may run at the
+ * same time. */
+enum attune_status attune_call_unchanged(struct attune_kernel *, const DLTensor *const *tensors, int count,
+                                         void *workspace, uint64_t unchanged, struct attune_error *);
+/* attune_call on a stream of the device's driver (CUstream, cudaStream_t; NULL: the default one). Tensors of the
  * host are copied in and out, through device memory that the kernel keeps, and the call returns when it is
  * done. Tensors on the device, all of them, are used where they lie; the call begins the kernel and returns,
  * what it did wrong shows when the stream is waited for, and `workspace`, of device memory aligned to 256, is

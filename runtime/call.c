@@ -45,7 +45,7 @@ static void give_area(struct attune_kernel *k, struct area *area)
 }
 
 static enum attune_status call(struct attune_kernel *k, const DLTensor *const *tensors, int count, void *workspace,
-                               void *stream, bool wait, struct attune_error *error)
+                               void *stream, bool wait, uint64_t unchanged, struct attune_error *error)
 {
 	enum attune_status status = tensors_counted(k->name, count, k->ntensors, error);
 	if (status)
@@ -67,7 +67,7 @@ static enum attune_status call(struct attune_kernel *k, const DLTensor *const *t
 	if ((uintptr_t)workspace % 64)
 		return runtime_fail(error, ATTUNE_USAGE, "the workspace is not aligned to 64 bytes");
 	if (workspace) {
-		code_run(code, k->pool, view, count, workspace);
+		code_run_kept(code, k->pool, view, count, workspace, unchanged);
 		return ATTUNE_OK;
 	}
 	size_t size = code_workspace(code, pool_threads(k->pool));
@@ -82,13 +82,25 @@ static enum attune_status call(struct attune_kernel *k, const DLTensor *const *t
 enum attune_status attune_call(struct attune_kernel *k, const DLTensor *const *tensors, int count,
                                void *workspace, struct attune_error *error)
 {
-	return call(k, tensors, count, workspace, NULL, true, error);
+	return call(k, tensors, count, workspace, NULL, true, 0, error);
+}
+
+enum attune_status attune_call_unchanged(struct attune_kernel *k, const DLTensor *const *tensors, int count,
+                                         void *workspace, uint64_t unchanged, struct attune_error *error)
+{
+	if (!workspace)
+		return runtime_fail(error, ATTUNE_USAGE,
+		                    "what is prepared from unchanged tensors is kept in a workspace of the caller's: give one");
+	if (count < 64 && unchanged >> (count > 0 ? count : 0))
+		return runtime_fail(error, ATTUNE_USAGE, "%s has %d arguments: bit %d of what is unchanged is none of them",
+		                    k->name, count, 63 - __builtin_clzll(unchanged));
+	return call(k, tensors, count, workspace, NULL, true, unchanged, error);
 }
 
 enum attune_status attune_call_on(struct attune_kernel *k, const DLTensor *const *tensors, int count, void *workspace,
                                   void *stream, struct attune_error *error)
 {
-	return call(k, tensors, count, workspace, stream, false, error);
+	return call(k, tensors, count, workspace, stream, false, 0, error);
 }
 
 void attune_kernel_argument(const struct attune_kernel *k, int argument, int *align, bool *unit)

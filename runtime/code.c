@@ -2,8 +2,22 @@
 #include "runtime/internal.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/whole.h"
+
+/* A number that no other loading of code has, in this process or another. */
+static uint64_t new_identity(void)
+{
+	uint64_t x = 0;
+	struct timespec now;
+	if (getrandom(&x, sizeof x, 0) == sizeof x && x)
+		return x;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec << 32 ^ (uint64_t)now.tv_nsec << 1 ^ (uint64_t)getpid() << 48 ^ 1;
+}
 
 struct code *code_load(const struct target *target, const struct target_options *options,
                        const struct object *object, const struct kernel_source *source, struct text *why)
@@ -13,8 +27,9 @@ struct code *code_load(const struct target *target, const struct target_options 
 	if (c) {
 		c->phase = calloc(n ? n : 1, sizeof(at_phase *));
 		c->tasks = calloc(n ? n : 1, sizeof(long));
+		c->what = calloc(n ? n : 1, sizeof(struct kernel_phase));
 	}
-	if (!c || !c->phase || !c->tasks) {
+	if (!c || !c->phase || !c->tasks || !c->what) {
 		text_add(why, "out of memory");
 		code_free(c);
 		return NULL;
@@ -25,6 +40,7 @@ struct code *code_load(const struct target *target, const struct target_options 
 	c->nphases = source->nphases;
 	c->work_bytes = (size_t)round_up(source->work_bytes, 64);
 	c->scratch_bytes = (size_t)round_up(source->scratch_bytes, 64);
+	c->identity = new_identity();
 	c->module = target->load(object, options, why);
 	for (int i = 0; c->module && !target->device && i < c->nphases; i++) {
 		void *symbol = target->symbol(c->module, source->phase[i].symbol);
@@ -35,6 +51,7 @@ struct code *code_load(const struct target *target, const struct target_options 
 		}
 		*(void **)&c->phase[i] = symbol;
 		c->tasks[i] = source->phase[i].tasks;
+		c->what[i] = source->phase[i];
 	}
 	if (!c->module) {
 		code_free(c);
@@ -51,6 +68,7 @@ void code_free(struct code *c)
 		c->target->unload(c->module);
 	free(c->phase);
 	free(c->tasks);
+	free(c->what);
 	free(c);
 }
 
@@ -59,7 +77,8 @@ size_t code_workspace(const struct code *c, int threads)
 	return c->work_bytes + (size_t)threads * c->scratch_bytes;
 }
 
-void code_run(const struct code *c, struct pool *pool, const struct view *view, int count, void *workspace)
+static void run(const struct code *c, struct pool *pool, const struct view *view, int count, void *workspace,
+                uint64_t unchanged)
 {
 	void *data[MAX_ARGUMENTS], *scratch[MAX_THREADS];
 	const int64_t *stride[MAX_ARGUMENTS];
@@ -72,7 +91,44 @@ void code_run(const struct code *c, struct pool *pool, const struct view *view, 
 	for (int i = 0; i < threads; i++)
 		scratch[i] = (char *)workspace + c->work_bytes + (size_t)i * c->scratch_bytes;
 	for (int i = 0; i < c->nphases; i++)
-		pool_run(pool, c->phase[i], &args, c->tasks[i], scratch);
+		if (c->what[i].outputs || c->what[i].inputs & ~unchanged)
+			pool_run(pool, c->phase[i], &args, c->tasks[i], scratch);
+}
+
+void code_run(const struct code *c, struct pool *pool, const struct view *view, int count, void *workspace)
+{
+	run(c, pool, view, count, workspace, 0);
+}
+
+/* What a workspace of the caller's begins with. */
+struct kept {
+	uint64_t code, argument[MAX_ARGUMENTS]; /* which code prepared, and where each argument lay */
+};
+_Static_assert(sizeof(struct kept) <= KEPT_BYTES && KEPT_BYTES % 64 == 0, "what follows it is aligned");
+
+static uint64_t place_of(const struct view *v)
+{
+	uint64_t h = (uint64_t)(uintptr_t)v->data;
+	for (int i = 0; i < v->nranks; i++)
+		h = (h ^ (uint64_t)v->stride[i]) * 0x9e3779b97f4a7c15u + (h >> 29);
+	return h;
+}
+
+void code_run_kept(const struct code *c, struct pool *pool, const struct view *view, int count, void *workspace,
+                   uint64_t unchanged)
+{
+	struct kept *kept = workspace;
+	if (kept->code != c->identity)
+		unchanged = 0;
+	kept->code = 0; /* till all is done */
+	for (int i = 0; i < count; i++) {
+		uint64_t place = place_of(&view[i]);
+		if (kept->argument[i] != place)
+			unchanged &= ~((uint64_t)1 << i);
+		kept->argument[i] = place;
+	}
+	run(c, pool, view, count, (char *)workspace + KEPT_BYTES, unchanged);
+	kept->code = c->identity;
 }
 
 size_t code_argument_bytes(const struct attune_tensor *tensor, int count)

@@ -313,7 +313,7 @@ size_t attune_kernel_workspace(struct attune_kernel *k)
 	int threads = pool_threads(k->pool);
 	size_t quick = k->quick ? code_workspace(k->quick, threads) : 0;
 	size_t final = k->final ? code_workspace(k->final, threads) : 0;
-	return quick > final ? quick : final;
+	return (quick > final ? quick : final) + KEPT_BYTES;
 }
 
 void attune_kernel_describe(const struct attune_kernel *k, struct attune_kernel_info *info)

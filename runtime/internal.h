@@ -150,6 +150,8 @@ struct code {
 	int nphases;
 	at_phase **phase; /* of code for this processor */
 	long *tasks;
+	struct kernel_phase *what;       /* `inputs` and `outputs` of each */
+	uint64_t identity;               /* of this very loading of it in this process */
 	const struct kernel_source *source; /* of code for a device: lives as long as the code */
 	size_t work_bytes, scratch_bytes; /* multiples of 64 */
 };
@@ -161,6 +163,11 @@ void code_free(struct code *);
 size_t code_workspace(const struct code *, int threads);
 /* `count` is at most MAX_ARGUMENTS. */
 void code_run(const struct code *, struct pool *, const struct view *, int count, void *workspace);
+/* The same in a workspace of the caller's, whose first KEPT_BYTES, beside what code_workspace says, tell what was
+ * prepared in it. Phases that do so are left out where they depend on `unchanged` arguments only (bit i: the i-th). */
+enum { KEPT_BYTES = 64 + 8 * MAX_ARGUMENTS };
+void code_run_kept(const struct code *, struct pool *, const struct view *, int count, void *workspace,
+                   uint64_t unchanged);
 /* Bytes of a device's argument block for tensors of these ranks. */
 size_t code_argument_bytes(const struct attune_tensor *, int count);
 /* Begins all phases on a stream of the device. False with the driver's words. */
