@@ -103,6 +103,24 @@ static void whole(const struct data *d, double *o, double *l)
 		o[i] = o[0];
 }
 
+/* The sum of the two largest scores of the segment, and how many keys it has. */
+static void best(const struct data *d, double *o, double *l)
+{
+	memset(o, 0, T * sizeof *o);
+	memset(l, 0, T * sizeof *l);
+	for (int s = 0; s < B; s++)
+		for (int t = d->qo[s]; t < d->qo[s + 1]; t++) {
+			double first = -INFINITY, second = -INFINITY;
+			for (int u = d->ko[s]; u < d->ko[s + 1]; u++) {
+				double x = product(d->q + t * D, d->k + u * D);
+				second = x > first ? first : fmax(second, x);
+				first = fmax(first, x);
+			}
+			l[t] = d->ko[s + 1] - d->ko[s];
+			o[t] = (l[t] > 0 ? first : 0) + (l[t] > 1 ? second : 0);
+		}
+}
+
 static const struct sample {
 	const char *name, *text;
 	void (*loop)(const struct data *, double *o, double *l);
@@ -132,6 +150,11 @@ static const struct sample {
          HEAD "out O[T], L[T] : f32\nO[t] = Q[t,0] * position(t) + 100 * segment(t) + length(t)\n"
               "L[t] = mean[u](Q[t,0] + K[u,0]) where position(t) >= 1 and segment(t) >= 0 and segment(t) < B else -7\n",
          places},
+	{"chosen within the segment",
+         HEAD "rank I = 40\nout O[T], L[T] : f32\nS[t,u] = Q[t,d] * K[u,d]\n"
+              "O[t] = sum[u](S[t,u]) where topk[u, 2](S)\n"
+              "X[t,i] = members[u](S[t,u] < 1000)\nL[t] = sum[i](select(X[t,i] >= 0, 1, 0))\n",
+         best},
 	{"over the packed rank alone",
          HEAD "out O[T], L[T] : f32\nO[t] = sum[s](Q[s,0])\nL[t] = 2 * Q[t,1]\n", whole},
 };
