@@ -24,6 +24,8 @@ enum { MAX_TENSORS = 16, MAX_ROUNDS = 1000, MAX_PHASES = 16, MEAN = 512, BLOCK =
 struct data {
 	int64_t n, heads;
 	int32_t *document; /* of each token */
+	int32_t *offset;   /* where each begins, and the last ends */
+	int64_t documents;
 	uint8_t *block;    /* n/BLOCK squared */
 };
 
@@ -99,6 +101,7 @@ static const struct bench_case {
 	{"causal", "bench/causal.att", causal_pairs, 1.08},
 	{"window of 512", "bench/sparse/window.att", window_pairs, 1.25},
 	{"documents", "bench/sparse/documents.att", all_of_documents, 1.25},
+	{"ragged", "bench/sparse/ragged.att", all_of_documents, 1.25},
 	{"causal documents", "examples/document_mask.att", causal_documents, 1.25},
 	{"blocks of 128, 10%", "bench/sparse/blocks.att", block_pairs, 1.20},
 };
@@ -116,14 +119,18 @@ static void data_init(struct arena *a, struct data *d)
 {
 	uint64_t random = 7;
 	d->document = arena_new_array(a, (size_t)d->n, int32_t);
+	d->offset = arena_new_array(a, (size_t)d->n + 1, int32_t);
+	d->documents = 0;
 	int32_t document = 0;
 	for (int64_t i = 0, end = 0; i < d->n; i++) {
 		if (i == end) { /* lengths from 1 to twice the mean */
 			document++;
+			d->offset[d->documents++] = (int32_t)i;
 			end += 1 + random_bits(&random) % (2 * MEAN - 1);
 		}
 		d->document[i] = document;
 	}
+	d->offset[d->documents] = (int32_t)d->n;
 	int64_t blocks = d->n / BLOCK * (d->n / BLOCK);
 	d->block = arena_new_array(a, (size_t)blocks + 1, uint8_t);
 	for (int64_t i = 0; i < blocks; i++)
@@ -155,7 +162,8 @@ static bool fill(struct arena *a, struct kernel *k, const struct data *d, uint32
 		return false;
 	uint64_t random = 1;
 	if (t->dtype == DTYPE_I32)
-		memcpy(k->data[at], d->document, (size_t)n * sizeof *d->document);
+		memcpy(k->data[at], strstr(t->name, "offsets") ? d->offset : d->document,
+		       (size_t)n * sizeof *d->document);
 	else if (t->dtype == DTYPE_BOOL)
 		memcpy(k->data[at], d->block, (size_t)n);
 	else
@@ -192,6 +200,7 @@ static struct tile_program *program(struct arena *a, const char *file, const str
 		c->rank.v[i].extent = strchr("NM", *c->rank.v[i].name)   ? d->n
 		                      : strchr("DE", *c->rank.v[i].name) ? 64
 		                      : *c->rank.v[i].name == 'H'        ? d->heads
+		                      : *c->rank.v[i].name == 'S'        ? d->documents + 1
 		                                                         : 1;
 	struct problem *p = c ? problem_new(a, c, machine, &diags) : NULL;
 	diags_print(&diags, why);
