@@ -21,6 +21,7 @@ static int below(int n)
 	"in on[B, M], qon[N], Mk[H, 40, 40], J[B, H, N, 30], rel[H, 400] : bool\n"                                     \
 	"out O[B, H, N, D], L[B, H, N] : f32\nindex e : D\n"                                                          \
 	"Z[b,m] = sum[d](K[b,0,m,d] * K[b,0,m,d])\n"                                                                   \
+	"Y[b,m] = sum[d](log(K[b,1,m,d] + 1.9))\n" /* now and then a NaN */                                           \
 	"S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where "
 #define TAIL "P, L = softmax[m](S), logsumexp[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n"
 
@@ -60,6 +61,18 @@ static const char *const leaves[] = {
         "tanh(qs[b,n]) < 0.3",
         "k[b,page[m]] == q[b,n]",
         "select(on[b,m], n, m) < %d * 4",
+        "Y[b,m] < 2",
+        "Y[b,m] <= qs[b,n]",
+        "log(ks[m]) < 0.3",
+        "sqrt(ks[m]) <= 0.8",
+        "1 / ks[m] < 3",
+        "ks[m] * qs[b,n] < 0.2",
+        "gelu(ks[m]) < 0.1",
+        "pow(abs(ks[m]), 1.5) < 1.1",
+        "m * 0.3 < n * 0.2 + 0.05 + %d",
+        "m * 0.25 <= n * 0.5 - %d",
+        "exp2(m - n) < 0.01 * %d",
+        "sin(m) < 0.1 * n",
 };
 enum { LEAVES = sizeof leaves / sizeof *leaves };
 
