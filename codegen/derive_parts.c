@@ -113,6 +113,8 @@ static bool *find_tables(struct arena *a, const struct cascade *c, const struct 
 {
 	bool *table = arena_new_array(a, c->equation.n, bool);
 	bool *asked = arena_new_array(a, c->equation.n, bool); /* by a predicate */
+	if (c->equation.n > EQUATIONS_LIMIT)
+		return table; /* what is too large to fuse has every tensor in memory */
 	for (uint32_t e = c->equation.n; e-- > 0;) {
 		const struct equation *q = &c->equation.v[e];
 		mark_reads(c, q->where, asked);

@@ -29,6 +29,7 @@ enum {
 	EXPANSION_LIMIT = 10000, /* templates expanded in one program */
 	EXPANSION_DEPTH = 16,    /* templates inside templates */
 	EQUATION_LIMIT = 4096,   /* of a program, hoisted ones included */
+	SELECTION_LIMIT = 64,    /* of those */
 	/* Of an expression after expansion, so that its text stays within NESTING_LIMIT. */
 	EXPR_DEPTH = NESTING_LIMIT - 20,
 	EXPR_SIZE = 1 << 16,  /* nodes, shared ones counted at every use */
@@ -102,7 +103,7 @@ struct lower {
 	VEC(struct tensor_fact) tensor;
 	VEC(struct shared) shared;
 	VEC(struct ragged) ragged;
-	uint32_t expansions;
+	uint32_t expansions, selections;
 	bool full; /* a limit was hit and told; no further work */
 };
 

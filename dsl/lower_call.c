@@ -21,6 +21,10 @@ bool add_equation(const struct env *env, struct equation q)
 		            EQUATION_LIMIT)
 		        .id;
 	}
+	if (q.select && ++w->selections > SELECTION_LIMIT) {
+		w->full = true;
+		return fail(env, q.span, "the program has more than %d selections", SELECTION_LIMIT).id;
+	}
 	cascade_add_equation(w->c, q);
 	return true;
 }

@@ -203,6 +203,38 @@ static void edges(struct arena *a)
 	ok(good, "nothing to choose from: every slot is empty");
 }
 
+static const char *digest(struct arena *a, const char *source)
+{
+	struct run r;
+	return begin(&r, a, source) ? cascade_digest(r.cascade) : "";
+}
+
+static void names(struct arena *a)
+{
+	const char *plain = digest(a, "rank N, C\nin X[N,C] : f32\nout J[N,C] : bool\nJ[n,c] = topk[c, 2](X[n,c])\n");
+	const char *other = digest(a, "rank M, D\nin X[M,D] : f32\nout J[M,D] : bool\n"
+	                              "J[m,d] = topk[d, 1 + 1](X[m,d])   # renamed\n");
+	ok(*plain && !strcmp(plain, other), "a digest does not depend on names");
+	other = digest(a, "rank N, C\nin X[N,C] : f32\nout J[N,C] : bool\nJ[n,c] = topk[c, 3](X[n,c])\n");
+	ok(strcmp(plain, other) != 0, "… but on the number");
+	other = digest(a, "rank N, C\nin X[N,C] : f32\nout J[N,C] : bool\nJ[n,c] = topk[n, 2](X[n,c])\n");
+	ok(strcmp(plain, other) != 0, "… and on the fiber");
+}
+
+static void limit(struct arena *a)
+{
+	struct text t;
+	struct diags d;
+	text_init(&t, a);
+	text_add(&t, "rank N\nin X[N] : f32\nout J[N] : bool\nJ[n] = topk[n, 1](X[n])");
+	for (int i = 1; i < 65; i++)
+		text_printf(&t, " or topk[n, 1](%d * X[n])", i + 1);
+	diags_init(&d, a, "many", t.s, t.len);
+	ok(!cascade_parse(a, t.s, t.len, NULL, 0, &d) && d.list.n == 1 && d.list.v[0].line == 4 &&
+	           strstr(d.list.v[0].message, "more than 64 selections"),
+	   "too many selections");
+}
+
 int main(void)
 {
 	struct arena a;
@@ -213,6 +245,8 @@ int main(void)
 	fibers();
 	walk(&a);
 	edges(&a);
+	names(&a);
+	limit(&a);
 	arena_free(&a);
 	return tap_done();
 }
