@@ -124,6 +124,7 @@ struct empty {
 	double extent;
 	bool negative; /* what else there is is less than 0 */
 	bool others;   /* carries over another range have accumulated something */
+	uint32_t mix;  /* not 0: some of those have, as its bits say */
 };
 
 static bool identity_of(const struct plan *p, struct expr e, double *value)
@@ -157,7 +158,8 @@ static bool empty_leaf(const struct expr_pool *q, struct expr e, void *context, 
 	*value = s->negative && n->op == OP_READ ? -0.7 : 0.7;
 	uint32_t def = n->op == OP_READ ? derive_definition(s->p->d->c, e) : NO_EQUATION;
 	const struct fact *fact = s->p->d->fact.v;
-	if (s->others && def != NO_EQUATION && !expr_same(fact[def].presence, fact[s->p->equation].presence))
+	if (def != NO_EQUATION && !expr_same(fact[def].presence, fact[s->p->equation].presence) &&
+	    (s->mix ? s->mix >> (n->symbol % 5) & 1 : s->others))
 		return true;
 	if (!s->new_too || identity_of(s->p, e, value) || n->op != OP_READ || !s->all)
 		return true;
@@ -181,15 +183,15 @@ bool plan_guard(struct plan *p, struct expr *factor)
 		double identity = reduction_info[c->reduce].identity;
 		bool known = c->reduce == REDUCE_MAX || c->reduce == REDUCE_MIN ||
 		             (c->reduce == REDUCE_SUM && algebra_positive(p->d->c, c->body, true));
-		struct empty state = {p, false, false, 2, false, false},
-		             both = {p, true, false, 2, false, false};
+		struct empty state = {p, false, false, 2, false, false, 0},
+		             both = {p, true, false, 2, false, false, 0};
 		if (c->reduce == REDUCE_SUM && isfinite(algebra_evaluate(q, f, empty_leaf, &state)) &&
 		    isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 			continue;
 		if (known)
 			f = expr3(q, OP_SELECT, expr2(q, OP_EQ, old, expr_number(q, identity)), zero, f);
 	}
-	struct empty state = {p, false, false, 2, false, false}, both = {p, true, false, 2, false, false};
+	struct empty state = {p, false, false, 2, false, false, 0}, both = {p, true, false, 2, false, false, 0};
 	if (!isfinite(algebra_evaluate(q, f, empty_leaf, &state)) ||
 	    !isfinite(algebra_evaluate(q, f, empty_leaf, &both)))
 		return false;
@@ -268,7 +270,7 @@ static struct expr apply(struct plan *p, struct expr h, struct expr value)
  */
 static bool may_be_infinite(struct plan *p, struct expr h)
 {
-	struct empty above = {p, true, false, 2, false, false}, below = {p, true, false, 2, true, false};
+	struct empty above = {p, true, false, 2, false, false, 0}, below = {p, true, false, 2, true, false, 0};
 	bool other = false;
 	for (uint32_t i = 0; i < group(p)->carry.n; i++) {
 		const struct fact *f = &p->d->fact.v[group(p)->carry.v[i].equation];
@@ -499,7 +501,11 @@ static bool guard_empty(struct plan *p)
 		return true;
 	bool finite = true;
 	for (int k = 0; k < 16; k++) {
-		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0, k & 4, k & 8};
+		struct empty state = {p, true, k & 1, k & 2 ? 2 : 0, k & 4, k & 8, 0};
+		finite &= algebra_evaluate(q, p->result, empty_leaf, &state) == identity;
+	}
+	for (uint32_t mix = 1; mix < 32; mix++) {
+		struct empty state = {p, true, true, 2, mix & 1, true, mix};
 		finite &= algebra_evaluate(q, p->result, empty_leaf, &state) == identity;
 	}
 	if (finite)
