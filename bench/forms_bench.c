@@ -1,6 +1,6 @@
 /* forms_bench: cascades, and the forms of one, in turn against the first.
  *
- *     forms_bench [-n rounds] [-r RANK=N]… FILE[:FORM]…
+ *     forms_bench [-n rounds] [-r RANK=N]… [-p PARAM=X]… FILE[:FORM]…
  *
  * FORM is what a schedule's `fuse` line says, or a file with a schedule; none: the default. Kernels run one after
  * another, round after round, on one thread, by thread CPU time, selections and lists included. Printed are the median
@@ -33,7 +33,8 @@ struct kernel {
 };
 
 struct options {
-	int rounds, kernels, bound;
+	int rounds, kernels, bound, params;
+	struct param param[MAX_BOUND];
 	const char *rank[MAX_BOUND];
 	int64_t extent[MAX_BOUND];
 	struct machine machine;
@@ -107,6 +108,21 @@ static bool schedule_of(struct arena *a, const struct problem *p, const struct k
 	return !illegal;
 }
 
+/* With those of the params that the text declares. */
+static struct cascade *known(struct arena *a, const char *file, const char *source, size_t size, const struct options *o,
+                             struct diags *diags)
+{
+	struct param param[MAX_BOUND];
+	int n = 0;
+	for (int i = 0; i < o->params; i++) {
+		struct diags d;
+		diags_init(&d, a, file, source, size);
+		if (cascade_parse(a, source, size, &o->param[i], 1, &d))
+			param[n++] = o->param[i];
+	}
+	return cascade_parse(a, source, size, param, n, diags);
+}
+
 static bool build(struct arena *a, struct kernel *k, const struct options *o, struct text *why)
 {
 	size_t size;
@@ -114,7 +130,7 @@ static bool build(struct arena *a, struct kernel *k, const struct options *o, st
 	struct diags diags;
 	struct schedule s;
 	diags_init(&diags, a, k->file, source, size);
-	struct cascade *c = k->cascade = source ? cascade_parse(a, source, size, NULL, 0, &diags) : NULL;
+	struct cascade *c = k->cascade = source ? known(a, k->file, source, size, o, &diags) : NULL;
 	for (uint32_t i = 0; c && i < c->rank.n; i++)
 		for (int r = 0; r < o->bound; r++)
 			if (!strcmp(c->rank.v[i].name, o->rank[r]))
@@ -246,11 +262,14 @@ int main(int argc, char **argv)
 	bool good = true;
 	int option;
 	machine_detect(&o.machine);
-	while ((option = getopt(argc, argv, "n:r:")) != -1) {
-		char *equals = option == 'r' ? strchr(optarg, '=') : NULL;
+	while ((option = getopt(argc, argv, "n:r:p:")) != -1) {
+		char *equals = strchr("rp", option) ? strchr(optarg, '=') : NULL;
 		if (option == 'n') {
 			o.rounds = atoi(optarg);
-		} else if (equals && o.bound < MAX_BOUND) {
+		} else if (option == 'p' && equals && o.params < MAX_BOUND) {
+			*equals = 0;
+			o.param[o.params++] = (struct param){optarg, atof(equals + 1)};
+		} else if (option == 'r' && equals && o.bound < MAX_BOUND) {
 			*equals = 0;
 			o.rank[o.bound] = optarg;
 			o.extent[o.bound++] = atoll(equals + 1);
@@ -260,7 +279,7 @@ int main(int argc, char **argv)
 	}
 	o.kernels = argc - optind;
 	if (!good || o.kernels < 1 || o.kernels > MAX_KERNELS || o.rounds < 1 || o.rounds > MAX_ROUNDS) {
-		fputs("usage: forms_bench [-n rounds] [-r RANK=N]... FILE[:FORM]...\n", stderr);
+		fputs("usage: forms_bench [-n rounds] [-r RANK=N]... [-p PARAM=X]... FILE[:FORM]...\n", stderr);
 		return 2;
 	}
 	arena_init(&a);

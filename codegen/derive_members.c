@@ -11,6 +11,7 @@
 #include "codegen/lists.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -251,10 +252,23 @@ static int64_t most_of(const struct lists *l, const struct set *k, struct expr e
 	return k->blocks;
 }
 
-/* Of the rows, those that a condition on them leaves, at most: k of the fiber where top-k chose them. */
+/* Of the rows, those that a condition on them leaves, at most: k of the fiber where top-k chose them, and of a
+ * coordinate below a bound the part that is. */
 static double share_of(const struct lists *l, struct expr e)
 {
-	const struct expr_node *n = expr_at(&l->c->pool, e);
+	const struct expr_pool *p = &l->c->pool;
+	const struct expr_node *n = expr_at(p, e);
+	if (n->op == OP_OR || n->op == OP_AND) {
+		double x = share_of(l, expr_operand(p, e, 0)), y = share_of(l, expr_operand(p, e, 1));
+		return n->op == OP_AND ? fmin(x, y) : fmin(1, x + y);
+	}
+	if (n->op == OP_LT && expr_at(p, expr_operand(p, e, 0))->op == OP_INDEX) {
+		struct expr bound = expr_operand(p, e, 1);
+		int64_t below, all = lists_extent(l, expr_at(p, expr_operand(p, e, 0))->symbol);
+		bool known = !expr_mentions(p, bound, OP_INDEX, ANY_SYMBOL) && !expr_mentions(p, bound, OP_READ, ANY_SYMBOL) &&
+		             cascade_extent(l->c, bound, &below);
+		return known && below < all ? (below < 0 ? 0 : (double)below / (double)all) : 1;
+	}
 	if (n->op != OP_READ || l->c->tensor.v[n->symbol].equation == NO_EQUATION)
 		return 1;
 	const struct equation *q = &l->c->equation.v[l->c->tensor.v[n->symbol].equation];
@@ -312,9 +326,22 @@ static bool find(const struct lists *l, const struct stream *s, struct expr e, s
 	return true;
 }
 
+/* Are there products to leave out: an inner reduction, or a carry with more than the rows? Else a list costs more than
+ * the walk. */
+static bool is_heavy(const struct lists *l, const struct stream *s)
+{
+	for (uint32_t i = 0; i < s->local.n; i++)
+		if (l->c->equation.v[s->local.v[i]].reduce)
+			return true;
+	for (uint32_t i = 0; i < s->carry.n; i++)
+		if (l->c->equation.v[s->carry.v[i].equation].nindex > s->row.n)
+			return true;
+	return false;
+}
+
 bool lists_find(struct lists *l, const struct stream *s, struct set *k)
 {
-	if (s->index == NO_INDEX || s->selects || !s->carry.n || lists_extent(l, s->index) < 0)
+	if (!is_heavy(l, s) || s->index == NO_INDEX || s->selects || !s->carry.n || lists_extent(l, s->index) < 0)
 		return false;
 	for (uint32_t i = 0; i < s->carry.n; i++) {
 		enum reduction r = l->c->equation.v[s->carry.v[i].equation].reduce;

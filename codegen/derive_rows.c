@@ -19,7 +19,7 @@
 #include "codegen/lists.h"
 #include "codegen/plan.h"
 
-enum { ROWS_A_BLOCK = 16 };
+enum { ROWS_A_BLOCK = 16, PARTS_LIMIT = 1 << 30 /* bytes of all parts */ };
 
 struct gather {
 	struct lists *l;
@@ -113,6 +113,7 @@ static void make_order(struct gather *g)
 		key = expr3(p, OP_SELECT, expr2(p, OP_LE, zero, key), key, expr_number(p, (double)g->k->blocks));
 	} else {
 		key = expr3(p, OP_SELECT, expr_substitute(p, g->k->condition, g->row, at), zero, expr_number(p, 1));
+		key = expr2(p, OP_ELSE, key, expr_number(p, 1)); /* every pair has a place */
 	}
 	g->order = order(g, "_order", pair, key);
 	g->place = order(g, "_place", pair, read_rows(g, g->order, true, NO_EXPR, at));
@@ -202,11 +203,24 @@ static void add_join(struct gather *g)
 	vec_push(l->arena, &l->to->stream, join);
 }
 
+static double bytes_of_parts(const struct lists *l, const struct stream *s, int64_t slots)
+{
+	double bytes = 0;
+	for (uint32_t i = 0; i < s->carry.n; i++) {
+		const struct equation *q = &l->c->equation.v[s->carry.v[i].equation];
+		double n = 4 * (double)slots;
+		for (int k = 0; k < q->nindex; k++)
+			n *= (double)lists_extent(l, q->index[k]);
+		bytes += n;
+	}
+	return bytes;
+}
+
 static bool gather_rows(struct lists *l, const struct stream *s, const struct set *k)
 {
 	struct gather g = {.l = l, .s = s, .k = k, .row = lists_gathered(l, s, k)};
 	if (g.row == NO_INDEX || s->carry.n > sizeof g.part / sizeof *g.part || k->nrow + 1 >= MAX_RANKS ||
-	    lists_extent(l, g.row) * k->most >= EXTENT_LIMIT)
+	    lists_extent(l, g.row) * k->most >= EXTENT_LIMIT || bytes_of_parts(l, s, k->most) > PARTS_LIMIT)
 		return false;
 	for (uint32_t i = 0; i < s->carry.n; i++)
 		if (!equation_has_index(&l->c->equation.v[s->carry.v[i].equation], g.row))

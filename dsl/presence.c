@@ -95,7 +95,7 @@ static bool always_there(const struct cascade *c, struct expr e, int depth)
 	                            (c->tensor.v[n->symbol].equation >= c->equation.n ||
 	                             equation_is_map(&c->equation.v[c->tensor.v[n->symbol].equation]))))
 		return false;
-	for (int i = 0; i < n->count; i++) {
+	for (int i = n->op == OP_ELSE; i < n->count; i++) {
 		struct expr x = expr_operand(&c->pool, e, i);
 		int64_t extent;
 		struct interval at;

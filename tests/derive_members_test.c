@@ -37,10 +37,14 @@ static const struct {
          "A[b,h,t,d] = mean[m](K[b,h,m,d]) where m / 5 == t\n"
          "G[b,h,n,t] = Q[b,h,n,d] * A[b,h,t,d] where t < n\n"
          "J[b,h,n,t] = topk[t,2](G)\n" ATTENTION "J[b,h,n,m/5] and m != 3" SOFTMAX, true, true},
-        {"moments and an entropy", RANKS "rank T\nin X[N, M] : f32\nin J[N, T] : bool\nout U[N] : f32\nout R[N] : f32\n"
-         "out Y[N] : f32\nout A[N] : bool\nS[n,m] = X[n,m] where J[n,m/5]\nP = softmax[m](S)\n"
+        {"moments and an entropy", RANKS "rank T\nin Q[N, D] : f32\nin K[M, D] : f32\nin J[N, T] : bool\nout U[N] : f32\nout R[N] : f32\n"
+         "out Y[N] : f32\nout A[N] : bool\nS[n,m] = Q[n,d] * K[m,d] where J[n,m/5]\nP = softmax[m](S)\n"
          "U[n] = -sum[m](P[n,m] * log(P[n,m]))\nW[n] = sum[m](S)\nR[n] = sum[m](pow(S[n,m] - W[n], 2))\n"
-         "Y[n] = min[m](S[n,m] * 2 + m)\nA[n] = any[m](S > 1)\n", true, false},
+         "Y[n] = min[m](S[n,m] * 2 + m)\nA[n] = any[m](S > 1)\n", true, true},
+        {"a sum that is cheap", RANKS "in X[N, M] : f32\nin J[N, M] : bool\nout Y[N] : f32\n"
+         "S[n,m] = X[n,m] where J[n,m]\nY[n] = sum[m](exp(S))\n", false, false},
+        {"rows of some heads", RANKS QKV "in J[B, N, H] : bool\n" ATTENTION "(h == 0 or J[b,n,h-1]) and m <= n" SOFTMAX,
+         false, true},
         {"biases of coordinates and blocks", RANKS "rank T\nin X[M, E] : f32\nin Y[N, E] : f32\nin J[N, T] : bool\n"
          "in W[T] : f32\nout Z[N] : f32\nS[n,m] = sum[e](X[m,e] * Y[n,e]) - 0.1 * (n - m) + W[m/5] where J[n,m/5]\n"
          "Z[n] = logsumexp[m](S)\n", true, true},
