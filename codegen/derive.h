@@ -68,7 +68,7 @@ struct derivation {
 
 /* stream.c: of a cascade in one part. */
 struct streams *derive_streams(struct arena *, const struct cascade *, const struct stream_options *);
-/* derive_parts.c: of one with several. */
+/* derive_parts.c, derive_join.c: of one with several. */
 bool derive_has_parts(struct arena *, const struct cascade *);
 struct streams *derive_parts(struct arena *, const struct cascade *, const struct stream_options *);
 
