@@ -230,7 +230,7 @@ static void draw_legend(struct text *t, double y)
 	           {"partial", "present, predicate evaluated"},
 	           {"vain", "visited, nothing there"},
 	           {"wrong", "unsound"}};
-	static const double at[] = {0, 236, 452, 604};
+	static const double at[] = {0, 236, 452, 620};
 	for (int i = 0; i < 4; i++) {
 		text_printf(t, "<rect class=\"%s\" x=\"%g\" y=\"%g\" width=\"14\" height=\"14\" rx=\"2\"/>\n",
 		            row[i].class, MARGIN + at[i], y);

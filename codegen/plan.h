@@ -36,7 +36,7 @@ struct stream_plan {
 	struct plan_contract contract[MAX_CONTRACTS];
 	bool whole; /* every coordinate must be visited: the stream stores a local */
 	/* what the stream's predicate, `present`, is made of */
-	bool affine;   /* a conjunction of affine comparisons: bounds of the walk say all that it does */
+	bool affine;   /* a conjunction of affine comparisons of the walked index: its bounds say all that it does */
 	bool band;     /* it bounds the walk on both sides */
 	int64_t width; /* … so far apart for one row; 0: not known, or not the same for all */
 	bool tensors;  /* it reads tensors at the rows' coordinates or the walked ones */

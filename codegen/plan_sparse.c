@@ -96,6 +96,15 @@ static int64_t width_of(const struct cascade *c, const struct range *r)
 	return width[0] == width[1] && width[0] >= 1 && width[0] < (1 << 20) ? (int64_t)width[0] : 0;
 }
 
+/* Has a conjunction a part that the walked index is not in? It leaves out rows, which no bounds of the walk say. */
+static bool leaves_out_rows(const struct look *l, const struct expr_pool *pool, struct expr e)
+{
+	for (; expr_at(pool, e)->op == OP_AND; e = expr_operand(pool, e, 0))
+		if (!mentions(l, expr_operand(pool, e, 1), l->walked))
+			return true;
+	return !mentions(l, e, l->walked);
+}
+
 void plan_sparsity(const struct streams *all, struct stream_plan *p)
 {
 	struct cascade *c = all->cascade;
@@ -105,7 +114,7 @@ void plan_sparsity(const struct streams *all, struct stream_plan *p)
 	struct look l = {all, p, p->walked, p->rows};
 	struct expr *list;
 	uint32_t nodes = expr_nodes(&c->pool, present, &list), ranged[2] = {p->walked, p->rows};
-	p->affine = !(expr_at(&c->pool, present)->ops & BEYOND_BOUNDS);
+	p->affine = !(expr_at(&c->pool, present)->ops & BEYOND_BOUNDS) && !leaves_out_rows(&l, &c->pool, present);
 	p->listable = true;
 	for (uint32_t i = 0; i < nodes; i++) {
 		const struct expr_node *n = expr_at(&c->pool, list[i]);

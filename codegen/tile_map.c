@@ -295,7 +295,7 @@ static void find_told(struct mapping *m, const struct streams *s, const struct t
 	for (uint32_t k = 0; k < m->phase->task.n; k++) {
 		const struct tile_task *t = &m->phase->task.v[k];
 		int64_t extent = m->program->index.v[t->index].extent;
-		if (t->index >= m->indices || t->index == map->plan->rows || t->index == map->plan->wide)
+		if (t->index >= m->indices || t->index == map->plan->rows || t->index == map->plan->wide || extent == 1)
 			continue;
 		bool told = truth_depends(s, map->plan->stream, t->index) ||
 		            block_tells(m->program, &m->phase->body, w, t->index);
