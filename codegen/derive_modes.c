@@ -39,6 +39,12 @@ static uint32_t dependencies(const struct plan *p, struct expr e, uint32_t carry
 	return n;
 }
 
+static uint32_t needed(const struct plan *p, struct expr e, uint32_t carry[2 * DEPENDENCIES])
+{
+	uint32_t n = dependencies(p, e, carry);
+	return n + plan_later(p, e, carry + n);
+}
+
 void plan_note(struct plan *p, enum mode mode, uint32_t carry, int accumulators, const char *reason)
 {
 	if (p->nrewrite == PLAN_REWRITES)
@@ -374,6 +380,27 @@ void plan_remember(struct plan *p, uint32_t on, const struct separation *s)
 	                        : arena_printf(p->d->arena, "the summed term %s", s->why);
 }
 
+/* Takes the factors that are the same for every term out of a product: what is left, and `outer` multiplied by
+ * them. Those that read running values are the affair of the modes. */
+static struct expr varying(struct plan *p, struct expr g, struct expr *outer)
+{
+	struct expr_pool *q = pool(p);
+	const struct expr_node n = *expr_at(q, g);
+	uint32_t carry[2 * DEPENDENCIES];
+	if (n.op == OP_NEG) {
+		*outer = expr1(q, OP_NEG, *outer);
+		return varying(p, expr_operand(q, g, 0), outer);
+	}
+	if (n.op == OP_MUL) {
+		struct expr a = varying(p, expr_operand(q, g, 0), outer);
+		return expr2(q, OP_MUL, a, varying(p, expr_operand(q, g, 1), outer));
+	}
+	if (expr_mentions(q, g, OP_INDEX, group(p)->index) || expr_is_number(q, g, NULL) || needed(p, g, carry))
+		return g;
+	*outer = expr2(q, OP_MUL, *outer, g);
+	return expr_number(q, 1);
+}
+
 struct expr plan_sum(struct plan *p, struct expr g)
 {
 	uint32_t carry[DEPENDENCIES], n = dependencies(p, g, carry);
@@ -383,6 +410,9 @@ struct expr plan_sum(struct plan *p, struct expr g)
 	double v;
 	if (expr_is_number(pool(p), algebra_canonical(&p->d->algebra, g), &v) && v == 0)
 		return expr_number(pool(p), 0);
+	struct expr outer = expr_number(pool(p), 1), inner = varying(p, g, &outer);
+	if (expr_mentions(pool(p), outer, OP_READ, ANY_SYMBOL) && expr_mentions(pool(p), inner, OP_INDEX, group(p)->index))
+		return (e = plan_sum(p, inner)).id ? expr2(pool(p), OP_MUL, e, outer) : NO_EXPR;
 	uint32_t m = group(p)->index, later[DEPENDENCIES], nlater = plan_later(p, g, later);
 	if (nlater)
 		return plan_sources(p, g, later, nlater);
@@ -530,12 +560,6 @@ static bool guard_empty(struct plan *p)
 	p->result = expr3(q, OP_SELECT, expr2(q, OP_NE, some, expr_number(q, 0)), p->result,
 	                  expr_number(q, identity));
 	return true;
-}
-
-static uint32_t needed(const struct plan *p, struct expr e, uint32_t carry[2 * DEPENDENCIES])
-{
-	uint32_t n = dependencies(p, e, carry);
-	return n + plan_later(p, e, carry + n);
 }
 
 bool derive_plan(struct plan *p)
