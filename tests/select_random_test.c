@@ -102,7 +102,9 @@ static const char *make(struct maker *k)
 	static const char *const sizes[] = {"N = 9, M = 22, C = 6", "N = 1, M = 40, C = 10", "N = 17, M = 3, C = 1",
 	                                    "N = 5, M = 64, C = 16", "N = 4, M = 0, C = 0", "N = 33, M = 35, C = 40"};
 	text_printf(&k->text, "kernel random\nrank %s, D = 3, E = 5, S = %u\n", sizes[below(k, 6)], 1 + below(k, 6));
-	text_add(&k->text, "in X[N,C], Q[N,D], K[M,D], V[M,E] : f64\nin A[N] : i32\nin Z[N,C] : bool\n"
+	static const char *const types[] = {"f64", "f64", "f32", "bf16", "f16", "i8", "i32", "f8e4m3"};
+	text_printf(&k->text, "in X[N,C] : %s\n", types[below(k, 8)]);
+	text_add(&k->text, "in Q[N,D], K[M,D], V[M,E] : f64\nin A[N] : i32\nin Z[N,C] : bool\n"
 	                   "out O[N,E], W[N,C], Y[N] : f64\n"
 	                   "P[c,d] = max[m](K[m,d]) where m/4 == c and m != 5\nF[n,m] = Q[n,d] * K[m,d]\n");
 	int steps = 2 + (int)below(k, STEPS);
