@@ -53,6 +53,8 @@ struct list {
 	                               before, and one more where it is full */
 	struct expr x[MAX_RANKS];   /* their coordinates: tasks, tile, run */
 	int n;                      /* but for the run */
+	uint32_t turn;              /* index: of a task's place in the order */
+	uint32_t work, order;       /* tensors: granules of a list; the lists' tiles, most work first */
 };
 
 struct builder {
@@ -159,6 +161,8 @@ bool build_is_task(const struct stream_plan *, uint32_t index);
 
 /* The phases that make a stream's lists. */
 void build_list(struct builder *);
+/* The order of the tasks along the rows, most work first. */
+struct expr build_order(struct builder *);
 /* The ends of the granule that stands for the walked index. */
 struct expr build_granule_end(struct builder *, bool high);
 /* The loop over the runs of the current rows' list, its body begun; where a run lies, and whether it is full. */

@@ -370,6 +370,11 @@ static bool possible(const struct tile_program *p, struct text *reason)
 		else if (t->dtype == DTYPE_I4 && t->role == ROLE_OUT)
 			text_printf(reason, "%s is stored as i4, two threads to a byte", t->name);
 	}
+	for (uint32_t i = 0; i < p->phase.n && !reason->len; i++)
+		for (uint32_t k = 0; k < p->phase.v[i].task.n; k++)
+			if (p->phase.v[i].task.v[k].order.id)
+				text_printf(reason, "tasks of %s have an order, and a device takes them as they are numbered",
+				            p->phase.v[i].name);
 	if (!reason->len && words * 8 > MAX_DEVICE_ARGUMENT_BYTES)
 		text_printf(reason, "%lld bytes of arguments, and a kernel takes %d at most", (long long)words * 8,
 		            MAX_DEVICE_ARGUMENT_BYTES);

@@ -192,6 +192,54 @@ long emit_tasks(const struct emitter *e, const struct tile_phase *p)
 }
 
 /* The ranges of a task's indices from its number: the last index varies fastest. */
+/* Declares a task's range from the number of its step. */
+static void emit_task_range(struct emitter *e, struct c_block *b, const struct tile_task *t, const char *number,
+                            bool simple)
+{
+	struct arena *a = e->arena;
+	int64_t extent = e->program->index.v[t->index].extent;
+	long long step = (long long)t->step;
+	struct current r = {.index = t->index,
+	                    .step = t->step < extent ? t->step : extent,
+	                    .grain = t->step,
+	                    .align = t->step,
+	                    .multiple = gcd(t->step, extent % t->step),
+	                    .outer = e->range[t->index]};
+	r.single = step == 1;
+	r.low = r.single ? e->index_name[t->index] : emit_range_name(e, t->index, "low");
+	if (!r.single)
+		number = arena_printf(a, simple ? "%s * %lld" : "(%s) * %lld", number, step);
+	c_line(a, b, "const %s %s = %s;", e->integer, r.low, number);
+	r.high = r.low;
+	if (!r.single) {
+		r.high = emit_range_name(e, t->index, "high");
+		if (extent % step)
+			c_line(a, b, "const %s %s = i_min(%s + %lld, %lld) - 1;", e->integer, r.high, r.low, step,
+			       (long long)extent);
+		else
+			c_line(a, b, "const %s %s = %s + %lld;", e->integer, r.high, r.low, step - 1);
+	}
+	e->range[t->index] = plan_range(e, r);
+}
+
+/* The turn of a task whose steps have an order: the index that stands for it. */
+static void emit_turn(struct emitter *e, struct c_block *b, const struct tile_task *t, const char *number)
+{
+	const struct expr_node *n = expr_at(e->pool, t->order);
+	uint32_t turn = expr_at(e->pool, expr_operand(e->pool, t->order, n->count - 1))->symbol;
+	struct current r = {.index = turn,
+	                    .step = 1,
+	                    .grain = 1,
+	                    .align = 1,
+	                    .multiple = 1,
+	                    .single = true,
+	                    .low = e->index_name[turn],
+	                    .high = e->index_name[turn],
+	                    .outer = e->range[turn]};
+	c_line(e->arena, b, "const %s %s = %s;", e->integer, r.low, number);
+	e->range[turn] = plan_range(e, r);
+}
+
 void emit_task(struct emitter *e, struct c_block *b, const struct tile_phase *p)
 {
 	struct arena *a = e->arena;
@@ -200,36 +248,20 @@ void emit_task(struct emitter *e, struct c_block *b, const struct tile_phase *p)
 		c_line(a, b, "%s rest = task;", e->integer);
 	for (uint32_t i = p->task.n; i-- > 0;) {
 		const struct tile_task *t = &p->task.v[i];
-		int64_t extent = e->program->index.v[t->index].extent;
-		long long step = (long long)t->step, count = tasks_along(e, t);
-		struct current r = {.index = t->index,
-		                    .step = t->step < extent ? t->step : extent,
-		                    .grain = t->step,
-		                    .align = t->step,
-		                    .multiple = gcd(t->step, extent % t->step),
-		                    .outer = e->range[t->index]};
+		long long count = tasks_along(e, t);
 		const char *part = !many ? "task" : i ? arena_printf(a, "rest %% %lld", count) : "rest";
-		r.single = step == 1;
-		r.low = r.single ? e->index_name[t->index] : emit_range_name(e, t->index, "low");
 		if (t->down)
 			part = arena_printf(a, "%lld - %s", count - 1, part);
-		if (!r.single)
-			part = arena_printf(a, t->down || (many && i) ? "(%s) * %lld" : "%s * %lld", part,
-			                    step);
-		c_line(a, b, "const %s %s = %s;", e->integer, r.low, part);
-		r.high = r.low;
-		if (!r.single) {
-			r.high = emit_range_name(e, t->index, "high");
-			if (extent % step)
-				c_line(a, b, "const %s %s = i_min(%s + %lld, %lld) - 1;", e->integer, r.high,
-				       r.low, step, (long long)extent);
-			else
-				c_line(a, b, "const %s %s = %s + %lld;", e->integer, r.high, r.low, step - 1);
-		}
+		if (t->order.id)
+			emit_turn(e, b, t, part);
+		else
+			emit_task_range(e, b, t, part, !(t->down || (many && i)));
 		if (i)
 			c_line(a, b, "rest /= %lld;", count);
-		e->range[t->index] = plan_range(e, r);
 	}
+	for (uint32_t i = 0; i < p->task.n; i++) /* now that all that an order depends on is known */
+		if (p->task.v[i].order.id)
+			emit_task_range(e, b, &p->task.v[i], int_text(e, b, p->task.v[i].order), false);
 }
 
 void emit_whole_ranges(struct emitter *e)

@@ -131,6 +131,10 @@ struct tile_task {
 	uint32_t index;
 	int64_t step;
 	bool down; /* last first */
+	/* NO_EXPR, or READ of an integer work tensor that an earlier phase stored: at task indices, the last coordinate
+	 * an index that stands for the turn. Of the steps along `index` it names the one taken in that turn; its
+	 * values are a permutation of them, which is for whoever stored it to see to. */
+	struct expr order;
 };
 enum { MAX_TASKS = 2 * MAX_RANKS };
 struct tile_phase {

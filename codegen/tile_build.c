@@ -554,6 +554,7 @@ uint32_t *build_no_values(struct builder *b)
 
 void build_tasks(struct builder *b, struct tile_phase *phase, bool parts)
 {
+	bool ordered = b->sizes->heavy_first && b->sizes->sparsity == SPARSITY_LIST; /* by what each has to do */
 	for (int i = 0; i <= b->plan->ntasks; i++) {
 		uint32_t index = i < b->plan->ntasks ? b->plan->task[i] : NO_INDEX;
 		bool tiled = index == b->plan->rows;
@@ -565,7 +566,8 @@ void build_tasks(struct builder *b, struct tile_phase *phase, bool parts)
 			vec_push(b->arena, &phase->task,
 			         (struct tile_task){.index = index,
 			                            .step = tiled ? b->sizes->row_tile : 1,
-			                            .down = tiled && b->sizes->heavy_first});
+			                            .down = tiled && b->sizes->heavy_first && !ordered,
+			                            .order = tiled && ordered ? build_order(b) : NO_EXPR});
 	}
 	if (build_shares_wide(b))
 		vec_push(b->arena, &phase->task,

@@ -3,7 +3,8 @@
  * For each tile of rows, and each task coordinate that the predicate depends on (heads that it does not mention
  * share a list), the granules of the walked index are classified: empty, partial or full. Neighbours of one class
  * are joined to runs. A list is then a number of runs, and of each the granule it begins at and twice the one it ends
- * before, one more where it is full. The stream's tasks walk the runs in tiles of their own.
+ * before, one more where it is full. The stream's tasks walk the runs in tiles of their own. Where the schedule wants
+ * heavy tasks first, the lists are sorted by how many granules they have, and tasks are taken in that order.
  *
  * A tensor that the predicate reads along the walk is summarised before that, once a granule: its least and greatest
  * element, for every coordinate that goes along with the rows. So a list is made in vectors over granules, whatever a
@@ -13,6 +14,8 @@
 
 #include "codegen/build.h"
 #include "codegen/interval.h"
+
+enum { BUCKETS = 8 }; /* of tasks by what they have to do */
 
 static struct expr whole(struct builder *b, int64_t n)
 {
@@ -337,6 +340,67 @@ static void scan(struct builder *b, struct tile_block *code, uint32_t class)
 	build_map(b, moved, s.last, build_value(b, now));
 	end_run(b, code, &s, build_value(b, end));
 	store(b, code, expr_read(p, KIND_INT, b->list.count, b->list.n, b->list.x), build_value(b, s.at));
+	if (!b->sizes->heavy_first)
+		return;
+	uint32_t work = new_value(b, "work", 0, 0);
+	reduce(b, code, work, REDUCE_SUM, b->granule, expr3(p, OP_SELECT, some, whole(b, 1), whole(b, 0)));
+	struct expr share = expr2(p, OP_IDIV, times(b, build_value(b, work), BUCKETS), whole(b, granules(b) + 1));
+	store(b, code, expr_read(p, KIND_INT, b->list.work, b->list.n, b->list.x), share);
+}
+
+/* ---- the order of tasks ---- */
+
+/* for each tile: what it has to do, in `work`; for the one bucket of as much: its block. */
+static struct tile_block *each_bucket(struct builder *b, struct tile_block *code, uint32_t work, uint32_t bucket)
+{
+	const struct list *l = &b->list;
+	struct tile_block *each = loop(b, code, l->tile, 1, whole(b, 0), whole(b, b->p->index.v[l->tile].extent));
+	load(b, each, work, expr_read(b->p->pool, KIND_INT, l->work, l->n, l->x));
+	return loop(b, each, bucket, 1, build_value(b, work), plus(b, build_value(b, work), 1));
+}
+
+/* A phase that sorts a list's tiles by counting: buckets of about as many granules, the fullest first. There are few,
+ * and in each the tiles stay in their order, because neighbours read the same keys. */
+static void order_phase(struct builder *b)
+{
+	const char *rows = b->c->index.v[b->plan->rows].name;
+	struct list *l = &b->list;
+	struct tile_phase phase = {.name = arena_printf(b->arena, "order%u", b->number + 1)};
+	uint32_t bucket = new_index(b, arena_printf(b->arena, "%s_work", rows), BUCKETS);
+	uint32_t work = new_value(b, "work", 0, 0), count = new_value(b, "count", 1, bucket),
+	         at = new_value(b, "at", 0, 0), here = new_value(b, "here", 0, 0);
+	struct expr x[MAX_RANKS];
+	for (int i = 0; i < l->n - 1; i++) {
+		uint32_t index = expr_at(b->p->pool, l->x[i])->symbol;
+		vec_push(b->arena, &phase.task, (struct tile_task){.index = index, .step = 1});
+		x[i] = l->x[i];
+	}
+	x[l->n - 1] = at_index(b, l->turn);
+	build_map(b, &phase.body, count, whole(b, 0));
+	struct tile_block *one = each_bucket(b, &phase.body, work, bucket);
+	build_map(b, one, count, plus(b, build_value(b, count), 1));
+	build_map(b, &phase.body, at, whole(b, 0)); /* from how many to where they begin */
+	struct tile_block *each = loop(b, &phase.body, bucket, 1, whole(b, 0), whole(b, BUCKETS));
+	phase.body.statement.v[phase.body.statement.n - 1].down = true;
+	build_map(b, each, here, build_value(b, count));
+	build_map(b, each, count, build_value(b, at));
+	build_map(b, each, at, expr2(b->p->pool, OP_ADD, build_value(b, at), build_value(b, here)));
+	one = each_bucket(b, &phase.body, work, bucket);
+	build_map(b, one, here, build_value(b, count));
+	struct tile_block *place = loop(b, one, l->turn, 1, build_value(b, here), plus(b, build_value(b, here), 1));
+	store(b, place, expr_read(b->p->pool, KIND_INT, l->order, l->n, x), at_index(b, l->tile));
+	build_map(b, one, count, plus(b, build_value(b, here), 1));
+	vec_push(b->arena, &b->p->phase, phase);
+}
+
+struct expr build_order(struct builder *b)
+{
+	struct list *l = &b->list;
+	struct expr x[MAX_RANKS];
+	for (int i = 0; i < l->n - 1; i++)
+		x[i] = l->x[i];
+	x[l->n - 1] = at_index(b, l->turn);
+	return expr_read(b->p->pool, KIND_INT, l->order, l->n, x);
 }
 
 static uint32_t list_tensor(struct builder *b, struct tile_tensor t, const char *what, int ranks)
@@ -373,6 +437,11 @@ void build_list(struct builder *b)
 	l->count = list_tensor(b, t, "runs", l->n);
 	l->from = list_tensor(b, t, "from", l->n + 1);
 	l->upto = list_tensor(b, t, "upto", l->n + 1);
+	if (b->sizes->heavy_first) {
+		l->turn = new_index(b, arena_printf(b->arena, "%s_turn", rows), tiles);
+		l->work = list_tensor(b, t, "work", l->n);
+		l->order = list_tensor(b, t, "order", l->n);
+	}
 
 	struct tile_block loads = {0}, code = {0};
 	b->task_code = b->step_code = &loads;
@@ -385,6 +454,8 @@ void build_list(struct builder *b)
 	build_append(b, inner, &loads);
 	build_append(b, inner, &code);
 	vec_push(b->arena, &b->p->phase, phase);
+	if (b->sizes->heavy_first)
+		order_phase(b);
 	b->before.n = b->step.n = b->inside.n = b->summary.n = 0;
 	b->granule = NO_INDEX;
 	build_forget(b);

@@ -518,6 +518,33 @@ static bool check_block(struct check *c, const struct tile_block *b)
 	return good;
 }
 
+/* The order of a task's steps: see tile.h. */
+static bool check_order(struct check *c, const struct tile_phase *f, const struct tile_task *t)
+{
+	const struct tile_program *p = c->p;
+	const struct expr_node *n = expr_at(p->pool, t->order);
+	const struct tile_tensor *from = n->op == OP_READ && n->symbol < p->tensor.n ? &p->tensor.v[n->symbol] : NULL;
+	if (!from || !n->count || n->count != from->nranks || from->place != PLACE_WORK ||
+	    !dtype_info[from->dtype].integer || !c->stored[n->symbol])
+		return fail(c, NULL, "the order of %s is no integer tensor that a phase before has stored",
+		            index_name(c, t->index));
+	for (int i = 0; i < n->count; i++) {
+		const struct expr_node *x = expr_at(p->pool, expr_operand(p->pool, t->order, i));
+		bool task = false;
+		for (uint32_t k = 0; k < f->task.n && x->op == OP_INDEX; k++)
+			task |= f->task.v[k].index == x->symbol && (f->task.v[k].step == 1 || c->state[x->symbol].most <= 1);
+		if (x->op != OP_INDEX || x->symbol >= p->index.n || x->symbol == t->index || task != (i < n->count - 1))
+			return fail(c, NULL, "the order of %s is not read at tasks of single coordinates and a turn",
+			            index_name(c, t->index));
+	}
+	int64_t turns = (p->index.v[t->index].extent + t->step - 1) / t->step;
+	if (from->extent[n->count - 1] < turns)
+		return fail(c, NULL, "%s has no order for all %lld steps of %s", from->name, (long long)turns,
+		            index_name(c, t->index));
+	c->reads[n->symbol] = true;
+	return true;
+}
+
 static bool check_phase(struct check *c, const struct tile_phase *f)
 {
 	const struct tile_program *p = c->p;
@@ -540,6 +567,9 @@ static bool check_phase(struct check *c, const struct tile_phase *f)
 		if (t->step < s->most)
 			*s = (struct state){.most = t->step, .single = t->step == 1, .part = true, .divisor = t->step};
 	}
+	for (uint32_t k = 0; k < f->task.n; k++)
+		if (f->task.v[k].order.id && !check_order(c, f, &f->task.v[k]))
+			return false;
 	if (!check_block(c, &f->body))
 		return false;
 	for (uint32_t i = 0; i < p->tensor.n; i++)

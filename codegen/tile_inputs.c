@@ -42,6 +42,9 @@ void tile_phase_inputs(struct arena *arena, const struct tile_program *p, struct
 		tensor[t] = p->tensor.v[t].place == PLACE_ARGUMENT ? (uint64_t)1 << (t < 63 ? t : 63) : 0;
 	for (uint32_t i = 0; i < p->phase.n; i++) {
 		struct look l = {p, tensor, 0, false, arena_new_array(arena, p->tensor.n + 1, bool)};
+		for (uint32_t k = 0; k < p->phase.v[i].task.n; k++)
+			if (p->phase.v[i].task.v[k].order.id)
+				l.reads |= tensor[expr_at(p->pool, p->phase.v[i].task.v[k].order)->symbol];
 		look_in(&l, &p->phase.v[i].body);
 		inputs[i] = (struct tile_inputs){l.reads, l.outputs};
 		for (uint32_t t = 0; t < p->tensor.n; t++)

@@ -391,6 +391,8 @@ static bool read_task(struct reader *r, struct tile_phase *f)
 	    !whole(r, 1, EXTENT_LIMIT - 1, &task.step))
 		return false;
 	task.down = lexer_take_word(&r->lexer, "down");
+	if (lexer_take_word(&r->lexer, "order") && !expression(r, &task.order))
+		return false;
 	vec_push(r->p->arena, &f->task, task);
 	return lexer_expect_line_end(&r->lexer);
 }

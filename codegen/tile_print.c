@@ -172,6 +172,16 @@ static void print_value(const struct tile_program *p, const struct tile_value *v
 	text_printf(t, "] : %s\n", dtype_info[v->dtype].spelling);
 }
 
+static void print_task(const struct tile_program *p, const struct tile_task *k, struct text *t)
+{
+	text_printf(t, "  task %s by %lld%s", index_name(p, k->index), (long long)k->step, k->down ? " down" : "");
+	if (k->order.id) {
+		text_add(t, " order ");
+		print_expr(p, k->order, t);
+	}
+	text_char(t, '\n');
+}
+
 void tile_print(const struct tile_program *p, struct text *t)
 {
 	text_printf(t, "program %s : %s\n", p->name, dtype_info[p->compute].spelling);
@@ -186,8 +196,7 @@ void tile_print(const struct tile_program *p, struct text *t)
 		const struct tile_phase *f = &p->phase.v[i];
 		text_printf(t, "phase %s\n", f->name);
 		for (uint32_t k = 0; k < f->task.n; k++)
-			text_printf(t, "  task %s by %lld%s\n", index_name(p, f->task.v[k].index),
-			            (long long)f->task.v[k].step, f->task.v[k].down ? " down" : "");
+			print_task(p, &f->task.v[k], t);
 		print_block(p, &f->body, 1, t);
 	}
 }

@@ -192,6 +192,31 @@ static bool walk_task(struct tile_walk *w, const struct tile_phase *f, const int
 	return walk_block(w, &f->body);
 }
 
+/* The steps whose turn it is, where tasks have an order. */
+static bool take_turns(struct tile_walk *w, const struct tile_phase *f, int64_t *at, const int64_t *steps)
+{
+	for (uint32_t k = 0; k < f->task.n; k++) {
+		const struct tile_task *t = &f->task.v[k];
+		if (!t->order.id)
+			continue;
+		const struct expr_node *n = expr_at(w->p->pool, t->order);
+		struct expr turn = expr_operand(w->p->pool, t->order, n->count - 1);
+		for (uint32_t i = 0; i < f->task.n; i++)
+			w->at[f->task.v[i].index] = (double)(at[i] * f->task.v[i].step);
+		w->at[expr_at(w->p->pool, turn)->symbol] = (double)at[k];
+		double step = tile_evaluate(w, t->order);
+		if (isnan(step) && w->lenient)
+			continue;
+		if (!(step >= 0 && step < (double)steps[k])) {
+			if (w->reason)
+				text_printf(w->reason, "phase %s: an order that names no step", f->name);
+			return false;
+		}
+		at[k] = (int64_t)step;
+	}
+	return true;
+}
+
 static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
 {
 	int64_t steps[MAX_TASKS], at[MAX_TASKS] = {0}, total = 1;
@@ -213,7 +238,7 @@ static bool walk_phase(struct tile_walk *w, const struct tile_phase *f)
 				at[k] = steps[k] - 1 - at[k];
 			rest /= steps[k];
 		}
-		if (!walk_task(w, f, at, (double)total / (double)most))
+		if (!take_turns(w, f, at, steps) || !walk_task(w, f, at, (double)total / (double)most))
 			return false;
 	}
 	return true;

@@ -150,8 +150,58 @@ static void try_one(int i, const struct shape *shape)
 	arena_free(&a);
 }
 
+/* Tasks are taken by what their lists hold, most first: of rows that are unequal, each once. */
+static void test_order(void)
+{
+	static const char text[] = "kernel test\nrank N, M, D\nin Q[N, D] : f32\nin K[M, D] : f32\nin V[M, D] : f32\n"
+	                           "in q[N] : i32\nin k[M] : i32\nout O[N, D] : f32\nindex e : D\n"
+	                           "S[n,m] = Q[n,d] * K[m,d] where q[n] == k[m]\nP = softmax[m](S)\nO[n,e] = P[n,m] * V[m,e]\n";
+	struct arena a;
+	arena_init(&a);
+	struct diags d;
+	struct text why;
+	struct stages s = {.arena = &a};
+	text_init(&why, &a);
+	diags_init(&d, &a, "order", text, strlen(text));
+	struct cascade *c = cascade_parse(&a, text, strlen(text), NULL, 0, &d);
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		c->rank.v[i].extent = *c->rank.v[i].name == 'D' ? 8 : 1024;
+	s.problem = problem_new(&a, c, &stages_machine, &d);
+	struct schedule schedule = schedule_default(s.problem, ISA_AVX512);
+	struct stream_schedule *t = &schedule.stream[0];
+	ok(t->sparsity == SPARSITY_LIST && t->heavy_first, "documents are walked by lists, the heavy ones first");
+	struct tile_program *p = tile_build(&a, s.problem, &schedule);
+	double **tensor = arena_new_array(&a, p->tensor.n, double *), *order = NULL;
+	for (uint32_t i = 0; i < p->tensor.n; i++) {
+		int64_t n = 1;
+		for (int r = 0; r < p->tensor.v[i].nranks; r++)
+			n *= p->tensor.v[i].extent[r];
+		tensor[i] = arena_new_array(&a, (size_t)n, double);
+		for (int64_t k = 0; k < n && (*p->tensor.v[i].name == 'q' || *p->tensor.v[i].name == 'k'); k++)
+			tensor[i][k] = k < 160 ? 0 : k < 200 ? (double)k : 1; /* in the middle, documents of one token */
+	}
+	bool ran = tile_run(&a, p, tensor, false, &why);
+	for (uint32_t i = 0; i < p->tensor.n; i++)
+		if (!strcmp(p->tensor.v[i].name, "m_order"))
+			order = tensor[i];
+	int tiles = (int)(1024 / t->row_tile), met = 0, first = 0;
+	bool taken[1024] = {false}, sorted = true;
+	for (int i = 0; ran && order && i < tiles; i++) {
+		int tile = (int)order[i];
+		met += tile >= 0 && tile < tiles && !taken[tile];
+		taken[tile] = true;
+		bool heavy = (tile + 1) * t->row_tile > 200;
+		first += heavy && i == first;
+		sorted = sorted && (i == 0 || tile > order[i - 1] || i == first);
+	}
+	ok(ran && met == tiles, "an order takes each of %d tiles of rows once%s", tiles, why.s ? why.s : "");
+	ok(first == tiles - 200 / (int)t->row_tile && sorted, "the long document's before the others', in their order");
+	arena_free(&a);
+}
+
 int main(void)
 {
+	test_order();
 	for (int i = 0; i < COUNT; i++)
 		for (int k = 0; k < (int)(sizeof shapes / sizeof *shapes); k++)
 			try_one(i, &shapes[k]);
