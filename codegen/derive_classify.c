@@ -208,10 +208,46 @@ static void store_operands(struct derivation *d, uint32_t r, struct expr e)
 	}
 }
 
+/* Does a reduction over part of it range over a set that a tensor gives? Then what the set leaves out is better not
+ * computed, however small the result. */
+static bool restricted(const struct derivation *d, uint32_t i, const struct expr *body)
+{
+	const struct equation *t = &d->c->equation.v[i];
+	for (uint32_t r = i + 1; r < d->c->equation.n; r++) {
+		const struct equation *q = &d->c->equation.v[r];
+		struct expr *read, presence = d->fact.v[r].presence;
+		if (q->nreduced != 1 || !presence.id || !index_in(t->index, t->nindex, q->reduced[0]) ||
+		    !index_subset(q->index, q->nindex, t->index, t->nindex) ||
+		    !expr_mentions(pool(d), body[r], OP_READ, t->tensor))
+			continue;
+		uint32_t n = derive_reads(pool(d), presence, &read);
+		for (uint32_t k = 0; k < n; k++)
+			if (expr_at(pool(d), read[k])->kind == KIND_BOOL &&
+			    expr_mentions(pool(d), read[k], OP_INDEX, q->reduced[0]))
+				return true;
+	}
+	return false;
+}
+
+/* Several operands, more than one of which is summed along. */
+static bool is_product(const struct derivation *d, const struct equation *q, struct expr body)
+{
+	struct expr *read;
+	uint32_t n = derive_reads(pool(d), body, &read), along = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t def = derive_definition(d->c, read[i]);
+		if (def != NO_EQUATION && d->fact.v[def].place == PLACE_LOCAL)
+			return false;
+		along += expr_mentions(pool(d), read[i], OP_INDEX, q->reduced[0]);
+	}
+	return q->reduce == REDUCE_SUM && along > 1;
+}
+
 static bool inner(const struct derivation *d, uint32_t i, const struct expr *body, const struct expr *where)
 {
 	const struct equation *q = &d->c->equation.v[i];
-	return d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex && grows(d, q, body[i]) &&
+	return d->fact.v[i].place == PLACE_CARRY && q->nreduced == 1 && q->nindex &&
+	       (grows(d, q, body[i]) || (is_product(d, q, body[i]) && restricted(d, i, body))) &&
 	       consumed(d, i, body, where);
 }
 
