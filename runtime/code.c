@@ -77,8 +77,9 @@ size_t code_workspace(const struct code *c, int threads)
 	return c->work_bytes + (size_t)threads * c->scratch_bytes;
 }
 
+/* `prepared`: the workspace has what phases left in it whose inputs are all unchanged, none at all included. */
 static void run(const struct code *c, struct pool *pool, const struct view *view, int count, void *workspace,
-                uint64_t unchanged)
+                bool prepared, uint64_t unchanged)
 {
 	void *data[MAX_ARGUMENTS], *scratch[MAX_THREADS];
 	const int64_t *stride[MAX_ARGUMENTS];
@@ -91,13 +92,13 @@ static void run(const struct code *c, struct pool *pool, const struct view *view
 	for (int i = 0; i < threads; i++)
 		scratch[i] = (char *)workspace + c->work_bytes + (size_t)i * c->scratch_bytes;
 	for (int i = 0; i < c->nphases; i++)
-		if (c->what[i].outputs || c->what[i].inputs & ~unchanged)
+		if (!prepared || c->what[i].outputs || c->what[i].inputs & ~unchanged)
 			pool_run(pool, c->phase[i], &args, c->tasks[i], scratch);
 }
 
 void code_run(const struct code *c, struct pool *pool, const struct view *view, int count, void *workspace)
 {
-	run(c, pool, view, count, workspace, 0);
+	run(c, pool, view, count, workspace, false, 0);
 }
 
 /* What a workspace of the caller's begins with. */
@@ -118,8 +119,8 @@ void code_run_kept(const struct code *c, struct pool *pool, const struct view *v
                    uint64_t unchanged)
 {
 	struct kept *kept = workspace;
-	if (kept->code != c->identity)
-		unchanged = 0;
+	/* Who says nothing of arguments says nothing of the workspace's bytes either. */
+	bool prepared = unchanged && kept->code == c->identity;
 	kept->code = 0; /* till all is done */
 	for (int i = 0; i < count; i++) {
 		uint64_t place = place_of(&view[i]);
@@ -127,7 +128,7 @@ void code_run_kept(const struct code *c, struct pool *pool, const struct view *v
 			unchanged &= ~((uint64_t)1 << i);
 		kept->argument[i] = place;
 	}
-	run(c, pool, view, count, (char *)workspace + KEPT_BYTES, unchanged);
+	run(c, pool, view, count, (char *)workspace + KEPT_BYTES, prepared, unchanged);
 	kept->code = c->identity;
 }
 

@@ -126,6 +126,42 @@ static void try_all(struct attune_program *program, struct attune_kernel *kernel
 	free(second);
 }
 
+/* What is prepared from no argument at all is prepared all the same: in a workspace of anything, and again in one
+ * whose bytes nobody answers for. */
+static void from_nothing(struct attune_context *context)
+{
+	char *source = strdup(text), *where = source ? strstr(source, "qdoc[n] == kdoc[m]") : NULL;
+	static const char static_mask[] = "m%97<5 or n%89<3  ";
+	struct attune_program *program = NULL;
+	struct attune_kernel *kernel = NULL;
+	if (!where)
+		abort();
+	memcpy(where, static_mask, sizeof static_mask - 1);
+	bool good = !attune_program_new(context, &(struct attune_source){.text = source}, &program, &error) &&
+	            !attune_program_infer(program, argument, TENSORS, &error) &&
+	            !attune_compile(program, &(struct attune_compile_options){.wait = true}, &kernel, &error);
+	if (ok(good, "a mask of no tensor: %s", error.message)) {
+		size_t size = (attune_kernel_workspace(kernel) + 63) / 64 * 64, header = 64 + 8 * 64;
+		struct attune_kernel_info info;
+		char *workspace = aligned_alloc(64, size);
+		if (!workspace)
+			abort();
+		memset(workspace, 0x5a, size);
+		attune_kernel_describe(kernel, &info);
+		ok(strstr(info.schedule, "sparsity list") != NULL, "it is listed too");
+		ok(fresh(program, kernel, workspace, 0), "in a workspace of anything");
+		memset(workspace + header, 0x5a, size - header);
+		ok(fresh(program, kernel, workspace, 0), "whose bytes are changed, without a claim");
+		ok(fresh(program, kernel, workspace, 1 << K), "as it is, with one");
+		memset(reals[3], 0xff, sizeof reals[3]);
+		ok(!attune_call(kernel, argument, TENSORS, NULL, &error) && apart(program) < 1e-4, "one of the kernel's own");
+		free(workspace);
+	}
+	attune_kernel_free(kernel);
+	attune_program_free(program);
+	free(source);
+}
+
 int main(void)
 {
 	struct attune_context *context;
@@ -144,6 +180,7 @@ int main(void)
 		return 1;
 	}
 	try_all(program, kernel, other);
+	from_nothing(context);
 	attune_kernel_free(kernel);
 	attune_kernel_free(other);
 	attune_program_free(program);
