@@ -284,6 +284,15 @@ static struct expr with_extents(struct cascade *c, struct expr predicate)
 	return predicate.id ? expr_rewrite(&c->pool, predicate, bound_extent, c) : predicate;
 }
 
+/* e + 1 */
+static struct expr after(struct expr_pool *p, struct expr e)
+{
+	double number;
+	if (expr_at(p, e)->op == OP_SUB && expr_is_number(p, expr_operand(p, e, 0), &number) && number < 1e9)
+		return expr2(p, OP_SUB, expr_number(p, number + 1), expr_operand(p, e, 1));
+	return expr2(p, OP_ADD, e, expr_number(p, 1));
+}
+
 static struct range bounds(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n,
                            bool within)
 {
@@ -297,7 +306,7 @@ static struct range bounds(struct cascade *c, struct expr predicate, uint32_t in
 	struct box b = {c, all, n + 1};
 	r = formula_range(&b, formula_of(&b, with_extents(c, predicate), false), index, within);
 	if (r.high.id)
-		r.high = expr2(&c->pool, OP_ADD, r.high, expr_number(&c->pool, 1));
+		r.high = after(&c->pool, r.high);
 	return r;
 }
 

@@ -166,6 +166,9 @@ struct expr linear_extreme(const struct box *b, const struct linear *l, int sign
 	struct expr plus = half(b, l, 1, sign, given), minus = half(b, l, -1, sign, given);
 	if (!plus.id || !minus.id)
 		return NO_EXPR;
+	double none = 1;
+	if (l->k > 0 && expr_is_number(p, plus, &none) && none == 0)
+		return expr2(p, OP_SUB, expr_number(p, (double)l->k), minus);
 	struct expr sum = expr2(p, OP_SUB, plus, minus);
 	return l->k < 0 ? expr2(p, OP_SUB, sum, expr_number(p, (double)-l->k))
 	                : expr2(p, OP_ADD, sum, expr_number(p, (double)l->k));
