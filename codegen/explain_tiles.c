@@ -308,9 +308,9 @@ struct tiles_explained explain_tiles(struct arena *a, const struct problem *prob
 	const struct stream_plan *plan = problem_plan(problem, schedule->form);
 	struct tiles_explained e = {.streams = s};
 	if (schedule->form != FORM_FUSED)
-		e.form = problem->why[schedule->form]
-		                 ? arena_printf(a, "%s: %s", form_name[schedule->form], problem->why[schedule->form])
-		                 : form_name[schedule->form];
+		e.form = problem->why[schedule->form] ? arena_printf(a, "%s: %s", form_name[schedule->form],
+		                                                     problem->why[schedule->form])
+		                                      : form_name[schedule->form];
 	e.forms = forms_line(a, problem, schedule);
 	for (uint32_t i = 0; i < s->stream.n; i++) {
 		if (!tells(&s->stream.v[i]))
