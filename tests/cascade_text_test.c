@@ -63,7 +63,8 @@ static void examples(void)
 		struct cascade *c = parse(read_file(found.gl_pathv[i]));
 		round_trip(found.gl_pathv[i], c);
 		for (uint32_t r = 0; c && r < c->rank.n; r++)
-			c->rank.v[r].extent = 8 * (r + 1);
+			if (c->rank.v[r].extent == NOT_BOUND)
+				c->rank.v[r].extent = 8 * (r + 1);
 		round_trip("… with its ranks bound", c);
 	}
 	globfree(&found);

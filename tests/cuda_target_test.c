@@ -240,9 +240,13 @@ static void compiles_alone(void)
 static void runs(void)
 {
 	static char image[64] = "\177ELF";
-	struct kernel_phase phase[] = {{"add_phase0", 3, 128, 0},         {"big_phase0", 3, 128, 200 << 10},
-	                               {"big_phase0", 3, 128, 300 << 10}, {"none_phase0", 3, 128, 0},
-	                               {"add_phase0", 0, 128, 0},         {"fault_phase0", 1, 128, 0}};
+	struct kernel_phase phase[] = {
+	        {.symbol = "add_phase0", .tasks = 3, .threads = 128},
+	        {.symbol = "big_phase0", .tasks = 3, .threads = 128, .shared_bytes = 200 << 10},
+	        {.symbol = "big_phase0", .tasks = 3, .threads = 128, .shared_bytes = 300 << 10},
+	        {.symbol = "none_phase0", .tasks = 3, .threads = 128},
+	        {.symbol = "add_phase0", .tasks = 0, .threads = 128},
+	        {.symbol = "fault_phase0", .tasks = 1, .threads = 128}};
 	struct kernel_source source = {.nphases = 6, .phase = phase, .device = true};
 	const struct target_device *d = target_cuda.device;
 	struct text why = fresh();
