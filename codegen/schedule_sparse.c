@@ -7,7 +7,7 @@ enum {
 	LIST_WALK = 512,        /* coordinates of a walk that is worth a list */
 	LIST_ROWS = 64,         /* rows that share what is prepared for it */
 	LIST_LIMIT = 256 << 20, /* bytes of all lists of a stream */
-	FINE_ROWS = 16,         /* of a task whose list is its own: more would walk the union of what they see */
+	FINE_ROWS = 32,         /* of a task whose list is its own: more would walk the union of what they see */
 	ROWS_MOST = 128,
 	BAND_MOST = 768,        /* coordinates of a tile that holds all that a block of rows sees */
 };

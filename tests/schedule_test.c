@@ -263,6 +263,81 @@ static void test_reasons(void)
 	arena_free(&a);
 }
 
+static struct problem *sized(struct arena *a, const char *path, int64_t extent, struct diags *d)
+{
+	size_t size = 0;
+	char *source = slurp(a, path, &size);
+	diags_init(d, a, path, source, size);
+	struct cascade *c = cascade_parse(a, source, size, NULL, 0, d);
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		c->rank.v[i].extent = strchr("NM", *c->rank.v[i].name) ? extent : strchr("DE", *c->rank.v[i].name) ? 64 : 8;
+	return problem_new(a, c, &machine, d);
+}
+
+/* How a predicate's tiles are skipped: by rule, and with reasons where a schedule cannot be. */
+static void test_sparsity(void)
+{
+	struct arena a;
+	arena_init(&a);
+	struct diags d;
+	struct problem *causal = sized(&a, "examples/flash_causal_gqa.att", 1024, &d),
+	               *documents = sized(&a, "examples/document_mask.att", 1024, &d),
+	               *blocks = sized(&a, "bench/sparse/blocks.att", 1024, &d),
+	               *window = sized(&a, "bench/sparse/window.att", 2048, &d),
+	               *full = sized(&a, "examples/cross_attention.att", 1024, &d);
+	struct schedule s = schedule_default(causal, ISA_AVX512), bad;
+	ok(s.stream[0].sparsity == SPARSITY_BOUNDS && !s.stream[0].granule, "causal: bounds say all of it");
+	bad = s, bad.stream[0].granule = 64;
+	refused(causal, bad, "sparsity bounds has no granule");
+	bad = s, bad.stream[0].sparsity = SPARSITY_LIST;
+	refused(causal, bad, "a list has granules of at least one coordinate");
+
+	s = schedule_default(window, ISA_AVX512);
+	ok(s.stream[0].sparsity == SPARSITY_BOUNDS && s.stream[0].stream_tile >= 512 + s.stream[0].row_tile - 1 &&
+	           s.stream[0].stream_tile < 700,
+	   "a window of 512: a tile holds what %d rows see, %d keys", (int)s.stream[0].row_tile,
+	   (int)s.stream[0].stream_tile);
+
+	s = schedule_default(blocks, ISA_AVX512);
+	ok(s.stream[0].sparsity == SPARSITY_LIST && s.stream[0].granule == 128 && s.stream[0].row_tile == 128,
+	   "blocks of 128: rows and granules keep to them");
+	ok(schedule_default(blocks, ISA_SM80).stream[0].sparsity == SPARSITY_TEST, "on a device tiles are tested");
+	ok(schedule_naive(blocks, ISA_AVX512).stream[0].sparsity != SPARSITY_LIST, "the naive form has no lists");
+
+	s = schedule_default(documents, ISA_AVX512);
+	ok(s.stream[0].sparsity == SPARSITY_LIST && s.stream[0].granule == 32 && round_trips(&a, documents, &s),
+	   "documents: lists, a panel a granule");
+	bad = s, bad.stream[0].granule = 40;
+	refused(documents, bad, "a granule of 40 is no multiple of the 32 lanes of a panel");
+	bad = s, bad.stream[0].sparsity = SPARSITY_TEST, bad.stream[0].granule = 96;
+	refused(documents, bad, "a tile of 512 is not cut into granules of 96");
+	bad = s, bad.stream[0].sparsity = SPARSITY_MASK;
+	refused(documents, bad, "sparsity mask has no granule");
+	bad = schedule_default(documents, ISA_SM80), bad.stream[0].sparsity = SPARSITY_LIST, bad.stream[0].granule = 64;
+	refused(documents, bad, "a device walks no lists");
+	s = schedule_default(full, ISA_AVX512);
+	bad = s, bad.stream[0].sparsity = SPARSITY_LIST, bad.stream[0].granule = 64;
+	refused(full, bad, "has no predicate to list its tiles by");
+	struct problem *small = sized(&a, "examples/document_mask.att", 40, &d);
+	ok(schedule_default(small, ISA_AVX512).stream[0].sparsity == SPARSITY_TEST, "a short walk is not worth a list");
+
+	static const char *const texts[] = {"test", "test:64", "list:128", "mask"};
+	for (int i = 0; i < 4; i++) {
+		const char *text = arena_printf(&a, "isa avx512\nstream m for b h n\n  sparsity %s\n", texts[i]);
+		struct text printed;
+		text_init(&printed, &a);
+		diags_init(&d, &a, "schedule", text, strlen(text));
+		bool good = schedule_parse(documents, text, strlen(text), &bad, &d);
+		schedule_print(documents, &bad, &printed);
+		ok(good && strstr(printed.s, arena_printf(&a, "sparsity %s\n", texts[i])), "sparsity %s both ways", texts[i]);
+	}
+	static const char wrong[] = "stream m for b h n\n  sparsity lists\n";
+	diags_init(&d, &a, "schedule", wrong, strlen(wrong));
+	bool accepted = schedule_parse(documents, wrong, strlen(wrong), &bad, &d);
+	ok(!accepted && strstr(d.list.v[0].message, "bounds, test, list or mask"), "another word is refused");
+	arena_free(&a);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < PLAIN_EXAMPLES; i++)
@@ -271,5 +346,6 @@ int main(void)
 	for (size_t i = 0; i < PLAIN_EXAMPLES; i++)
 		test_need(plain_example[i]);
 	test_reasons();
+	test_sparsity();
 	return tap_done();
 }
