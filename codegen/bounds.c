@@ -7,7 +7,8 @@
 #include "codegen/formula.h"
 
 static const struct formula TRUE_FORMULA = {.form = FORM_TRUE}, FALSE_FORMULA = {.form = FORM_FALSE};
-/* Logic out of one comparison's min, max, abs and select stops growing here, and the rest is left to intervals. */
+/* Logic out of one comparison's min, max, abs and select stops growing here, and the rest is left to
+ * intervals. */
 enum { MAX_UNFOLD = 6 };
 
 const struct formula *formula_join(const struct box *b, enum form form, const struct formula *x,
@@ -48,7 +49,8 @@ static const struct formula *unknown(const struct box *b)
 static const struct formula *le0(const struct box *, struct linear, int unfold);
 
 /* rest + c·atom ≤ 0 for an atom that is one of several, by a choice that is logic. */
-static const struct formula *unfolded(const struct box *b, struct linear rest, struct expr atom, int64_t c, int unfold)
+static const struct formula *unfolded(const struct box *b, struct linear rest, struct expr atom, int64_t c,
+                                      int unfold)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	enum op op = (enum op)expr_at(p, atom)->op;
@@ -78,7 +80,8 @@ static const struct formula *le0(const struct box *b, struct linear l, int unfol
 	for (int i = 0; i < l.n && unfold < MAX_UNFOLD; i++) {
 		struct expr atom = l.atom[i];
 		enum op op = (enum op)expr_at(p, atom)->op;
-		if ((op != OP_MIN && op != OP_MAX && op != OP_ABS && op != OP_SELECT) || !box_mentions(b, atom))
+		if ((op != OP_MIN && op != OP_MAX && op != OP_ABS && op != OP_SELECT) ||
+		    !box_mentions(b, atom))
 			continue;
 		int64_t c = l.c[i];
 		linear_drop(&l, i);
@@ -95,8 +98,8 @@ static const struct formula *le0(const struct box *b, struct linear l, int unfol
 	return f;
 }
 
-/* The x of `x % by` with a constant by ≥ 1, where d is that less a constant remainder, or less another one by the same
- * number: then d == 0 where what is returned has remainder 0. */
+/* The x of `x % by` with a constant by ≥ 1, where d is that less a constant remainder, or less another one by
+ * the same number: then d == 0 where what is returned has remainder 0. */
 static bool congruence(const struct box *b, const struct linear *d, struct linear *x, double *by)
 {
 	struct expr_pool *p = &b->cascade->pool;
@@ -187,9 +190,10 @@ static const struct formula *compare_ints(const struct box *b, enum op op, struc
 	return formula_join(b, FORM_ANY, le0(b, d, 0), le0(b, minus, 0));
 }
 
-/* x op y on reals, and what has no linear form: by the ends of both sides. A NaN in an end makes every comparison with
- * it false, so it claims nothing. */
-static const struct formula *compare_reals(const struct box *b, enum op op, struct expr x, struct expr y, bool negate)
+/* x op y on reals, and what has no linear form: by the ends of both sides. A NaN in an end makes every
+ * comparison with it false, so it claims nothing. */
+static const struct formula *compare_reals(const struct box *b, enum op op, struct expr x, struct expr y,
+                                           bool negate)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	struct interval v = interval_of(b, x), w = interval_of(b, y);
@@ -213,14 +217,16 @@ static const struct formula *compare_reals(const struct box *b, enum op op, stru
 }
 
 /* (c and x) or (not c and y); the negation negates x and y. */
-static const struct formula *choose(const struct box *b, struct expr c, struct expr x, struct expr y, bool negate)
+static const struct formula *choose(const struct box *b, struct expr c, struct expr x, struct expr y,
+                                    bool negate)
 {
 	return formula_join(b, FORM_ANY,
 	                    formula_join(b, FORM_ALL, formula_of(b, c, false), formula_of(b, x, negate)),
 	                    formula_join(b, FORM_ALL, formula_of(b, c, true), formula_of(b, y, negate)));
 }
 
-static const struct formula *compare(const struct box *b, enum op op, struct expr x, struct expr y, bool negate)
+static const struct formula *compare(const struct box *b, enum op op, struct expr x, struct expr y,
+                                     bool negate)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	enum kind k = (enum kind)expr_at(p, x)->kind, l = (enum kind)expr_at(p, y)->kind;
@@ -275,7 +281,9 @@ static struct expr bound_extent(struct expr_pool *p, struct expr e, void *contex
 {
 	const struct cascade *c = context;
 	int64_t extent;
-	return expr_at(p, e)->op == OP_EXTENT && cascade_extent(c, e, &extent) ? expr_number(p, (double)extent) : e;
+	return expr_at(p, e)->op == OP_EXTENT && cascade_extent(c, e, &extent)
+	               ? expr_number(p, (double)extent)
+	               : e;
 }
 
 /* With numbers for the extents that are known: a division by one, or a product, is by a number then. */
@@ -293,8 +301,8 @@ static struct expr after(struct expr_pool *p, struct expr e)
 	return expr2(p, OP_ADD, e, expr_number(p, 1));
 }
 
-static struct range bounds(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n,
-                           bool within)
+static struct range bounds(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged,
+                           int n, bool within)
 {
 	struct range r = {NO_EXPR, NO_EXPR};
 	if (!predicate.id)
@@ -310,12 +318,14 @@ static struct range bounds(struct cascade *c, struct expr predicate, uint32_t in
 	return r;
 }
 
-struct range bounds_of(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n)
+struct range bounds_of(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged,
+                       int n)
 {
 	return bounds(c, predicate, index, ranged, n, false);
 }
 
-struct range bounds_within(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged, int n)
+struct range bounds_within(struct cascade *c, struct expr predicate, uint32_t index, const uint32_t *ranged,
+                           int n)
 {
 	return bounds(c, predicate, index, ranged, n, true);
 }

@@ -1,9 +1,9 @@
 /* bounds_empty.c: when a formula holds nowhere in a box; see formula.h.
  *
- * A formula is a disjunction of conjunctions of literals, as far as that stays small. A conjunction is false where one
- * of its literals is, or where the sum of positive multiples of some of its linear forms, taken so that indices cancel,
- * cannot be ≤ 0 (Farkas; of two forms over a box that is complete, but for what only whole numbers exclude). The
- * formula is false where each conjunction is.
+ * A formula is a disjunction of conjunctions of literals, as far as that stays small. A conjunction is false
+ * where one of its literals is, or where the sum of positive multiples of some of its linear forms, taken so
+ * that indices cancel, cannot be ≤ 0 (Farkas; of two forms over a box that is complete, but for what only
+ * whole numbers exclude). The formula is false where each conjunction is.
  */
 #include <math.h>
 #include <string.h>
@@ -12,7 +12,8 @@
 
 #include "base/whole.h"
 
-/* Past these a disjunction inside a conjunction is one literal, literals are dropped, sums not tried: claims are lost. */
+/* Past these a disjunction inside a conjunction is one literal, literals are dropped, sums not tried: claims
+ * are lost. */
 enum { MAX_TERMS = 12, MAX_LITERALS = 24, MAX_SUMS = 40, MAX_CLAIMS = 40 };
 /* So many literals make a conjunction in which sums of three are tried. */
 enum { MAX_DEEP = 6 };
@@ -95,8 +96,9 @@ static void terms_of(const struct box *b, const struct formula *f, struct terms 
 			t->n += other->n;
 			return;
 		}
-		one_literal(t, formula_opaque(b, NO_EXPR, box_both(b, formula_empty(b, f->left),
-		                                                   formula_empty(b, f->right))));
+		one_literal(t, formula_opaque(
+		                       b, NO_EXPR,
+		                       box_both(b, formula_empty(b, f->left), formula_empty(b, f->right))));
 		return;
 	}
 	if (multiply(t, other))
@@ -189,7 +191,8 @@ static void eliminate(const struct box *b, struct sums *s, int i, int k)
 			continue;
 		int64_t g = gcd(cx, cy);
 		struct linear sum = {0};
-		if (!linear_add(&sum, &x, (cy < 0 ? -cy : cy) / g) || !linear_add(&sum, &y, (cx < 0 ? -cx : cx) / g))
+		if (!linear_add(&sum, &x, (cy < 0 ? -cy : cy) / g) ||
+		    !linear_add(&sum, &y, (cx < 0 ? -cx : cx) / g))
 			continue;
 		linear_reduce(&sum);
 		if (linear_limit(b, &sum, 1) > 0)

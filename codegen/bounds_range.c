@@ -49,7 +49,8 @@ static void narrow(const struct box *b, const struct linear *l, uint32_t index, 
 	if (expr_at(p, atom)->op == OP_INDEX) {
 		struct expr *old = c > 0 ? &r->high : &r->low;
 		*old = old->id ? expr2(p, c > 0 ? OP_MIN : OP_MAX, *old, end) : end;
-	} else if (expr_at(p, atom)->op == OP_IDIV && expr_is_number(p, expr_operand(p, atom, 1), &by) && by >= 1) {
+	} else if (expr_at(p, atom)->op == OP_IDIV && expr_is_number(p, expr_operand(p, atom, 1), &by) &&
+	           by >= 1) {
 		/* ⌊x / by⌋ ≤ end ⇔ x ≤ by·end + by - 1; ≥ end ⇔ x ≥ by·end */
 		struct linear inner, ends = {0};
 		struct expr scaled = expr2(p, OP_MUL, end, expr_number(p, by));
@@ -65,11 +66,13 @@ static void narrow(const struct box *b, const struct linear *l, uint32_t index, 
 	}
 }
 
-/* Part of a disjunct that is left inside the current range, as ends that no longer count when it is nothing. */
+/* Part of a disjunct that is left inside the current range, as ends that no longer count when it is nothing.
+ */
 static struct range visible(const struct box *b, struct range r, uint32_t index)
 {
 	struct expr_pool *p = &b->cascade->pool;
-	struct expr low = expr_leaf(p, OP_LOW, KIND_INT, index), high = expr_leaf(p, OP_HIGH, KIND_INT, index);
+	struct expr low = expr_leaf(p, OP_LOW, KIND_INT, index),
+	            high = expr_leaf(p, OP_HIGH, KIND_INT, index);
 	if (!r.low.id && !r.high.id)
 		return (struct range){low, high};
 	struct expr from = r.low.id ? expr2(p, OP_MAX, low, r.low) : low;

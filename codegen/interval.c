@@ -1,8 +1,9 @@
 /* interval.c: interval arithmetic on expressions, a rule a row of dsl/ops.h; see interval.h.
  *
- * Ints go through linear forms first. Reals are never rearranged: a non-decreasing operation of an end, rounded, is an
- * end of the rounded values. Where the elements may be computed otherwise than the ends (a product that is contracted
- * with a sum, a quotient, an approximation, an end folded in double) the ends move apart by more than that can be.
+ * Ints go through linear forms first. Reals are never rearranged: a non-decreasing operation of an end,
+ * rounded, is an end of the rounded values. Where the elements may be computed otherwise than the ends (a
+ * product that is contracted with a sum, a quotient, an approximation, an end folded in double) the ends move
+ * apart by more than that can be.
  */
 #include "codegen/interval.h"
 
@@ -148,7 +149,8 @@ static struct interval hull(const struct box *b, struct interval v, struct inter
 }
 
 /* op at the four pairs of ends: what is monotone in each operand alone has its extremes there. */
-static struct interval corners(const struct box *b, enum op op, struct interval v, struct interval w, double most)
+static struct interval corners(const struct box *b, enum op op, struct interval v, struct interval w,
+                               double most)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	if (!known(&v) || !known(&w))
@@ -246,7 +248,8 @@ static struct interval divided(const struct box *b, enum op op, struct expr e)
 		w.low = w.high = number(b, (double)extent);
 	presume(b, &w, expr2(p, OP_LE, one, w.low));
 	bool fixed = expr_same(w.low, w.high);
-	if (!expr_is_number(p, w.low, &by)) { /* evaluated whatever is given, and then it must not divide by 0 */
+	if (!expr_is_number(p, w.low,
+	                    &by)) { /* evaluated whatever is given, and then it must not divide by 0 */
 		w.low = expr2(p, OP_MAX, w.low, one);
 		w.high = fixed ? w.low : expr2(p, OP_MAX, w.high, one);
 	} else if (by < 1) {
@@ -266,8 +269,8 @@ static struct interval divided(const struct box *b, enum op op, struct expr e)
 	return (struct interval){low, high, given, INT_MAGNITUDE, false};
 }
 
-/* Of what is not negative: bits above all those that differ within either range are those of xor of the ends. Exact for
- * aligned ranges of as many coordinates as a power of two. */
+/* Of what is not negative: bits above all those that differ within either range are those of xor of the ends.
+ * Exact for aligned ranges of as many coordinates as a power of two. */
 static struct interval exclusive_or(const struct box *b, struct expr e)
 {
 	struct expr_pool *p = &b->cascade->pool;
@@ -279,7 +282,8 @@ static struct interval exclusive_or(const struct box *b, struct expr e)
 	for (int i = 0; i < 2; i++, x = expr_operand(p, e, 1))
 		if (!linear_of(b, x, &l) || linear_limit(b, &l, -1) < 0)
 			presume(b, i ? &w : &v, expr2(p, OP_LE, zero, i ? w.low : v.low));
-	struct expr differ = expr2(p, OP_MAX, expr2(p, OP_XOR, v.low, v.high), expr2(p, OP_XOR, w.low, w.high));
+	struct expr differ =
+	        expr2(p, OP_MAX, expr2(p, OP_XOR, v.low, v.high), expr2(p, OP_XOR, w.low, w.high));
 	struct expr block = expr1(p, OP_BIT_CEIL, expr2(p, OP_ADD, differ, one));
 	struct expr first = expr2(p, OP_XOR, v.low, w.low);
 	first = expr2(p, OP_MUL, expr2(p, OP_IDIV, first, block), block);
@@ -377,7 +381,8 @@ static struct interval dip(const struct box *b, struct expr e)
 	if (!known(&v))
 		return UNKNOWN;
 	struct expr x = expr1(p, op, v.low), y = expr1(p, op, v.high), middle = number(b, at);
-	struct expr inside = expr2(p, OP_AND, expr2(p, OP_LE, v.low, middle), expr2(p, OP_LE, middle, v.high));
+	struct expr inside =
+	        expr2(p, OP_AND, expr2(p, OP_LE, v.low, middle), expr2(p, OP_LE, middle, v.high));
 	struct expr least = number(b, op_value(op, at, 0, 0));
 	v.low = expr3(p, OP_SELECT, inside, least, expr2(p, OP_MIN, x, y));
 	v.high = expr2(p, OP_MAX, x, y);
@@ -418,7 +423,9 @@ static struct interval by_rule(const struct box *b, struct expr e)
 	case RULE_TRUTH: return (struct interval){number(b, 0), number(b, 1), NO_EXPR, 1, false};
 	case RULE_CHOICE: return hull(b, operand(b, e, 1), operand(b, e, 2));
 	}
-	return n.op == OP_CAST ? monotone(b, e) : n.op == OP_ELSE ? hull(b, operand(b, e, 0), operand(b, e, 1)) : UNKNOWN;
+	return n.op == OP_CAST   ? monotone(b, e)
+	       : n.op == OP_ELSE ? hull(b, operand(b, e, 0), operand(b, e, 1))
+	                         : UNKNOWN;
 }
 
 struct interval interval_of(const struct box *b, struct expr e)

@@ -1,4 +1,5 @@
-/* linear.c: sums of multiples of int expressions; see linear.h. What cancels in one (m - n + n) does not widen. */
+/* linear.c: sums of multiples of int expressions; see linear.h. What cancels in one (m - n + n) does not
+ * widen. */
 #include "codegen/linear.h"
 
 #include <math.h>
@@ -111,9 +112,11 @@ static bool gather(const struct box *b, struct expr e, int64_t by, struct linear
 		part.k = value;
 		return linear_add(into, &part, by);
 	case OP_ADD:
-		return gather(b, expr_operand(p, e, 0), by, into) && gather(b, expr_operand(p, e, 1), by, into);
+		return gather(b, expr_operand(p, e, 0), by, into) &&
+		       gather(b, expr_operand(p, e, 1), by, into);
 	case OP_SUB:
-		return gather(b, expr_operand(p, e, 0), by, into) && gather(b, expr_operand(p, e, 1), -by, into);
+		return gather(b, expr_operand(p, e, 0), by, into) &&
+		       gather(b, expr_operand(p, e, 1), -by, into);
 	case OP_NEG: return gather(b, expr_operand(p, e, 0), -by, into);
 	case OP_CAST:
 		if ((n.symbol == DTYPE_I32 || n.symbol == DTYPE_I64) &&
@@ -142,8 +145,10 @@ bool linear_of(const struct box *b, struct expr e, struct linear *l)
 	return gather(b, e, 1, l);
 }
 
-/* Sums `c · atom` for coefficients of one sign, all counted positive; the ends towards `extreme` replace the atoms. */
-static struct expr half(const struct box *b, const struct linear *l, int sign, int extreme, struct expr *given)
+/* Sums `c · atom` for coefficients of one sign, all counted positive; the ends towards `extreme` replace the
+ * atoms. */
+static struct expr half(const struct box *b, const struct linear *l, int sign, int extreme,
+                        struct expr *given)
 {
 	struct expr_pool *p = &b->cascade->pool;
 	struct expr sum = expr_number(p, 0);

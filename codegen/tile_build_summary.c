@@ -1,6 +1,7 @@
-/* What a predicate's reads of tensors hold over the rows of a task, or over the tile of a step: their least and
- * greatest element, reductions in the program before the conditions that use them. Truth is 0 and 1; a NaN among
- * reals becomes both. Inputs, outputs and work tensors alike, as long as another stream stores them. */
+/* What a predicate's reads of tensors hold over the rows of a task, or over the tile of a step: their least
+ * and greatest element, reductions in the program before the conditions that use them. Truth is 0 and 1; a
+ * NaN among reals becomes both. Inputs, outputs and work tensors alike, as long as another stream stores
+ * them. */
 #include <math.h>
 
 #include "base/whole.h"
@@ -9,7 +10,7 @@
 
 struct summarise {
 	struct builder *b;
-	bool walked; /* tiles may be summarised too, not the rows only */
+	bool walked;        /* tiles may be summarised too, not the rows only */
 	struct expr *known; /* by node: what it became */
 };
 
@@ -35,11 +36,12 @@ static uint32_t scalar(struct builder *b, const char *stem, enum reduction r, en
 	return build_new_value(b, name, dtype, NULL, 0, 0);
 }
 
-static void reduce(struct builder *b, struct tile_block *code, uint32_t value, enum reduction r, uint32_t along,
-                   struct expr e)
+static void reduce(struct builder *b, struct tile_block *code, uint32_t value, enum reduction r,
+                   uint32_t along, struct expr e)
 {
 	vec_push(b->arena, &code->statement,
-	         (struct tile_statement){.kind = TILE_REDUCE, .value = value, .index = along, .reduce = r, .expression = e});
+	         (struct tile_statement){
+	                 .kind = TILE_REDUCE, .value = value, .index = along, .reduce = r, .expression = e});
 }
 
 /* ---- reads that follow the rows, or the walked index ---- */
@@ -63,12 +65,12 @@ enum { MAX_MOVING = 3, AT_ONCE = 512 };
 /* A device reduces across a block's threads for each of the others: it is worth few of them. */
 enum { DEVICE_LINES = 8 };
 
-/* A read's coordinates that move within a tile. Each runs over an index, its own or that of the rows or the walk, from
- * the least to the greatest it can be: m/64 over a tile of 512 over nine. */
+/* A read's coordinates that move within a tile. Each runs over an index, its own or that of the rows or the
+ * walk, from the least to the greatest it can be: m/64 over a tile of 512 over nine. */
 struct moving {
 	int n;
 	struct {
-		uint32_t index; /* of the program */
+		uint32_t index;        /* of the program */
 		struct expr low, high; /* of the cascade */
 		int64_t most;          /* so many coordinates */
 		bool plain;            /* all of the index's range as it is */
@@ -92,10 +94,11 @@ static int64_t span(const struct builder *b, const struct box *box, struct expr 
 			continue;
 		if (n->op == OP_INDEX)
 			one = n->symbol == b->plan->rows ? b->sizes->row_tile : b->sizes->stream_tile;
-		else if ((n->op == OP_IDIV || n->op == OP_MOD) && expr_is_number(p, expr_operand(p, l.atom[i], 1), &by) &&
-		         by >= 1)
-			one = n->op == OP_MOD ? (int64_t)by
-			                      : span(b, box, expr_operand(p, l.atom[i], 0), extent) / (int64_t)by + 2;
+		else if ((n->op == OP_IDIV || n->op == OP_MOD) &&
+		         expr_is_number(p, expr_operand(p, l.atom[i], 1), &by) && by >= 1)
+			one = n->op == OP_MOD
+			              ? (int64_t)by
+			              : span(b, box, expr_operand(p, l.atom[i], 0), extent) / (int64_t)by + 2;
 		if (__builtin_mul_overflow(one - 1, c, &one) || __builtin_add_overflow(most, one, &most))
 			return extent;
 	}
@@ -164,7 +167,8 @@ static bool moving_of(struct builder *b, struct expr read, struct moving *m)
 }
 
 /* The block over a coordinate's values, so many at a time. */
-static struct tile_block *loop(struct builder *b, struct tile_block *code, const struct moving *m, int k, int64_t step)
+static struct tile_block *loop(struct builder *b, struct tile_block *code, const struct moving *m, int k,
+                               int64_t step)
 {
 	if (m->v[k].plain && m->v[k].most <= step)
 		return code;
@@ -185,7 +189,8 @@ static void along_both(struct builder *b, struct expr read, const struct moving 
 	bool real = n.kind == KIND_REAL;
 	int last = m->n - 1;
 	int64_t wide = m->v[last].most < AT_ONCE ? m->v[last].most : AT_ONCE;
-	struct tile_value v = {.name = build_name(b, stem, true), .dtype = real ? b->p->compute : DTYPE_I32, .nranks = 1};
+	struct tile_value v = {
+	        .name = build_name(b, stem, true), .dtype = real ? b->p->compute : DTYPE_I32, .nranks = 1};
 	v.index[0] = m->v[last].index;
 	v.capacity[0] = round_up(wide, isa_info[b->schedule->isa].lanes);
 	vec_push(b->arena, &b->p->value, v);
@@ -198,13 +203,16 @@ static void along_both(struct builder *b, struct expr read, const struct moving 
 	for (int k = 0; k <= last; k++)
 		inner = loop(b, inner, m, k, k < last ? 1 : wide);
 	vec_push(b->arena, &inner->statement,
-	         (struct tile_statement){.kind = TILE_LOAD, .value = value,
-	                                 .expression = expr_read(p, (enum kind)n.kind, b->tensor[n.symbol], n.count, m->x)});
+	         (struct tile_statement){
+	                 .kind = TILE_LOAD,
+	                 .value = value,
+	                 .expression = expr_read(p, (enum kind)n.kind, b->tensor[n.symbol], n.count, m->x)});
 	for (int high = 0; high < 2; high++) {
 		enum reduction r = high ? REDUCE_MAX : REDUCE_MIN;
 		uint32_t part = scalar(b, stem, r, v.dtype), all = high ? s->high : s->low;
 		reduce(b, inner, part, r, v.index[0], build_value(b, value));
-		build_map(b, inner, all, expr2(p, high ? OP_MAX : OP_MIN, build_value(b, all), build_value(b, part)));
+		build_map(b, inner, all,
+		          expr2(p, high ? OP_MAX : OP_MIN, build_value(b, all), build_value(b, part)));
 	}
 }
 
@@ -219,12 +227,14 @@ static bool in_memory(const struct builder *b, struct expr read)
 		if (b->tensor[t] == NO_VALUE && expr_mentions(&b->c->pool, read, OP_READ, t))
 			return false;
 	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (i != b->plan->rows && i != b->plan->walked && !build_is_task(b->plan, i) && build_mentions(b, read, i))
+		if (i != b->plan->rows && i != b->plan->walked && !build_is_task(b->plan, i) &&
+		    build_mentions(b, read, i))
 			return false;
 	return true;
 }
 
-/* What stands for a read of the predicate, made if it is not yet; the read itself where nothing is known of it. */
+/* What stands for a read of the predicate, made if it is not yet; the read itself where nothing is known of
+ * it. */
 static struct expr of_read(struct summarise *s, struct expr e)
 {
 	struct builder *b = s->b;
@@ -251,11 +261,13 @@ static struct expr of_read(struct summarise *s, struct expr e)
 			along_one(b, e, walks, &one);
 		vec_push(b->arena, &b->summary, one);
 	}
-	struct expr of = expr_leaf(p, OP_INDEX, n.kind == KIND_REAL ? KIND_REAL : KIND_INT, b->summary.v[known].index);
+	struct expr of =
+	        expr_leaf(p, OP_INDEX, n.kind == KIND_REAL ? KIND_REAL : KIND_INT, b->summary.v[known].index);
 	return n.kind == KIND_BOOL ? expr2(p, OP_LE, expr_number(p, 1), of) : of;
 }
 
-/* Reads from outside: one at coordinates out of other tensors is known by what it gives, not by where it is. */
+/* Reads from outside: one at coordinates out of other tensors is known by what it gives, not by where it is.
+ */
 static struct expr summarised(struct summarise *s, struct expr e)
 {
 	struct expr_pool *p = &s->b->c->pool;

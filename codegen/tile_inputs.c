@@ -12,7 +12,9 @@ struct look {
 static void look_at(struct look *l, struct expr e)
 {
 	struct expr *node;
-	uint32_t n = e.id && expr_at(l->p->pool, e)->ops & (uint64_t)1 << OP_READ ? expr_nodes(l->p->pool, e, &node) : 0;
+	uint32_t n = e.id && expr_at(l->p->pool, e)->ops & (uint64_t)1 << OP_READ
+	                     ? expr_nodes(l->p->pool, e, &node)
+	                     : 0;
 	for (uint32_t i = 0; i < n; i++)
 		if (expr_at(l->p->pool, node[i])->op == OP_READ)
 			l->reads |= l->tensor[expr_at(l->p->pool, node[i])->symbol];
@@ -22,7 +24,8 @@ static void look_in(struct look *l, const struct tile_block *b)
 {
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
-		const struct expr all[] = {s->expression, s->present, s->kind == TILE_CONTRACT ? s->b : NO_EXPR};
+		const struct expr all[] = {s->expression, s->present,
+		                           s->kind == TILE_CONTRACT ? s->b : NO_EXPR};
 		for (int k = 0; k < 3; k++)
 			look_at(l, all[k]);
 		if (tile_stores(s)) {

@@ -1,5 +1,6 @@
 /* sparse_random_test.c: random predicates in whole kernels. What the tile program skips, narrows and calls full, by
- * bounds, by tests and by lists, on ragged sizes and for a device: in the interpreter, compiled and emulated, against the oracle. SEED=n another seed, LONG=1 ten times as many. */
+ * bounds, by tests and by lists, on ragged sizes and for a device: in the interpreter, compiled and emulated, against
+ * the oracle. SEED=n another seed, LONG=1 ten times as many. */
 #include <stdlib.h>
 
 #include "tests/stages_c.h"
