@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/stages_c.h"
+#include "tests/stages_cuda.h"
 #include "tests/tap.h"
 
 struct shape {
@@ -101,6 +102,27 @@ static bool form(struct stages *s, enum form form, bool wanted, const struct tar
 	return true;
 }
 
+/* The schedule's text, and the form for a device, through the emulator where it has a kernel. */
+static bool elsewhere(struct stages *s, enum form form, bool emulate)
+{
+	struct schedule schedule = schedule_of_form(s->problem, ISA_SM80, form), back;
+	struct text once, twice;
+	struct diags d;
+	text_init(&once, s->arena);
+	text_init(&twice, s->arena);
+	schedule_print(s->problem, &schedule, &once);
+	diags_init(&d, s->arena, "schedule", once.s, once.len);
+	if (!schedule_parse(s->problem, once.s, once.len, &back, &d))
+		return stages_fault(s, "schedule text: %s", d.list.v[0].message);
+	schedule_print(s->problem, &back, &twice);
+	if (strcmp(once.s, twice.s))
+		return stages_fault(s, "schedule text is printed differently after parsing");
+	if (schedule_illegal(s->arena, s->problem, &schedule))
+		return true;
+	return (stages_schedule(s, &schedule) && (!emulate || stages_cuda(s, false, EMULATE_RANDOM, 1e-3))) ||
+	       stages_fault(s, " (%s, on a device)", form_name[form]);
+}
+
 static bool text_is_kept(struct stages *s, const struct streams *streams)
 {
 	struct text once, twice;
@@ -143,6 +165,8 @@ static bool through(int k, int at, int sets, struct text *fault)
 	bool good = stages_begin_with(&s, &a, c, (uint64_t)(sets * 100 + k), tensor) &&
 	            form(&s, FORM_MEMBERS, cases[k].members, target) &&
 	            form(&s, FORM_ROWS, cases[k].rows, target) &&
+	            (!s.problem->members || elsewhere(&s, FORM_MEMBERS, (at + k + sets) % 12 == 3)) &&
+	            (!s.problem->rows || elsewhere(&s, FORM_ROWS, (at + k + sets) % 12 == 3)) &&
 	            text_is_kept(&s, s.problem->members) && text_is_kept(&s, s.problem->rows);
 	for (int i = 0; i < 3 && good; i++) {
 		struct schedule schedule = stages_random(&s, ISA_AVX512);
