@@ -239,6 +239,8 @@ void tiles_text(const struct tiles_explained *e, enum map_drawing which, bool ut
 	if (e->origin)
 		text_printf(t, "  By the %s schedule%s%s%s%s\n", e->origin, e->form ? ", in the form " : "",
 		            e->form ? e->form : "", e->data ? "; data " : "", e->data ? e->data : "");
+	if (e->no_tiles)
+		text_printf(t, "  Without a kernel, so of its predicates only: %s\n", e->no_tiles);
 	if (e->forms)
 		text_printf(t, "  Forms, and what they compute at most: %s\n", e->forms);
 	for (uint32_t i = 0; i < e->stream.n; i++) {
@@ -378,6 +380,8 @@ void tiles_json(const struct tiles_explained *e, cJSON *root)
 		cJSON_AddStringToObject(root, "schedule", e->origin);
 	if (e->form)
 		cJSON_AddStringToObject(root, "form", e->form);
+	if (e->no_tiles)
+		cJSON_AddStringToObject(root, "no_kernel", e->no_tiles);
 	if (e->forms)
 		cJSON_AddStringToObject(root, "forms", e->forms);
 	if (e->data)

@@ -33,11 +33,12 @@ struct tiles_stream {
 
 struct tiles_explained {
 	const struct streams *streams;
-	const char *origin; /* of the schedule: "default"; NULL: there is no schedule, so no tiles, only
-	                       predicates */
-	const char *form;   /* of the streams where it is not the one derived first: "members"; else NULL */
-	const char *forms;  /* what each form comes to, where a set can be walked by lists; or NULL */
-	const char *data;   /* of the maps: "generated: doc; given: len"; NULL: none is looked at */
+	const char *origin;   /* of the schedule: "default"; NULL: there is no schedule, so no tiles, only
+	                         predicates */
+	const char *form;     /* of the streams where it is not the one derived first: "members"; else NULL */
+	const char *no_tiles; /* why there is no schedule although extents are known; or NULL */
+	const char *forms;    /* what each form comes to, where a set can be walked by lists; or NULL */
+	const char *data;     /* of the maps: "generated: doc; given: len"; NULL: none is looked at */
 	VEC(struct tiles_stream) stream; /* those that have a predicate or choose */
 };
 

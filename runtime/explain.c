@@ -125,11 +125,17 @@ static enum attune_status find_tiles(const struct explain_job *job, struct arena
 	if (!is_bound(derived->cascade))
 		return o->schedule || o->maps || o->svg || o->fill ? program_check_bound(job->program, error)
 		                                                   : ATTUNE_OK;
+	struct attune_error why;
 	enum attune_status status =
-	        program_variant(job->program, arena, o->schedule, false, FOR_TEXT, v, error);
+	        program_variant(job->program, arena, o->schedule, false, FOR_TEXT, v, &why);
 	object_free(&v->choice.object);
-	if (status) /* what has no kernel is explained all the same */
-		return o->schedule || status == ATTUNE_SYSTEM ? status : ATTUNE_OK;
+	if (status && (o->schedule || status == ATTUNE_SYSTEM))
+		return runtime_fail(error, status, "%s", why.message);
+	if (status) { /* what has no kernel is explained all the same */
+		v->choice.program = NULL;
+		tiles->no_tiles = arena_strdup(arena, why.message);
+		return ATTUNE_OK;
+	}
 	const struct tile_program *program = v->choice.program;
 	struct text reason;
 	text_init(&reason, arena);

@@ -46,8 +46,9 @@ for my $path (glob 'examples/*.att') {
 	next unless $binding;
 	open my $f, '<', $path or die "$path: $!";
 	my $text = do { local $/; <$f> };
-	my ($ranks) = $text =~ s{#.*}{}gr =~ /^rank\s+(.*(?:\n[ \t]+.*)*)/m;
-	my %is_param = map { $_ => $ranks !~ /\b$_\b/ } keys %$binding;
+	my $ranks = join ',', $text =~ s{#.*}{}gr =~ /^rank\s+(.*(?:\n[ \t]+.*)*)/mg;
+	my %is_rank = map { /(\w+)/ ? ($1 => 1) : () } split /,/, $ranks;
+	my %is_param = map { $_ => !$is_rank{$_} } keys %$binding;
 	my @command = ("$build/attune", 'explain', $path, '--cache', 'none', '--json');
 	for my $n (sort keys %$binding) {
 		my $value = $binding->{$n};
