@@ -80,6 +80,8 @@ struct emitter {
 	VEC(struct micro) micro;
 	int64_t select_offset, select_bytes; /* in scratch: room of this phase's selections */
 	int64_t scratch_bytes, work_bytes;
+	int64_t ahead; /* loads also ask for what is so many coordinates of `ahead_along` on; 0: they do not */
+	uint32_t ahead_along;
 };
 
 /* ---- emit_plan.c ---- */

@@ -98,6 +98,20 @@ static void declare_values(struct emitter *e, struct c_block *b)
 		c_line(e->arena, b, "(void)scratch;");
 }
 
+/* A phase that only moves waits for memory: at the end of each page, and of each task, no machine fetches ahead. */
+static void look_ahead(struct emitter *e, const struct tile_phase *p)
+{
+	e->ahead = 0;
+	for (uint32_t i = 0; i < p->task.n; i++)
+		if (p->task.v[i].step > 1 && !p->task.v[i].order.id) {
+			e->ahead = p->task.v[i].down ? -p->task.v[i].step : p->task.v[i].step;
+			e->ahead_along = p->task.v[i].index;
+		}
+	for (uint32_t i = 0; i < p->body.statement.n; i++)
+		if (p->body.statement.v[i].kind != TILE_LOAD && p->body.statement.v[i].kind != TILE_STORE)
+			e->ahead = 0;
+}
+
 static void emit_phase(struct emitter *e, struct c_block *unit, const struct tile_phase *p,
                        const char *symbol)
 {
@@ -128,6 +142,7 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 		emit_tensors(e, f, "args", false);
 		declare_values(e, f);
 		struct c_block *body = c_open(e->arena, f, "for (long task = begin; task < end; task++)");
+		look_ahead(e, p);
 		if (p->task.n)
 			emit_task(e, body, p);
 		emit_block(e, body, p->body.statement.v, p->body.statement.n);

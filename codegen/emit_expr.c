@@ -221,6 +221,22 @@ static const char *inside(struct nest *n, struct expr e)
 	return condition;
 }
 
+/* Asks for what the next task will read. */
+static void emit_ahead(struct nest *n, struct expr e, const char *address)
+{
+	struct emitter *m = n->e;
+	const struct expr_node *node = expr_at(m->pool, e);
+	const struct tile_tensor *t = &m->program->tensor.v[node->symbol];
+	if (t->place != PLACE_ARGUMENT || t->dtype == DTYPE_I4)
+		return;
+	for (int r = 0; r < t->nranks; r++) {
+		const struct expr_node *x = expr_at(m->pool, expr_operand(m->pool, e, r));
+		if (x->op == OP_INDEX && x->symbol == m->ahead_along && x->symbol != n->lane)
+			c_line(m->arena, n->body, "v_ahead(%s + %lld * %s_stride%d);", address, (long long)m->ahead,
+			       m->tensor[node->symbol].name, r);
+	}
+}
+
 static struct term read_term(struct nest *n, struct expr e)
 {
 	struct emitter *m = n->e;
@@ -229,6 +245,8 @@ static struct term read_term(struct nest *n, struct expr e)
 	const char *stride, *condition = inside(n, e), *address = nest_address(n, e, &stride), *text;
 	enum kind kind = (enum kind)node->kind == KIND_REAL ? KIND_REAL : KIND_INT;
 	const char *prefix = kind == KIND_REAL ? "" : "i";
+	if (stride && m->ahead && !*condition)
+		emit_ahead(n, e, address);
 	if (stride)
 		text = arena_printf(m->arena, "v%s_get_%s(%s, %s, %s)", prefix, p->get, address, stride,
 		                    n->left);

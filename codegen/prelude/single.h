@@ -6,6 +6,8 @@ enum { LANES = 1 };
 
 #define v_splat(a) ((real)(a))
 
+#define v_ahead(p) ((void)(p))
+
 #define v_load(p) (*(p))
 
 #define v_store(p, a) (*(p) = (a))
