@@ -161,9 +161,10 @@ static bool scattered(const struct derivation *d, struct expr coordinate)
 static bool costly(const struct derivation *d, struct expr e)
 {
 	struct expr *node;
-	uint32_t n = expr_nodes(pool(d), e, &node), reads = 0;
+	uint32_t n = expr_nodes(pool(d), e, &node), reads = 0, spared = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct expr_node *o = expr_at(pool(d), node[i]);
+		spared += o->op == OP_ELSE; /* one side or the other */
 		if (o->op == OP_READ) {
 			reads++;
 			for (int k = 0; k < o->count; k++)
@@ -175,7 +176,7 @@ static bool costly(const struct derivation *d, struct expr e)
 			return true;
 		}
 	}
-	return reads > 2;
+	return reads > 2 + spared;
 }
 
 /* Keeps in memory the maps among the operands of reduction r that it would compute again for every
