@@ -1,6 +1,7 @@
 /* Where elements lie: coordinates, tile values in scratch, tensors by strides or in panels. */
 #include "codegen/emit.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *nest_coordinate(const struct nest *n, uint32_t index)
@@ -32,6 +33,81 @@ const char *nest_element(const struct nest *n, uint32_t value)
 		               e->value[value].stride[r]);
 	}
 	return *sum ? sum : "0";
+}
+
+/* ---- coordinates of a READ ---- */
+
+struct reach {
+	double low, high;
+};
+
+/* What a whole number comes to over all coordinates; from -inf to inf where nothing is known, as
+ * deep in an expression. */
+static struct reach reach_of(const struct emitter *e, struct expr x, int depth)
+{
+	const struct expr_node *node = expr_at(e->pool, x);
+	if (node->op == OP_CONST)
+		return (struct reach){node->number, node->number};
+	if (node->op == OP_INDEX)
+		return (struct reach){0, (double)e->program->index.v[node->symbol].extent - 1};
+	if (node->count != 2 || depth > 8)
+		return (struct reach){-HUGE_VAL, HUGE_VAL};
+	struct reach a = reach_of(e, expr_operand(e->pool, x, 0), depth + 1),
+	             b = reach_of(e, expr_operand(e->pool, x, 1), depth + 1);
+	bool by = b.low == b.high && b.low >= 1;
+	switch (node->op) {
+	case OP_ADD: return (struct reach){a.low + b.low, a.high + b.high};
+	case OP_SUB: return (struct reach){a.low - b.high, a.high - b.low};
+	case OP_MIN: return (struct reach){fmin(a.low, b.low), fmin(a.high, b.high)};
+	case OP_MAX: return (struct reach){fmax(a.low, b.low), fmax(a.high, b.high)};
+	case OP_MUL:
+		if (by)
+			return (struct reach){a.low * b.low, a.high * b.low};
+		break;
+	case OP_IDIV:
+		if (by)
+			return (struct reach){floor(a.low / b.low), floor(a.high / b.low)};
+		break;
+	case OP_MOD:
+		if (by)
+			return (struct reach){0, b.low - 1};
+		break;
+	default: break;
+	}
+	return (struct reach){-HUGE_VAL, HUGE_VAL};
+}
+
+bool emit_within(const struct emitter *e, struct expr x, int64_t extent)
+{
+	struct reach r = reach_of(e, x, 0);
+	return expr_at(e->pool, x)->kind == KIND_INT && r.low >= 0 && r.high < (double)extent;
+}
+
+int emit_lane_step(const struct emitter *e, struct expr x, uint32_t lane)
+{
+	const struct expr_node *node = expr_at(e->pool, x);
+	if (node->op == OP_INDEX)
+		return node->symbol == lane;
+	if (node->op != OP_ADD && node->op != OP_SUB)
+		return 0;
+	struct expr a = expr_operand(e->pool, x, 0), b = expr_operand(e->pool, x, 1);
+	bool in_a = expr_mentions(e->pool, a, OP_INDEX, lane), in_b = expr_mentions(e->pool, b, OP_INDEX, lane);
+	if (in_a == in_b)
+		return 0;
+	int step = emit_lane_step(e, in_a ? a : b, lane);
+	return in_b && node->op == OP_SUB ? -step : step;
+}
+
+/* Such a coordinate at the vector's first lane. */
+static const char *first_lane(struct nest *n, struct expr x)
+{
+	const struct expr_node *node = expr_at(n->e->pool, x);
+	if (!expr_mentions(n->e->pool, x, OP_INDEX, n->lane))
+		return nest_text(n, x, KIND_INT, false);
+	if (node->op == OP_INDEX)
+		return n->at;
+	const char *a = first_lane(n, expr_operand(n->e->pool, x, 0)), *b = first_lane(n, expr_operand(n->e->pool, x, 1));
+	return arena_printf(n->e->arena, "(%s %c %s)", a, node->op == OP_ADD ? '+' : '-', b);
 }
 
 /* "p" or "(p + i)". */
@@ -76,10 +152,9 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 		*lane_stride = NULL;
 	for (int r = 0; r < t->nranks; r++) {
 		struct expr x = expr_operand(m->pool, e, r);
-		const struct expr_node *coordinate = expr_at(m->pool, x);
-		bool in_lane =
-		        n->lane != NO_INDEX && coordinate->op == OP_INDEX && coordinate->symbol == n->lane;
-		at[r] = in_lane ? n->at : nest_text(n, x, KIND_INT, false);
+		int step = n->lane == NO_INDEX ? 0 : emit_lane_step(m, x, n->lane);
+		bool in_lane = step;
+		at[r] = in_lane ? first_lane(n, x) : nest_text(n, x, KIND_INT, false);
 		const char *stride = NULL;
 		if (t->place == PLACE_ARGUMENT && m->unit && r == t->nranks - 1) {
 			stride = "1";
@@ -99,7 +174,7 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 			sum = emit_sum(m, sum, at[r], p->stride[r]);
 		}
 		if (in_lane && lane_stride)
-			*lane_stride = stride;
+			*lane_stride = step > 0 ? stride : arena_printf(m->arena, "-%s", stride);
 	}
 	if (t->panel)
 		sum = panel_offset(m, node->symbol, at);

@@ -198,18 +198,8 @@ static const char *inside(struct nest *n, struct expr e)
 	const char *condition = "";
 	for (int r = 0; r < t->nranks; r++) {
 		struct expr x = expr_operand(m->pool, e, r);
-		const struct expr_node *node = expr_at(m->pool, x);
-		double number;
-		if (node->op == OP_INDEX && m->program->index.v[node->symbol].extent <= t->extent[r])
+		if (emit_within(m, x, t->extent[r]))
 			continue;
-		if (expr_is_number(m->pool, x, &number) && number >= 0 && number < (double)t->extent[r])
-			continue;
-		if (node->op == OP_IDIV && expr_at(m->pool, expr_operand(m->pool, x, 0))->op == OP_INDEX &&
-		    expr_is_number(m->pool, expr_operand(m->pool, x, 1), &number) && number >= 1) {
-			uint32_t i = expr_at(m->pool, expr_operand(m->pool, x, 0))->symbol;
-			if ((m->program->index.v[i].extent - 1) / (int64_t)number < t->extent[r])
-				continue;
-		}
 		const char *at = nest_text(n, x, KIND_INT, false);
 		condition = arena_printf(m->arena, "%s%s(unsigned long)%s < %lld", condition,
 		                         *condition ? " && " : "", at, (long long)t->extent[r]);

@@ -22,8 +22,9 @@ bool group_vectorises(const struct emitter *e, struct expr x, uint32_t lane)
 			struct expr at = expr_operand(e->pool, x, r);
 			if (!expr_mentions(e->pool, at, OP_INDEX, lane))
 				continue;
-			if (expr_at(e->pool, at)->op != OP_INDEX ||
-			    e->program->index.v[lane].extent > t->extent[r] ||
+			bool plain = expr_at(e->pool, at)->op == OP_INDEX;
+			if (!emit_lane_step(e, at, lane) || !emit_within(e, at, t->extent[r]) ||
+			    (!plain && (t->panel || dtype_info[t->dtype].bits < 8)) ||
 			    (t->panel && (r != t->lanes || e->range[lane]->align % e->lanes)))
 				return false;
 			found++;

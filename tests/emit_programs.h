@@ -175,4 +175,16 @@ static const struct {
          "  store K[n,d] = select argsort over d of A[n,d] where n < d\n"
          "  store L[n,d] = select argsort over d of d % 3\n",
          1e-12},
+        {"coordinates that move with the lanes or against them, at an offset",
+         "program shifted : f32\nindex n : 23\nindex m : 77\n"
+         "in X[23, 77] : f32\nin T[100] : bf16\nin U[79] : i32\nin W[106] : i8\nin G[2, 40] : i4\n"
+         "out O[23, 77] : f32\nout P[23] : f32\nout A[23, 77] : f32\nout C[23, 77] : f32\nout E[23, 77] : f32\n"
+         "value x[n:5, m:77] : f32\nvalue t[n:5, m:77] : f32\nvalue p[n:5] : f32\n"
+         "phase main\n  task n by 5\n  x = load X[n,m]\n  t = load T[n-m+76]\n"
+         "  p = reduce sum over m of x * t\n  store P[n] = p\n"
+         "  t = load G[0,m/2] + T[99-m]\n  store A[n,m] = t\n"
+         "  t = load T[n-m+76] * U[m+2] + W[3+n-(m-5)+75]\n  store O[n,m] = x + t\n"
+         "  t = load T[m-n+22] + select(n >= m, T[n-m], 0)\n  store C[n,m] = t\n"
+         "  t = load T[min(m, n+70)] + G[1,max(m-n-30, 0)]\n  store E[n,m] = t\n",
+         2e-6},
 };
