@@ -1,6 +1,7 @@
 /* tile_cost.c: what a run of a tile program does, counted by walking it without data. Bytes are those that
  * loads, stores and contractions ask of tensors; caches are not modelled. Bounds that
- * depend on data count as the whole range; of an `if` that does, the second branch counts. */
+ * depend on data count as the whole range, the runs of a list as one that is the whole range; of an `if` that does, the
+ * second branch counts. */
 #include <math.h>
 
 #include "codegen/tile_walk.h"

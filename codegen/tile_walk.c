@@ -88,6 +88,8 @@ static bool bounds(struct tile_walk *w, const struct tile_statement *s, struct t
 		out->low = low > (double)now.high ? now.high + 1 : (int64_t)low;
 	if (high <= (double)now.high)
 		out->high = high < (double)now.low ? now.low - 1 : (int64_t)high - 1;
+	if (isnan(high) && s->kind == TILE_FOR && s->step == 1) /* the runs of a list: as if there were one */
+		out->high = out->low < now.high ? out->low : now.high;
 	return true;
 }
 

@@ -26,7 +26,8 @@ struct tile_walk {
 	void (*task)(struct tile_walk *, double share);
 	void (*step)(struct tile_walk *, const struct tile_statement *);
 	int64_t sample; /* at most so many tasks of a phase, spread over all of them; 0: every one */
-	/* A bound or condition that is a NaN: take the whole range and the second branch, instead of failing. */
+	/* A bound or condition that is a NaN: take the whole range, of a walk by single coordinates the first, and the
+	 * second branch, instead of failing. */
 	bool lenient;
 	struct text *reason;
 	void *owner;
