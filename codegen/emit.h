@@ -259,6 +259,9 @@ struct micro {
 	int64_t b_step; /* 0: an argument of the call */
 	int64_t out_row;
 	bool edge; /* lanes may be missing or strided */
+	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
+	              is one coordinate of the lanes, and how many there are is an argument */
+	const char *type, *get; /* of b's elements: C type, and the prelude's way to load them */
 	bool accumulate, scale;
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);

@@ -4,7 +4,9 @@
  * a from rows of scratch, broadcast; b from panels or rows of memory. Every row of a block is computed, also
  * where the range ends inside it: scratch has room (plan_value), and what is there means nothing. Where the
  * last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an edge form of the kernel
- * loads what is there. */
+ * loads what is there.
+ *
+ * Where b lies turned, its rows along the contracted index, vectors run along that: a dot product an element. */
 #include "codegen/emit.h"
 
 #include <stdlib.h>
@@ -14,7 +16,8 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 {
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
 	       x->a_step == y->a_step && x->b_step == y->b_step && x->out_row == y->out_row &&
-	       x->edge == y->edge && x->accumulate == y->accumulate && x->scale == y->scale;
+	       x->edge == y->edge && x->dots == y->dots && x->accumulate == y->accumulate && x->scale == y->scale &&
+	       !strcmp(x->get, y->get);
 }
 
 static const char *times(struct emitter *e, const char *p, int64_t elements, int vectors)
@@ -29,12 +32,16 @@ static const char *times(struct emitter *e, const char *p, int64_t elements, int
 
 static const char *load_b(struct emitter *e, const struct micro *k, int v)
 {
-	if (k->edge)
-		return v ? arena_printf(e->arena,
-		                        "v_load_step(b + %d * LANES * b_lane, b_lane, left - %d * LANES)", v,
-		                        v)
-		         : "v_load_step(b, b_lane, left)";
-	return arena_printf(e->arena, "v_load(%s)", times(e, "b", 0, v));
+	struct arena *a = e->arena;
+	bool widens = strcmp(k->type, "real");
+	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : times(e, "b", 0, v);
+	const char *left = v ? arena_printf(a, "left - %d * LANES", v) : "left";
+	if (!k->edge)
+		return widens ? arena_printf(a, "v_get_%s(%s, 1, LANES)", k->get, at) : arena_printf(a, "v_load(%s)", at);
+	if (!widens)
+		return arena_printf(a, "v_load_step(%s, b_lane, %s)", at, left);
+	/* Of one lane, nothing else keeps from reading past the last. */
+	return arena_printf(a, "%s > 0 ? v_get_%s(%s, b_lane, %s) : v_splat(0)", left, k->get, at, left);
 }
 
 static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
@@ -63,7 +70,8 @@ static void emit_micro(struct emitter *e, const struct micro *k, const char *wha
 	struct arena *a = e->arena;
 	struct text t;
 	text_init(&t, a);
-	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, const real *b, ", k->name);
+	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, const %s *b, ", k->name,
+	            k->type);
 	if (!k->b_step)
 		text_add(&t, "long b_step, ");
 	if (k->edge)
@@ -107,6 +115,39 @@ static void emit_micro(struct emitter *e, const struct micro *k, const char *wha
 	}
 }
 
+/* Of each coordinate of the lanes the products of b's row with rows of a. */
+static void emit_dots(struct emitter *e, const struct micro *k, const char *what)
+{
+	struct arena *a = e->arena;
+	c_line(a, e->functions, "%s", "");
+	c_comment(a, e->functions, what);
+	struct c_block *f = c_open(a, e->functions,
+	                           "static __attribute__((noinline)) void %s(const real *a, const %s *b, long b_lane, "
+	                           "long lanes, real *out, long count)",
+	                           k->name, k->type);
+	struct c_block *lane = c_open(a, f, "for (long j = 0; j < lanes; j++, b += b_lane)");
+	struct text sums, whole, part;
+	text_init(&sums, a);
+	text_init(&whole, a);
+	text_init(&part, a);
+	for (int r = 0; r < k->rows; r++) {
+		text_printf(&sums, "%sc%d = v_splat(0)", r ? ", " : "vreal ", r);
+		text_printf(&whole, "%sc%d += v_load(a + %lld + k) * x;", r ? " " : "", r, (long long)(r * k->a_row));
+		text_printf(&part, "%sc%d += v_load_step(a + %lld + k, 1, count - k) * x;", r ? " " : "", r,
+		            (long long)(r * k->a_row));
+	}
+	c_line(a, lane, "%s;", sums.s);
+	c_line(a, lane, "long k = 0;");
+	struct c_block *loop = c_open(a, lane, "for (; k + LANES <= count; k += LANES)");
+	c_line(a, loop, "const vreal x = v_get_%s(b + k, 1, LANES);", k->get);
+	c_line(a, loop, "%s", whole.s);
+	struct c_block *rest = c_open(a, lane, "if (k < count)");
+	c_line(a, rest, "const vreal x = v_get_%s(b + k, 1, count - k);", k->get);
+	c_line(a, rest, "%s", part.s);
+	for (int r = 0; r < k->rows; r++)
+		c_line(a, lane, "out[%lld + j] = v_across_sum(c%d);", (long long)(r * k->out_row), r);
+}
+
 /* The name of the micro-kernel, emitted if there is no equal one. */
 static const char *micro_name(struct emitter *e, struct micro k, const struct tile_statement *s)
 {
@@ -114,7 +155,7 @@ static const char *micro_name(struct emitter *e, struct micro k, const struct ti
 		if (same_micro(&e->micro.v[i], &k))
 			return e->micro.v[i].name;
 	const char *stem = arena_printf(e->arena, "contract_%s%s", e->program->value.v[s->value].name,
-	                                k.edge ? "_edge" : "");
+	                                k.edge ? "_edge" : k.dots ? "_dots" : "");
 	k.name = stem;
 	for (uint32_t i = 0, n = 2; i < e->micro.n; i++)
 		if (!strcmp(e->micro.v[i].name, k.name)) {
@@ -122,22 +163,30 @@ static const char *micro_name(struct emitter *e, struct micro k, const struct ti
 			i = UINT32_MAX;
 		}
 	vec_push(e->arena, &e->micro, k);
-	emit_micro(e, &k,
-	           arena_printf(e->arena, "%d row%s by %d vector%s of  %s", k.rows, k.rows == 1 ? "" : "s",
-	                        k.vectors, k.vectors == 1 ? "" : "s", emit_describe(e, s)));
+	const char *what = arena_printf(e->arena, "%d row%s by %d vector%s of  %s", k.rows, k.rows == 1 ? "" : "s",
+	                                k.vectors, k.vectors == 1 ? "" : "s", emit_describe(e, s));
+	if (k.dots)
+		emit_dots(e, &k, arena_printf(e->arena, "%d row%s by any number of  %s", k.rows, k.rows == 1 ? "" : "s",
+		                              emit_describe(e, s)));
+	else
+		emit_micro(e, &k, what);
 	return k.name;
 }
 
 /* Where b comes from. */
 struct source {
 	bool tensor;             /* reading past the lanes would leave it */
+	bool turned;             /* a tensor whose last coordinate is the contracted index */
 	const char *step, *lane; /* C text of its strides along the contracted index and the lanes */
+	const char *type, *get;
 };
 
 static struct source source_of(struct emitter *e, const struct tile_statement *s)
 {
 	const struct expr_node *b = expr_at(e->pool, s->b);
-	struct source from = {0};
+	struct source from = {.type = "real", .get = "f32"};
+	if (e->program->compute == DTYPE_F64)
+		from.get = "f64";
 	if (b->op == OP_VALUE) {
 		e->value[b->symbol].memory = true;
 		const int64_t *stride = e->value[b->symbol].stride;
@@ -167,6 +216,11 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 		from.lane = arena_printf(e->arena, "%lld", (long long)(t->panel ? 1 : p->stride[lanes]));
 	}
 	from.tensor = !t->panel;
+	from.turned = from.tensor && index > lanes;
+	if (t->dtype != e->program->compute) {
+		from.type = p->type;
+		from.get = p->get;
+	}
 	return from;
 }
 
@@ -191,11 +245,19 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	struct micro k = c->micro;
 	k.edge = edge;
 	n->row = n->body = b;
+	const char *count = e->range[s->index]->single
+	                            ? "1"
+	                            : emit_left(e, e->range[s->index], e->range[s->index]->low);
 	const char *b_at = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
 	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), nest_pointer(n, expr_at(e->pool, s->a)->symbol),
 	            b_at);
+	if (k.dots) {
+		c_line(e->arena, b, "%s%s, %s, %s, %s);", t.s, c->from.lane,
+		       emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)), nest_pointer(n, s->value), count);
+		return;
+	}
 	if (!k.b_step)
 		text_printf(&t, "%s, ", c->from.step);
 	if (edge)
@@ -208,8 +270,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	} else if (k.scale) {
 		text_printf(&t, "%s, ", nest_pointer(n, expr_at(e->pool, s->scale)->symbol));
 	}
-	c_line(e->arena, b, "%s%s, %s);", t.s, nest_pointer(n, s->value),
-	       e->range[s->index]->single ? "1" : emit_left(e, e->range[s->index], e->range[s->index]->low));
+	c_line(e->arena, b, "%s%s, %s);", t.s, nest_pointer(n, s->value), count);
 }
 
 static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
@@ -235,6 +296,11 @@ static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
 	}
 	emit_one_call(n, c_open(e->arena, b, "if (%s)", condition), c, false);
 	emit_one_call(n, c_open(e->arena, b, "else"), c, true);
+}
+
+static void emit_dots_call(struct nest *n, struct c_block *b, const struct call *c)
+{
+	emit_one_call(n, b, c, false);
 }
 
 /* Blocks of an index from its low: inside the loop its coordinate is the block's first. */
@@ -283,6 +349,34 @@ static const char *emit_scale(struct nest *n, struct c_block *b, const struct ti
 	return name;
 }
 
+/* Calls for each block of rows. `spill`: the last may run past the range. */
+static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, bool spill,
+                      void (*call)(struct nest *, struct c_block *, const struct call *))
+{
+	struct emitter *e = n->e;
+	const struct tile_statement *s = c->s;
+	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
+	const struct micro *k = &c->micro;
+	int loops = n->nloops;
+	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill) {
+		if (rows)
+			b = emit_blocks(n, b, s->rows, k->rows);
+		call(n, b, c);
+	} else {
+		/* The rows after the range belong to somebody: whole blocks, then row by row. */
+		const char *i = e->index_name[s->rows];
+		n->loop[n->nloops++] = s->rows;
+		b = c_open(e->arena, b, "for (long %s = %s, step; %s <= %s; %s += step)", i, rows->low, i,
+		           rows->high, i);
+		c_line(e->arena, b, "step = %s + %d <= %s ? %d : 1;", i, k->rows - 1, rows->high, k->rows);
+		struct call one = *c;
+		one.micro.rows = 1;
+		call(n, c_open(e->arena, b, "if (step == 1)"), &one);
+		call(n, c_open(e->arena, b, "else"), c);
+	}
+	n->nloops = loops;
+}
+
 void emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s)
 {
 	uint32_t names = e->taken.n;
@@ -310,6 +404,8 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	k->a_step = e->value[a].stride[value_rank(e, a, s->index)];
 	k->b_step = is_number(c.from.step) ? strtoll(c.from.step, NULL, 10) : 0;
 	k->out_row = rows ? e->value[s->value].stride[rows_rank] : 0;
+	k->type = c.from.type;
+	k->get = c.from.get;
 	k->accumulate = s->accumulate;
 	k->scale = s->accumulate && s->scale.id;
 	int64_t width = (int64_t)k->vectors * e->lanes;
@@ -323,24 +419,17 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		}
 	if (k->scale)
 		c.scale = emit_scale(&n, b, s, k->rows);
-	b = emit_blocks(&n, b, s->lanes, width);
-	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) ||
-	    value_may_spill(e, s->value, rows_rank, k->rows)) {
-		if (rows)
-			b = emit_blocks(&n, b, s->rows, k->rows);
-		emit_call(&n, b, &c);
-	} else {
-		/* The rows after the range belong to somebody: whole blocks, then row by row. */
-		const char *i = e->index_name[s->rows];
-		n.loop[n.nloops++] = s->rows;
-		b = c_open(e->arena, b, "for (long %s = %s, step; %s <= %s; %s += step)", i, rows->low, i,
-		           rows->high, i);
-		c_line(e->arena, b, "step = %s + %d <= %s ? %d : 1;", i, k->rows - 1, rows->high, k->rows);
-		struct call one = c;
-		one.micro.rows = 1;
-		emit_call(&n, c_open(e->arena, b, "if (step == 1)"), &one);
-		emit_call(&n, c_open(e->arena, b, "else"), &c);
+	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
+	if (c.from.turned && !k->accumulate && k->a_step == 1) {
+		const char *unit = is_number(c.from.step) ? NULL : c.from.step;
+		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;
+		k->dots = true;
+		emit_rows(&n, along, &c, spill, emit_dots_call);
+		k->dots = false;
+		b = unit ? c_open(e->arena, b, "else") : NULL;
 	}
+	if (b)
+		emit_rows(&n, emit_blocks(&n, b, s->lanes, width), &c, spill, emit_call);
 	if (!c.scale) /* else its array is still in scope */
 		e->taken.n = names;
 }

@@ -260,6 +260,7 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
 	if (!plan_reads_local(all, stream, s.b)) {
 		out->direct = direct(c, s.b, reduced, lanes);
+		out->turned = direct(c, s.b, lanes, reduced) && within(all, s.b);
 		int outer = 0;
 		out->packable = packable(c, s.b, lanes, reduced, &outer);
 	}

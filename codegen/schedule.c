@@ -86,16 +86,52 @@ static enum dtype operand_dtype(const struct schedule *s, enum operand_type t)
 	}
 }
 
+/* Values of one are values of the other, by an instruction or two a vector. */
+static bool widens(enum dtype narrow, enum dtype wide)
+{
+	return narrow == wide || (wide == DTYPE_F32 && (narrow == DTYPE_BF16 || narrow == DTYPE_F16));
+}
+
 bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                      const struct contract_schedule *block)
 {
 	bool device = isa_is_device(s->isa);
-	if (device ? !k->inner_direct : !k->direct)
+	if (device ? !k->inner_direct : !k->direct && !k->turned)
 		return false;
 	const struct cascade *c = all->cascade;
-	const struct tensor *t = &c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->b)->symbol];
-	return t->dtype == operand_dtype(s, block->operand) &&
-	       (device || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
+	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->b)->symbol].dtype;
+	if (device)
+		return t == operand_dtype(s, block->operand);
+	return widens(t, s->compute) &&
+	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
+}
+
+/* How often each element of operand b, a READ, is used in a run. */
+static int64_t uses(const struct streams *all, const struct plan_contract *k)
+{
+	const struct cascade *c = all->cascade;
+	const struct equation *q = &c->equation.v[k->equation];
+	const struct expr_node *n = expr_at(&c->pool, k->b);
+	int64_t tasks = 1, operands = 1, extent = 1;
+	for (int i = 0; i < q->nindex; i++)
+		if (q->index[i] != k->lanes)
+			tasks *= at_least_one(plan_extent(all, q->index[i]));
+	for (int i = 0; i + 2 < n->count; i++)
+		if (cascade_extent(c, c->tensor.v[n->symbol].extent[i], &extent))
+			operands *= at_least_one(extent);
+	return tasks / operands;
+}
+
+/* Is a copy of operand b, turned and in the type of computation, worth its making? */
+static bool worth_packing(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
+                          const struct contract_schedule *block)
+{
+	enum { FEW = 16 }; /* of as many uses a copy costs more than it saves: docs/performance.md */
+	if (!k->packable || !schedule_direct(all, k, s, block))
+		return k->packable;
+	const struct cascade *c = all->cascade;
+	bool same = c->tensor.v[expr_at(&c->pool, k->b)->symbol].dtype == s->compute;
+	return !(same && k->direct) && uses(all, k) > FEW;
 }
 
 /* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide
@@ -116,7 +152,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
-	b.pack = k->packable && !schedule_direct(all, k, s, &b);
+	b.pack = worth_packing(all, k, s, &b);
 	return b;
 }
 

@@ -212,7 +212,7 @@ static const struct broken broken[] = {
 	{"contract q, Kp", "contract x2, Kp", "x2 is used before it is assigned"},
 	{"V[b,h/2,m,e]", "V[b,m,h/2,e]", "V is not read at its lanes e and contracted rank m in their places"},
 	{"Kp[b,h/2,m,d] over d", "Kp[b,h/2,d,m] over d", "Kp is not read at its lanes m"},
-	{"Kp[b,h/2,m,d] over d", "K[b,h/2,m,d] over d", "K is bf16, where computation is in f32"},
+	{"Kp[b,h/2,m,d] over d", "K[b,h/2,m,d] over d as f16", "K is bf16, where the operands are multiplied in f16"},
 	{"rows n:6 lanes m:4", "rows n:6 lanes e:4", "Kp is not read at its lanes e"},
 	{"rows n:6 lanes m:4", "lanes m:4", "q has rank n, which has no coordinate here"},
 	{"rows n:6 lanes m:4", "rows n:6 lanes m:3", "a panel of 64 is not cut into 3 vectors"},
