@@ -338,6 +338,37 @@ static void test_sparsity(void)
 	arena_free(&a);
 }
 
+/* A copy of the keys, turned, is made where it is used often enough to pay. */
+static void test_packing(void)
+{
+	struct arena a;
+	jmp_buf env;
+	struct diags d;
+	arena_init(&a);
+	if (!ARENA_TRY(&a, &env)) {
+		ok(false, "memory");
+		return;
+	}
+	const int64_t extent[] = {2, 8, 256};
+	for (size_t i = 0; i < sizeof extent / sizeof *extent; i++) {
+		const struct problem *p = problem_of(&a, "examples/cross_attention.att", extent[i], &d);
+		struct schedule s = schedule_default(p, ISA_AVX512);
+		ok(s.stream[0].contract[0].pack == (extent[i] > 16), "keys for %d queries are %s", (int)extent[i],
+		   extent[i] > 16 ? "packed" : "read where they stand");
+		uint32_t phases[2] = {0};
+		for (int packed = 0; packed < 2; packed++) {
+			s.stream[0].contract[0].pack = packed;
+			struct tile_program *t = tile_build(&a, p, &s);
+			struct text why;
+			text_init(&why, &a);
+			if (!schedule_illegal(&a, p, &s) && tile_check(t, &why))
+				phases[packed] = t->phase.n;
+		}
+		ok(phases[0] && phases[1] == phases[0] + 1, "a schedule may say either, and a copy is a phase more");
+	}
+	arena_free(&a);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < PLAIN_EXAMPLES; i++)
@@ -347,5 +378,6 @@ int main(void)
 		test_need(plain_example[i]);
 	test_reasons();
 	test_sparsity();
+	test_packing();
 	return tap_done();
 }
