@@ -367,7 +367,7 @@ static bool possible(const struct tile_program *p, struct text *reason)
 			words += 1 + t->nranks;
 		if (t->panel)
 			text_printf(reason, "%s is packed, and kernels for devices read tensors where they are", t->name);
-		else if (t->dtype == DTYPE_I4 && t->role == ROLE_OUT)
+		else if (t->dtype == DTYPE_I4 && (t->role == ROLE_OUT || t->place == PLACE_WORK))
 			text_printf(reason, "%s is stored as i4, two threads to a byte", t->name);
 	}
 	for (uint32_t i = 0; i < p->phase.n && !reason->len; i++)

@@ -631,6 +631,8 @@ static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)
 	for (int i = 0; i < from->nranks; i++)
 		cascade_extent(b->c, from->extent[i], &to.extent[i]);
 	if (place == PLACE_WORK) {
+		if (to.dtype == DTYPE_I4) /* tasks would meet in a byte */
+			to.dtype = DTYPE_I8;
 		b->tensor[t] = build_work_tensor(b, to);
 		return;
 	}
