@@ -355,7 +355,7 @@ bool plan_equiv(struct plan *p, struct expr f, const uint32_t *carry, uint32_t c
 {
 	struct anchored a = {.p = p,
 	                     .algebra = &p->d->algebra,
-	                     .by = {&p->d->algebra, p->d->group.v[p->group].index, carry, carries, false}};
+	                     .by = plan_separator(p, carry, carries)};
 	struct expr_pool *q = pool(&a);
 	const struct equation *e = &p->d->c->equation.v[p->equation];
 	const struct group *g = &p->d->group.v[p->group];

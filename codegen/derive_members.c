@@ -273,8 +273,8 @@ static double share_of(const struct lists *l, struct expr e)
 		return 1;
 	const struct equation *q = &l->c->equation.v[l->c->tensor.v[n->symbol].equation];
 	double all = q->select == SELECT_TOPK ? (double)lists_extent(l, q->along) : 0;
-	double most = all ? cascade_argument(l->c, q) : 1;
-	return all && most < all ? most / all : 1;
+	double most = all > 0 ? cascade_argument(l->c, q) : 1;
+	return all > 0 && most < all ? most / all : 1;
 }
 
 static bool is_set(const struct lists *l, const struct stream *s, struct expr e, struct set *k)

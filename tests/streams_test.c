@@ -232,6 +232,19 @@ static const struct {
          "in KP[G, P, D], VP[G, P, E] : f32\nout O[2*G, N, E] : f32\nA[b,c,d] = (KP[b/2,c,d] else K[b,c-P,d])\n"
          "S[b,n,c] = Q[b,n,d] * A[b,c,d] where c - P <= n + (M - N)\n"
          "O[b,n,e] = softmax[c](S) * (VP[b/2,c,e] else V[b,c-P,e])\n"},
+        {"keys of three tensors, end to end", 1,
+         "rank B, N, M, P, R, D, E\nindex c : P + M + R\nin Q[B, N, D], K[B, M, D], V[B, M, E] : f32\n"
+         "in KP[P, D], VP[P, E], KR[R, D], VR[R, E] : f32\nout O[B, N, E] : f32\n"
+         "A[b,c,d] = ((KP[c,d] else K[b,c-P,d]) else KR[c-P-M,d])\nS[b,n,c] = Q[b,n,d] * A[b,c,d]\n"
+         "O[b,n,e] = softmax[c](S) * ((VP[c,e] else V[b,c-P,e]) else VR[c-P-M,e])\n"},
+        {"two regions of one index under one denominator", 2,
+         HEADS "in L[M, N] : f32\nout O[B, H, N, E] : f32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where m <= n and n - m < 3\n"
+               "T[n,m] = L[m,n] * L[m,n] where 3 <= n - m\nX[b,h,n] = max[m](S)\nZ[b,h,n] = sum[m](exp(S - X)) + sum[m](T)\n"
+               "O[b,h,n,e] = sum[m](exp(S - X) / Z * V[b,h,m,e]) + sum[m](T / Z * V[b,h,m,e])\n"},
+        {"a query projected before it meets latent keys", 3,
+         "rank B, H, N, M, D, E\nin Q[B, H, N, D], C[B, M, E], W[H, D, E], U[H, E, D] : f32\nout O[B, H, N, D] : f32\n"
+         "index f : D\nA[b,h,n,e] = Q[b,h,n,d] * W[h,d,e]\nS[b,h,n,m] = A[b,h,n,e] * C[b,m,e]\n"
+         "Y[b,h,n,e] = softmax[m](S) * C[b,m,e]\nO[b,h,n,d] = Y[b,h,n,e] * U[h,e,d]\n"},
         {"a mean over what is present", 1,
          "rank B, N, E\nin X[B, N, E] : f32\nin len[B] : i32\nout Y[B, E] : f32\nY[b,e] = mean[n](X[b,n,e]) "
          "where n < len[b]\n"},
