@@ -17,7 +17,7 @@
 #include "dsl/parse.h"
 #include "targets/target.h"
 
-enum { MAX_TENSORS = 24, MAX_ROUNDS = 1000, MAX_PHASES = 32, MAX_KERNELS = 12, MAX_BOUND = 24 };
+enum { MAX_TENSORS = 24, MAX_ROUNDS = 1000, MAX_PHASES = 96, MAX_KERNELS = 12, MAX_BOUND = 24 };
 
 struct kernel {
 	const char *file, *form;
@@ -147,14 +147,18 @@ static bool prepare(struct arena *a, struct kernel *k, const struct options *o, 
 {
 	struct target_options options = {.isa = o->machine.isa, .optimise = 3};
 	struct object object;
+	int arguments = 0;
 	if (!build(a, k, o, why))
 		return false;
 	k->source = emit_c(a, k->program, o->machine.isa, 5);
 	const char *missing = target_clang.missing(a);
 	if (missing)
 		text_add(why, missing);
-	if (missing || k->source.nphases > MAX_PHASES || k->program->tensor.n > MAX_TENSORS * 4 ||
-	    !target_clang.compile(k->source.text, &options, &object, why))
+	for (uint32_t i = 0; i < k->program->tensor.n; i++)
+		arguments += k->program->tensor.v[i].place == PLACE_ARGUMENT;
+	if (k->source.nphases > MAX_PHASES || arguments > MAX_TENSORS)
+		return text_add(why, "too many phases or arguments"), false;
+	if (missing || !target_clang.compile(k->source.text, &options, &object, why))
 		return false;
 	k->module = target_clang.load(&object, &options, why);
 	object_free(&object);

@@ -19,7 +19,7 @@
 #include "codegen/lists.h"
 #include "codegen/plan.h"
 
-enum { ROWS_A_BLOCK = 16 };
+enum { ROWS_A_BLOCK = 16, PAIR_COSTS = 32 /* coordinates more: its row is loaded, its part stored and joined */ };
 #define PARTS_LIMIT 0x1p33 /* bytes of all parts */
 #define PARTS_USUAL 0x1p31 /* … that are worth it unasked */
 
@@ -247,7 +247,8 @@ static void tell_rows(struct lists *l, const struct stream *s, const struct set 
 	if (k->block)
 		reason = arena_printf(l->arena, "rows are gathered by the blocks of %lld that they have, at most %lld of %lld",
 		                      (long long)k->block, (long long)k->most, (long long)k->blocks);
-	lists_tell(form, fills && k->share <= 0.5 && bytes_of_parts(l, s, k->most) <= PARTS_USUAL, reason);
+	double share = k->share * (1 + PAIR_COSTS / (k->block ? (double)k->block : (double)lists_extent(l, s->index) + 1));
+	lists_tell(form, fills && share <= 0.5 && bytes_of_parts(l, s, k->most) <= PARTS_USUAL, reason);
 }
 
 struct streams *streams_rows(struct arena *arena, const struct streams *from, struct list_form *form)
