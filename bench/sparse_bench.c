@@ -1,7 +1,7 @@
 /* sparse_bench: does the cost follow the work? Generated kernels of static, packed and random masks against the
  * dense one, one thread, default schedules.
  *
- *     sparse_bench [-n rounds] [-N extent] [-H heads] [-c case] [-S schedule] [-w]
+ *     sparse_bench [-i isa] [-n rounds] [-N extent] [-H heads] [-c case] [-S schedule] [-w]
  *
  * All cases run in turn, round after round, by thread CPU time. A case's number is its time by (the dense time of
  * the same round × the share of pairs that are present): 1 where nothing is lost. Printed are median and quartiles
@@ -378,8 +378,12 @@ int main(int argc, char **argv)
 	bool grows = false;
 	int option;
 	machine_detect(&o.machine);
-	while ((option = getopt(argc, argv, "n:N:H:c:S:w")) != -1)
+	while ((option = getopt(argc, argv, "i:n:N:H:c:S:w")) != -1)
 		switch (option) {
+		case 'i':
+			while (o.machine.isa > ISA_SCALAR && strcmp(isa_info[o.machine.isa].name, optarg))
+				o.machine.isa--;
+			break;
 		case 'n': o.rounds = atoi(optarg); break;
 		case 'N': o.n = atoll(optarg); break;
 		case 'H': o.heads = atoll(optarg); break;
@@ -389,7 +393,7 @@ int main(int argc, char **argv)
 		default: optind = argc + 1;
 		}
 	if (optind != argc || o.rounds < 1 || o.rounds > MAX_ROUNDS || o.n < BLOCK || o.n % BLOCK || o.heads < 1) {
-		fputs("usage: sparse_bench [-n rounds] [-N extent] [-H heads] [-c case] [-S schedule] [-w]\n", stderr);
+		fputs("usage: sparse_bench [-i isa] [-n rounds] [-N extent] [-H heads] [-c case] [-S schedule] [-w]\n", stderr);
 		return 2;
 	}
 	return bench_all(&o, grows);

@@ -137,15 +137,18 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 /* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide
  * `within` unless that is 0. */
 static struct contract_schedule default_block(const struct streams *all, const struct plan_contract *k,
-                                              const struct schedule *s, int within, bool fine)
+                                              const struct schedule *s, int within,
+                                              const struct stream_plan *p)
 {
 	int64_t vectors = round_up(at_least_one(plan_extent(all, k->lanes)), isa_info[s->isa].lanes) /
 	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(plan_extent(all, k->rows));
 	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = s->isa == ISA_AVX512 ? 4 : 2;
-	if (fine && s->isa == ISA_AVX512) { /* as fast, and panels are half as wide */
+	if (sparsity_is_fine(p) && s->isa == ISA_AVX512) { /* as fast, and panels are half as wide */
 		most_rows = 8;
 		most_lanes = 2;
+	} else if (sparsity_is_fine(p) && p->row_granule % most_rows) { /* blocks of rows end where a mask's do */
+		most_rows = 4;
 	}
 	struct contract_schedule b = {0};
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
@@ -193,7 +196,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	int64_t row_bytes = 0; /* of one walked coordinate's operands */
 	for (int k = 0; k < p->ncontracts; k++) {
 		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0,
-		                              sparsity_is_fine(p));
+		                              p);
 		const struct plan_contract *c = &p->contract[k];
 		row_bytes += 4 * plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
 	}
