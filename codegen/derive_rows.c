@@ -247,7 +247,8 @@ static void tell_rows(struct lists *l, const struct stream *s, const struct set 
 	if (k->block)
 		reason = arena_printf(l->arena, "rows are gathered by the blocks of %lld that they have, at most %lld of %lld",
 		                      (long long)k->block, (long long)k->most, (long long)k->blocks);
-	double share = k->share * (1 + PAIR_COSTS / (k->block ? (double)k->block : (double)lists_extent(l, s->index) + 1));
+	double length = k->block ? (double)k->block : (double)lists_extent(l, s->index) + 1;
+	double share = k->share * (1 + (double)PAIR_COSTS / length);
 	lists_tell(form, fills && share <= 0.5 && bytes_of_parts(l, s, k->most) <= PARTS_USUAL, reason);
 }
 

@@ -1,5 +1,5 @@
-/* lists.h: what the files that turn reductions over a set into walks over lists share (derive_members.c,
- * derive_rows.c); nobody else includes it.
+/* lists.h: what the files that turn reductions over a set into walks over lists share (derive_lists.c,
+ * derive_members.c, derive_rows.c); nobody else includes it.
  *
  * Both rewrite finished streams into streams of another plain cascade, so the oracle checks them like any
  * derivation. A set is a conjunct of the presence of every carry of a stream that reads a bool tensor in memory, a
