@@ -4,7 +4,7 @@
  *
  *     L[i …, s] = members[c](J[i …, c]),    m := L[i …, j / C] · C + j % C
  *
- * wherever the stream mentions m, and the condition L[i …, j / C] ≥ 0 where it said J. That is all there is to pages:
+ * wherever the stream mentions m, and 0 ≤ m where it said J: past the last member L is -1. That is all there is to pages:
  * a selection is a page table. What else the presence says stays. The result is the same for every carry whose
  * reduction does not look at m's place in the walk, which is all but argmax.
  */
