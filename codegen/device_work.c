@@ -130,7 +130,7 @@ static void add_contract(struct tile_walk *w, const struct tile_statement *s)
 /* The threshold is found by counting, a bit of the key a pass over the fiber, which stays in a cache. */
 static void add_select(struct tile_walk *w, const struct tile_statement *s)
 {
-	enum { PASSES = 32 };
+	const double passes = 32;
 	struct count *k = w->owner;
 	const struct expr_pool *p = w->p->pool;
 	const struct expr_node *n = expr_at(p, s->target);
@@ -140,8 +140,8 @@ static void add_select(struct tile_walk *w, const struct tile_statement *s)
 		uint32_t index = expr_at(p, expr_operand(p, s->target, i))->symbol;
 		fibers *= index == place ? 1 : (double)tile_count(w, index);
 	}
-	add(w, s->expression, PASSES * fibers * fiber, fibers * fiber);
-	k->total->map_flops += k->share * PASSES * fibers * fiber;
+	add(w, s->expression, passes * fibers * fiber, fibers * fiber);
+	k->total->map_flops += k->share * passes * fibers * fiber;
 	k->total->bytes +=
 	        k->share * fibers * (double)tile_count(w, place) * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
 }

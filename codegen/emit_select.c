@@ -325,7 +325,8 @@ void emit_select(struct emitter *e, struct c_block *b, const struct tile_stateme
 	struct selecting x = {.e = e, .s = s, .place = s->select == SELECT_MEMBERS ? s->slot : s->index};
 	const struct expr_node *target = expr_at(e->pool, s->target);
 	x.i = plan_name(e, "i");
-	x.real = s->select == SELECT_NUCLEUS || (s->select != SELECT_MEMBERS && expr_at(e->pool, s->expression)->kind == KIND_REAL);
+	x.real = s->select == SELECT_NUCLEUS ||
+	         (s->select != SELECT_MEMBERS && expr_at(e->pool, s->expression)->kind == KIND_REAL);
 	x.nest = (struct nest){.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
 	c_comment(e->arena, b, emit_describe(e, s));
 	for (int r = 0; r < target->count; r++) {

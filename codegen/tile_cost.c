@@ -71,7 +71,7 @@ static double volume(struct tile_walk *w, int n, const uint32_t *index)
 /* A fiber is read once and its result written once; on the way a few passes over it compare. */
 static void count_select(struct tile_walk *w, const struct tile_statement *s)
 {
-	enum { PASSES = 4 };
+	const double passes = 4;
 	struct tile_cost *c = &((struct account *)w->owner)->total;
 	const struct expr_pool *p = w->p->pool;
 	const struct expr_node *n = expr_at(p, s->target);
@@ -81,7 +81,7 @@ static void count_select(struct tile_walk *w, const struct tile_statement *s)
 		uint32_t i = expr_at(p, expr_operand(p, s->target, k))->symbol;
 		fibers *= i == place ? 1 : (double)tile_count(w, i);
 	}
-	c->map_flops += PASSES * fibers * fiber;
+	c->map_flops += passes * fibers * fiber;
 	count(w, s->expression, fibers * fiber);
 	if (s->present.id)
 		count(w, s->present, fibers * fiber);
