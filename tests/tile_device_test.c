@@ -119,7 +119,7 @@ static void test_refused(void)
 	} bad[] = {
 		{"in B[5, 4] : bf16", "in B[5, 4] : f16", "B is f16, where the operands are multiplied in bf16"},
 		{"in B[5, 4] : bf16", "in B[5, 4] : f32", "B is f32, where the operands are multiplied in bf16"},
-		{" as bf16", "", "B is bf16, where computation is in f32"},
+		{" as bf16", " as f16", "B is bf16, where the operands are multiplied in f16"},
 		{" as bf16", " as tf32", "B is bf16, where the operands are multiplied in f32"},
 		{" as bf16", " as i8", "a is f32, where a contraction as i8 is in i32"},
 		{"program product : f32", "program product : f64", "value a is f32, not f64"},
