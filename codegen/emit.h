@@ -160,6 +160,7 @@ struct nest {
 	const char *left;     /* coordinates from there to the end of the range */
 	bool staged;          /* long chains in steps */
 	bool partial;         /* fewer than a vector may be left */
+	struct expr holds;    /* a condition that all lanes at hand fulfil, or NO_EXPR */
 	/* One element at a time, as threads of a device take them: what depends on `across` counts as a vector,
 	 * so that the rest is computed once a row, and is printed in the scalar forms all the same. */
 	bool spread;

@@ -438,6 +438,12 @@ struct term nest_term(struct nest *n, struct expr e)
 	case OP_HIGH: return term_of(n->e->range[node->symbol]->high, KIND_INT, false);
 	case OP_VALUE: return value_term(n, e);
 	case OP_READ: return read_term(n, e);
+	case OP_SELECT:
+		if (n->holds.id && expr_same(expr_operand(n->e->pool, e, 0), n->holds)) {
+			struct term chosen = nest_term(n, expr_operand(n->e->pool, e, 1));
+			return nest_convert(n, chosen, (enum kind)node->kind, chosen.vector);
+		}
+		return op_term(n, e);
 	default: return op_term(n, e);
 	}
 }

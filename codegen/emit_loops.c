@@ -212,8 +212,84 @@ static void emit_one_vector(struct nest *n, struct c_block *body, const struct g
 	end_names(n, names);
 }
 
-static void emit_unrolled(struct nest *n, struct c_block *body, const struct group *g,
-                          const struct fold *fold, const char *at)
+/* Does it differ from lane to lane? */
+static bool moves(const struct nest *n, struct expr x)
+{
+	const struct expr_node *node = expr_at(n->e->pool, x);
+	if (node->op == OP_READ)
+		return true;
+	if (node->op == OP_INDEX)
+		return node->symbol == n->lane;
+	if (node->op == OP_VALUE && value_rank(n->e, node->symbol, n->lane) >= 0)
+		return true;
+	for (int i = 0; i < node->count; i++)
+		if (moves(n, expr_operand(n->e->pool, x, i)))
+			return true;
+	return false;
+}
+
+/* … by the same amount, if at all. */
+static bool straight(const struct nest *n, struct expr x)
+{
+	const struct expr_pool *p = n->e->pool;
+	const struct expr_node *node = expr_at(p, x);
+	if (!moves(n, x) || node->op == OP_INDEX)
+		return true;
+	if (node->op == OP_NEG)
+		return straight(n, expr_operand(p, x, 0));
+	return (node->op == OP_ADD || node->op == OP_SUB) && straight(n, expr_operand(p, x, 0)) &&
+	       straight(n, expr_operand(p, x, 1));
+}
+
+/* Does it hold between any two lanes where it holds? A conjunction of comparisons affine in the lane does. */
+static bool convex(const struct nest *n, struct expr x)
+{
+	const struct expr_pool *p = n->e->pool;
+	const struct expr_node *node = expr_at(p, x);
+	if (node->op == OP_AND)
+		return convex(n, expr_operand(p, x, 0)) && convex(n, expr_operand(p, x, 1));
+	if (node->op != OP_LE && node->op != OP_LT)
+		return !moves(n, x);
+	for (int i = 0; i < 2; i++)
+		if (expr_at(p, expr_operand(p, x, i))->kind != KIND_INT || !straight(n, expr_operand(p, x, i)))
+			return false;
+	return true;
+}
+
+/* The first convex condition by which lanes are chosen, or NO_EXPR. */
+static struct expr chosen_by(const struct nest *n, struct expr x)
+{
+	const struct expr_pool *p = n->e->pool;
+	const struct expr_node *node = expr_at(p, x);
+	struct expr found = NO_EXPR;
+	if (node->op == OP_SELECT && moves(n, expr_operand(p, x, 0)) && convex(n, expr_operand(p, x, 0)))
+		return expr_operand(p, x, 0);
+	for (int i = 0; i < node->count && !found.id; i++)
+		found = chosen_by(n, expr_operand(p, x, i));
+	return found;
+}
+
+/* A condition at one coordinate of the lanes' index. */
+static const char *holds_at(struct nest *n, struct expr condition, const char *at)
+{
+	struct emitter *e = n->e;
+	struct current *range = e->range[n->lane], one = *range;
+	uint32_t lane = n->lane, known = n->scalar.n;
+	uint8_t *uses = n->uses;
+	one.low = at;
+	e->range[lane] = &one;
+	n->lane = NO_INDEX;
+	n->uses = arena_alloc(e->arena, e->pool->node.n); /* nothing is kept */
+	const char *text = nest_text(n, condition, KIND_BOOL, false);
+	n->uses = uses;
+	n->scalar.n = known;
+	n->lane = lane;
+	e->range[lane] = range;
+	return text;
+}
+
+static void emit_copies(struct nest *n, struct c_block *body, const struct group *g,
+                        const struct fold *fold, const char *at)
 {
 	struct emitter *e = n->e;
 	uint32_t names = e->taken.n;
@@ -232,6 +308,25 @@ static void emit_unrolled(struct nest *n, struct c_block *body, const struct gro
 	c_interleave(e->arena, body, copy, UNROLL);
 	n->staged = false;
 	end_names(n, names);
+}
+
+/* Several vectors at a time; where a mask holds at both ends of them, without it. */
+static void emit_unrolled(struct nest *n, struct c_block *body, const struct group *g,
+                          const struct fold *fold, const char *at)
+{
+	struct arena *a = n->e->arena;
+	struct expr mask = NO_EXPR;
+	for (int k = 0; k < g->count && !mask.id; k++)
+		mask = chosen_by(n, g->statement[k]->expression);
+	if (mask.id) {
+		const char *last = arena_printf(a, "(%s + %d * LANES - 1)", at, UNROLL);
+		n->body = body;
+		n->holds = mask;
+		emit_copies(n, c_open(a, body, "if (%s && %s)", holds_at(n, mask, at), holds_at(n, mask, last)), g, fold, at);
+		n->holds = NO_EXPR;
+		body = c_open(a, body, "else");
+	}
+	emit_copies(n, body, g, fold, at);
 }
 
 /* Is a vector of this expression a long chain? */
