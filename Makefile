@@ -127,7 +127,7 @@ $(BUILD)/bench/%.tile: bench/full.att bench/causal.att $(BUILD)/attune
 	d=$$(echo $* | tr -dc 0-9); $(BUILD)/attune emit bench/$$(echo $* | tr -d 0-9).att -r D=$$d E=$$d \
 	  --cache none --stage tile > $@
 
-$(BUILD)/bench/%_bench: bench/%_bench.c $(LIB)
+$(BUILD)/bench/%_bench: bench/%_bench.c bench/bench.h $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(C17) -rdynamic -o $@ $< $(LIB) $(LIBS)
 

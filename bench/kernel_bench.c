@@ -8,120 +8,58 @@
  * Printed are the median ratio, and the sum of each part's least time. -1: compile as while searching, not at
  * -O3. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "codegen/schedule.h"
-#include "dsl/dtype.h"
-#include "targets/target.h"
+#include "bench/bench.h"
 
-enum { PARTS = 8, MAX_TENSORS = 32, MAX_ROUNDS = 1000 };
+enum { PARTS = 8 };
 
 struct kernel {
 	const char *file;
-	struct tile_program *program;
-	struct kernel_source source;
-	struct module *module;
-	void *data[MAX_TENSORS];
-	const int64_t *stride[MAX_TENSORS];
-	void *work, *scratch;
-	at_phase **phase;
+	struct bench_code code;
 	double (*best)[PARTS], flops;
-	double ratio[MAX_ROUNDS];
+	double ratio[BENCH_ROUNDS];
 };
 
-static void *buffer(int64_t bytes)
+static void fill(void *context, const struct tile_tensor *t, void *data, int64_t n)
 {
-	return aligned_alloc(4096, (size_t)(bytes + 4096) / 4096 * 4096);
-}
-
-static bool fill(struct arena *a, struct kernel *k, uint32_t tensor, int at)
-{
-	const struct tile_tensor *t = &k->program->tensor.v[tensor];
-	int64_t *stride = arena_new_array(a, MAX_RANKS, int64_t), n = 1;
-	for (int r = t->nranks - 1; r >= 0; r--) {
-		stride[r] = n;
-		n *= t->extent[r];
-	}
-	k->stride[at] = stride;
-	k->data[at] = buffer(dtype_bytes(t->dtype, n));
-	if (!k->data[at])
-		return false;
+	(void)context;
 	uint32_t x = 1;
 	for (int64_t i = 0; i < n; i++) {
 		x = x * 1664525u + 1013904223u;
-		dtype_store(t->dtype, k->data[at], i, (double)(x >> 9) / (1 << 22) - 1);
+		dtype_store(t->dtype, data, i, (double)(x >> 9) / (1 << 22) - 1);
 	}
-	return true;
-}
-
-static char *slurp(struct arena *a, const char *file, size_t *size)
-{
-	FILE *f = fopen(file, "r");
-	struct text t;
-	text_init(&t, a);
-	char s[4096];
-	for (size_t n; f && (n = fread(s, 1, sizeof s, f));)
-		text_bytes(&t, s, n);
-	*size = t.len;
-	if (f)
-		fclose(f);
-	return f ? t.s : NULL;
 }
 
 static bool prepare(struct arena *a, struct kernel *k, enum isa isa, int optimise, struct text *why)
 {
 	size_t size;
-	const char *source = slurp(a, k->file, &size);
+	const char *source = bench_read(a, k->file, &size);
 	struct diags d;
 	diags_init(&d, a, k->file, source, size);
-	k->program = source ? tile_parse(a, source, size, &d) : NULL;
+	k->code.program = source ? tile_parse(a, source, size, &d) : NULL;
 	diags_print(&d, why);
-	if (!k->program || !tile_check(k->program, why))
+	if (!k->code.program || !tile_check(k->code.program, why))
 		return false;
-	k->source = emit_c(a, k->program, isa, 5);
-	struct target_options options = {.isa = isa, .optimise = optimise};
-	struct object object;
-	const char *missing = target_clang.missing(a);
-	if (missing)
-		text_add(why, missing);
-	if (missing || !target_clang.compile(k->source.text, &options, &object, why))
+	if (!bench_compile(a, &k->code, isa, optimise, fill, NULL, why))
 		return false;
-	k->module = target_clang.load(&object, &options, why);
-	object_free(&object);
-	if (!k->module)
-		return false;
-	int arguments = 0;
-	for (uint32_t i = 0; i < k->program->tensor.n; i++)
-		if (k->program->tensor.v[i].place == PLACE_ARGUMENT && !fill(a, k, i, arguments++))
-			return false;
-	k->work = buffer(k->source.work_bytes);
-	k->scratch = buffer(k->source.scratch_bytes);
-	memset(k->work, 0, (size_t)k->source.work_bytes);
-	memset(k->scratch, 0, (size_t)k->source.scratch_bytes);
-	k->phase = arena_new_array(a, (size_t)k->source.nphases, at_phase *);
-	k->best = arena_alloc(a, sizeof *k->best * (size_t)k->source.nphases);
-	for (int p = 0; p < k->source.nphases; p++) {
-		void *code = target_clang.symbol(k->module, k->source.phase[p].symbol);
-		memcpy(&k->phase[p], &code, sizeof code);
+	k->best = arena_alloc(a, sizeof *k->best * (size_t)k->code.source.nphases);
+	for (int p = 0; p < k->code.source.nphases; p++)
 		for (int i = 0; i < PARTS; i++)
 			k->best[p][i] = INFINITY;
-	}
 	return true;
 }
 
 static void run(struct kernel *k, enum isa isa, int round)
 {
-	struct at_args args = {k->data, k->stride, k->work};
+	struct at_args args = {k->code.data, k->code.stride, k->code.work};
 	double possible = 0; /* flop in the time it took, at the peaks met */
-	for (int p = 0; p < k->source.nphases; p++)
+	for (int p = 0; p < k->code.source.nphases; p++)
 		for (int i = 0; i < PARTS; i++) {
-			long tasks = k->source.phase[p].tasks, from = tasks * i / PARTS,
+			long tasks = k->code.source.phase[p].tasks, from = tasks * i / PARTS,
 			     to = tasks * (i + 1) / PARTS;
 			double peak = machine_peak_probe(isa), start = thread_seconds();
-			k->phase[p](&args, from, to, k->scratch);
+			k->code.phase[p](&args, from, to, k->code.scratch);
 			double took = thread_seconds() - start;
 			possible += took * peak;
 			if (took < k->best[p][i])
@@ -130,26 +68,20 @@ static void run(struct kernel *k, enum isa isa, int round)
 	k->ratio[round] = k->flops / possible;
 }
 
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 static void report(struct kernel *k, int rounds)
 {
-	double total = 0, *part = calloc((size_t)k->source.nphases, sizeof *part);
-	for (int p = 0; part && p < k->source.nphases; p++) {
+	double total = 0, *part = calloc((size_t)k->code.source.nphases, sizeof *part);
+	for (int p = 0; part && p < k->code.source.nphases; p++) {
 		for (int i = 0; i < PARTS; i++)
 			part[p] += k->best[p][i];
 		total += part[p];
 	}
-	qsort(k->ratio, (size_t)rounds, sizeof *k->ratio, ascending);
+	qsort(k->ratio, (size_t)rounds, sizeof *k->ratio, bench_ascending);
 	printf("%-32s %9.3f ms %7.1f GFLOP/s  %.3f of peak (%.3f to %.3f) ", k->file, total * 1e3,
 	       k->flops / total * 1e-9, k->ratio[rounds / 2], k->ratio[rounds / 10],
 	       k->ratio[rounds - 1 - rounds / 10]);
-	for (int p = 0; part && p < k->source.nphases; p++)
-		printf(" %s %.1f%%", k->program->phase.v[p].name, 100 * part[p] / total);
+	for (int p = 0; part && p < k->code.source.nphases; p++)
+		printf(" %s %.1f%%", k->code.program->phase.v[p].name, 100 * part[p] / total);
 	putchar('\n');
 	free(part);
 }
@@ -165,7 +97,7 @@ static int bench(struct arena *a, char **file, int n, enum isa isa, int rounds, 
 			fprintf(stderr, "kernel_bench: %s: %s\n", file[i], why.s);
 			return 1;
 		}
-		kernel[i].flops = tile_cost(kernel[i].program).contract_flops;
+		kernel[i].flops = tile_cost(kernel[i].code.program).contract_flops;
 	}
 	for (int r = 0; r < rounds; r++)
 		for (int i = 0; i < n; i++)
@@ -208,7 +140,7 @@ int main(int argc, char **argv)
 			optimise = 1;
 		}
 	}
-	if (optind == argc || isa > machine.isa || rounds < 1 || rounds > MAX_ROUNDS) {
+	if (optind == argc || isa > machine.isa || rounds < 1 || rounds > BENCH_ROUNDS) {
 		fputs("usage: kernel_bench [-i scalar|avx2|avx512] [-n rounds] [-1] FILE.tile…\n", stderr);
 		return 2;
 	}

@@ -8,18 +8,12 @@
  * over the rounds, and what share of the time each phase takes. -w: a window's time a row as the sequence grows,
  * instead. -c: only cases whose name begins so; -S: with the schedule in that file. */
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "codegen/schedule.h"
-#include "dsl/dtype.h"
+#include "bench/bench.h"
 #include "dsl/parse.h"
-#include "targets/target.h"
 
-enum { MAX_TENSORS = 16, MAX_ROUNDS = 1000, MAX_PHASES = 16, MEAN = 512, BLOCK = 128, WINDOW = 512 };
+enum { MAX_PHASES = 16, MEAN = 512, BLOCK = 128, WINDOW = 512 };
 
 struct data {
 	int64_t n, heads;
@@ -32,14 +26,8 @@ struct data {
 struct kernel {
 	const char *name;
 	double present; /* pairs, by all pairs */
-	struct tile_program *program;
-	struct kernel_source source;
-	struct module *module;
-	void *data[MAX_TENSORS];
-	const int64_t *stride[MAX_TENSORS];
-	void *work, *scratch;
-	at_phase *phase[MAX_PHASES];
-	double took[MAX_PHASES], seconds[MAX_ROUNDS];
+	struct bench_code code;
+	double took[MAX_PHASES], seconds[BENCH_ROUNDS];
 };
 
 /* ---- what is present ---- */
@@ -137,62 +125,26 @@ static void data_init(struct arena *a, struct data *d)
 		d->block[i] = random_bits(&random) % 10 == 0;
 }
 
-/* In huge pages, as the library's own work space. */
-static void *buffer(int64_t bytes)
+static void fill(void *context, const struct tile_tensor *t, void *data, int64_t n)
 {
-	const size_t HUGE = (size_t)2 << 20;
-	size_t rounded = ((size_t)bytes + HUGE) / HUGE * HUGE;
-	void *p = aligned_alloc(HUGE, rounded);
-	if (p)
-		madvise(p, rounded, MADV_HUGEPAGE);
-	return p;
-}
-
-static bool fill(struct arena *a, struct kernel *k, const struct data *d, uint32_t tensor, int at)
-{
-	const struct tile_tensor *t = &k->program->tensor.v[tensor];
-	int64_t *stride = arena_new_array(a, MAX_RANKS, int64_t), n = 1;
-	for (int r = t->nranks - 1; r >= 0; r--) {
-		stride[r] = n;
-		n *= t->extent[r];
-	}
-	k->stride[at] = stride;
-	k->data[at] = buffer(dtype_bytes(t->dtype, n));
-	if (!k->data[at])
-		return false;
+	const struct data *d = context;
 	uint64_t random = 1;
 	if (t->dtype == DTYPE_I32)
-		memcpy(k->data[at], strstr(t->name, "offsets") ? d->offset : d->document,
-		       (size_t)n * sizeof *d->document);
+		memcpy(data, strstr(t->name, "offsets") ? d->offset : d->document, (size_t)n * sizeof *d->document);
 	else if (t->dtype == DTYPE_BOOL)
-		memcpy(k->data[at], d->block, (size_t)n);
+		memcpy(data, d->block, (size_t)n);
 	else
 		for (int64_t i = 0; i < n; i++)
-			dtype_store(t->dtype, k->data[at], i, (double)random_bits(&random) / (1 << 29) - 2);
-	return true;
+			dtype_store(t->dtype, data, i, (double)random_bits(&random) / (1 << 29) - 2);
 }
 
 /* ---- kernels ---- */
-
-static char *slurp(struct arena *a, const char *file, size_t *size)
-{
-	FILE *f = fopen(file, "r");
-	struct text t;
-	text_init(&t, a);
-	char s[4096];
-	for (size_t n; f && (n = fread(s, 1, sizeof s, f));)
-		text_bytes(&t, s, n);
-	*size = t.len;
-	if (f)
-		fclose(f);
-	return f ? t.s : NULL;
-}
 
 static struct tile_program *program(struct arena *a, const char *file, const struct data *d, const char *schedule,
                                     const struct machine *machine, struct text *why)
 {
 	size_t size, length;
-	char *source = slurp(a, file, &size);
+	char *source = bench_read(a, file, &size);
 	struct diags diags;
 	diags_init(&diags, a, file, source, size);
 	struct cascade *c = source ? cascade_parse(a, source, size, NULL, 0, &diags) : NULL;
@@ -208,7 +160,7 @@ static struct tile_program *program(struct arena *a, const char *file, const str
 		return NULL;
 	struct schedule s = schedule_default(p, machine->isa);
 	if (schedule) {
-		source = slurp(a, schedule, &length);
+		source = bench_read(a, schedule, &length);
 		diags_init(&diags, a, schedule, source, length);
 		if (!source || !schedule_parse(p, source, length, &s, &diags)) {
 			diags_print(&diags, why);
@@ -223,75 +175,37 @@ static struct tile_program *program(struct arena *a, const char *file, const str
 	return tile_build(a, p, &s);
 }
 
-static bool prepare(struct arena *a, struct kernel *k, const struct bench_case *c, const struct data *d,
+static bool prepare(struct arena *a, struct kernel *k, const struct bench_case *c, struct data *d,
                     const char *schedule, const struct machine *machine, struct text *why)
 {
 	*k = (struct kernel){.name = c->name, .present = c->pairs(d) / dense_pairs(d)};
-	k->program = program(a, c->file, d, schedule, machine, why);
-	if (!k->program || !tile_check(k->program, why))
+	k->code.program = program(a, c->file, d, schedule, machine, why);
+	if (!k->code.program || !tile_check(k->code.program, why))
 		return false;
-	k->source = emit_c(a, k->program, machine->isa, 5);
-	struct target_options options = {.isa = machine->isa, .optimise = 3};
-	struct object object;
-	const char *missing = target_clang.missing(a);
-	if (missing)
-		text_add(why, missing);
-	if (missing || k->source.nphases > MAX_PHASES ||
-	    !target_clang.compile(k->source.text, &options, &object, why))
+	if (!bench_compile(a, &k->code, machine->isa, 3, fill, d, why))
 		return false;
-	k->module = target_clang.load(&object, &options, why);
-	object_free(&object);
-	if (!k->module)
-		return false;
-	int arguments = 0;
-	for (uint32_t i = 0; i < k->program->tensor.n; i++)
-		if (k->program->tensor.v[i].place == PLACE_ARGUMENT && !fill(a, k, d, i, arguments++))
-			return false;
-	k->work = buffer(k->source.work_bytes);
-	k->scratch = buffer(k->source.scratch_bytes);
-	memset(k->work, 0, (size_t)k->source.work_bytes);
-	memset(k->scratch, 0, (size_t)k->source.scratch_bytes);
-	for (int p = 0; p < k->source.nphases; p++) {
-		void *code = target_clang.symbol(k->module, k->source.phase[p].symbol);
-		memcpy(&k->phase[p], &code, sizeof code);
-	}
-	return true;
+	return k->code.source.nphases <= MAX_PHASES || (text_add(why, "too many phases"), false);
 }
 
 static void run(struct kernel *k, int round)
 {
-	struct at_args args = {k->data, k->stride, k->work};
-	double total = 0;
-	for (int p = 0; p < k->source.nphases; p++) {
-		double start = thread_seconds();
-		k->phase[p](&args, 0, k->source.phase[p].tasks, k->scratch);
-		double took = thread_seconds() - start;
-		total += took;
-		if (round >= 0)
-			k->took[p] += took;
-	}
+	double warm[MAX_PHASES] = {0}, seconds = bench_run(&k->code, round < 0 ? warm : k->took);
 	if (round >= 0)
-		k->seconds[round] = total;
-}
-
-static int ascending(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
+		k->seconds[round] = seconds;
 }
 
 static void report(const struct kernel *k, const struct kernel *dense, int rounds, double goal)
 {
-	double ratio[MAX_ROUNDS], all = 0;
+	double ratio[BENCH_ROUNDS], all = 0;
 	for (int r = 0; r < rounds; r++)
 		ratio[r] = k->seconds[r] / (dense->seconds[r] * k->present);
-	qsort(ratio, (size_t)rounds, sizeof *ratio, ascending);
-	for (int p = 0; p < k->source.nphases; p++)
+	qsort(ratio, (size_t)rounds, sizeof *ratio, bench_ascending);
+	for (int p = 0; p < k->code.source.nphases; p++)
 		all += k->took[p];
 	printf("%-20s %8.3f%% present %9.3f ms  %.3f (%.3f to %.3f), goal %.2f ", k->name, 100 * k->present,
 	       1e3 * all / rounds, ratio[rounds / 2], ratio[rounds / 4], ratio[rounds - 1 - rounds / 4], goal);
-	for (int p = 0; p < k->source.nphases; p++)
-		printf(" %s %.2f%%", k->program->phase.v[p].name, 100 * k->took[p] / all);
+	for (int p = 0; p < k->code.source.nphases; p++)
+		printf(" %s %.2f%%", k->code.program->phase.v[p].name, 100 * k->took[p] / all);
 	putchar('\n');
 }
 
@@ -350,7 +264,7 @@ static int growth(struct arena *a, const struct options *o)
 		for (int i = 0; i < SIZES; i++)
 			run(&kernel[i], r);
 	for (int i = 0; i < SIZES; i++) {
-		qsort(kernel[i].seconds, (size_t)o->rounds, sizeof *kernel[i].seconds, ascending);
+		qsort(kernel[i].seconds, (size_t)o->rounds, sizeof *kernel[i].seconds, bench_ascending);
 		printf("window of 512, N = %6d: %8.3f us a row\n", 4096 << i,
 		       1e6 * kernel[i].seconds[o->rounds / 2] / (4096 << i));
 	}
@@ -392,7 +306,7 @@ int main(int argc, char **argv)
 		case 'w': grows = true; break;
 		default: optind = argc + 1;
 		}
-	if (optind != argc || o.rounds < 1 || o.rounds > MAX_ROUNDS || o.n < BLOCK || o.n % BLOCK || o.heads < 1) {
+	if (optind != argc || o.rounds < 1 || o.rounds > BENCH_ROUNDS || o.n < BLOCK || o.n % BLOCK || o.heads < 1) {
 		fputs("usage: sparse_bench [-i isa] [-n rounds] [-N extent] [-H heads] [-c case] [-S schedule] [-w]\n", stderr);
 		return 2;
 	}
