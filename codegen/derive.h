@@ -179,6 +179,10 @@ void derive_locals(struct derivation *, uint32_t group);
 void derive_shared_parts(struct derivation *, uint32_t group);
 void derive_collect_locals(struct derivation *, uint32_t group);
 
+/* stream.c: says of each tensor which equation defines it; drops locals that none does any more. */
+void streams_define(struct streams *);
+void streams_compact(struct streams *);
+
 /* derive_place.c */
 /* a implies b, because every conjunct of b is one of a. */
 bool derive_implies(const struct expr_pool *, struct expr a, struct expr b);

@@ -52,52 +52,16 @@ void lists_keep(struct lists *l, const struct stream *s)
 	vec_push(l->arena, &l->to->stream, t);
 }
 
-static struct expr renumber(struct expr_pool *p, struct expr e, void *context)
-{
-	const uint32_t *tensor = context;
-	const struct expr_node n = *expr_at(p, e);
-	struct expr at[MAX_RANKS];
-	if (n.op != OP_READ)
-		return e;
-	for (int i = 0; i < n.count; i++)
-		at[i] = expr_operand(p, e, i);
-	return expr_read(p, (enum kind)n.kind, tensor[n.symbol], n.count, at);
-}
-
 /* The new equations take the place of the old ones; tensors that nothing defines any more are dropped. */
 struct streams *lists_finish(struct lists *l)
 {
 	struct cascade *c = l->c;
-	uint32_t n = 0, *to = arena_new_array(l->arena, c->tensor.n + 1, uint32_t);
 	c->equation.v = l->equation.v;
 	c->equation.n = l->equation.n;
 	c->equation.cap = l->equation.cap;
-	for (uint32_t i = 0; i < c->tensor.n; i++)
-		c->tensor.v[i].equation = NO_EQUATION;
-	for (uint32_t i = 0; i < c->equation.n; i++)
-		c->tensor.v[c->equation.v[i].tensor].equation = i;
-	for (uint32_t i = 0; i < c->tensor.n; i++) {
-		to[i] = n;
-		if (c->tensor.v[i].role != ROLE_LOCAL || c->tensor.v[i].equation != NO_EQUATION)
-			c->tensor.v[n++] = c->tensor.v[i];
-	}
-	c->tensor.n = n;
-	for (uint32_t i = 0; i < c->equation.n; i++) {
-		struct equation *q = &c->equation.v[i];
-		q->tensor = to[q->tensor];
-		q->body = expr_rewrite(&c->pool, q->body, renumber, to);
-		q->where = expr_rewrite(&c->pool, q->where, renumber, to);
-		q->otherwise = expr_rewrite(&c->pool, q->otherwise, renumber, to);
-	}
-	for (uint32_t i = 0; i < l->to->stream.n; i++) {
-		struct stream *s = &l->to->stream.v[i];
-		s->present = expr_rewrite(&c->pool, s->present, renumber, to);
-		for (uint32_t k = 0; k < s->carry.n; k++)
-			for (int t = 0; t < s->carry.v[k].terms; t++)
-				s->carry.v[k].term[t].factor =
-				        expr_rewrite(&c->pool, s->carry.v[k].term[t].factor, renumber, to);
-	}
 	l->to->cascade = c;
+	streams_define(l->to);
+	streams_compact(l->to);
 	return l->to;
 }
 

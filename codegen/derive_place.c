@@ -250,7 +250,6 @@ static void place_orphans(struct derivation *d)
 struct assembly {
 	struct derivation *d;
 	struct streams *s;
-	uint32_t *tensor;   /* new number of each tensor */
 	VEC(uint32_t) from; /* equation of the working cascade, by equation of the result */
 };
 
@@ -392,18 +391,6 @@ static void emit_group(struct assembly *r, uint32_t at)
 	vec_push(a, &r->s->stream, s);
 }
 
-static struct expr renumber(struct expr_pool *p, struct expr e, void *context)
-{
-	const struct assembly *r = context;
-	const struct expr_node n = *expr_at(p, e);
-	struct expr at[MAX_RANKS];
-	if (n.op != OP_READ)
-		return e;
-	for (int i = 0; i < n.count; i++)
-		at[i] = expr_operand(p, e, i);
-	return expr_read(p, (enum kind)n.kind, r->tensor[n.symbol], n.count, at);
-}
-
 /* Presence was written out with the bodies: what a body alone no longer says goes into `where`. A carry says
  * it only if its body does not: the others are put right first, then carries get their own `where`, then all
  * of it. */
@@ -429,39 +416,12 @@ static void restore_presence(struct assembly *r)
 	}
 }
 
-/* Drops tensors nothing defines any more. */
-static void compact(struct assembly *r)
+static void finish(struct assembly *r)
 {
-	struct cascade *c = r->s->cascade;
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < c->tensor.n; i++)
-		c->tensor.v[i].equation = NO_EQUATION;
-	for (uint32_t i = 0; i < c->equation.n; i++)
-		c->tensor.v[c->equation.v[i].tensor].equation = i;
+	streams_define(r->s);
 	if (!r->d->options->unfused)
 		restore_presence(r);
-	r->tensor = arena_new_array(c->arena, c->tensor.n, uint32_t);
-	for (uint32_t i = 0; i < c->tensor.n; i++) {
-		r->tensor[i] = n;
-		if (c->tensor.v[i].role != ROLE_LOCAL || c->tensor.v[i].equation != NO_EQUATION)
-			c->tensor.v[n++] = c->tensor.v[i];
-	}
-	c->tensor.n = n;
-	for (uint32_t i = 0; i < c->equation.n; i++) {
-		struct equation *q = &c->equation.v[i];
-		q->tensor = r->tensor[q->tensor];
-		q->body = expr_rewrite(&c->pool, q->body, renumber, r);
-		q->where = expr_rewrite(&c->pool, q->where, renumber, r);
-		q->otherwise = expr_rewrite(&c->pool, q->otherwise, renumber, r);
-	}
-	for (uint32_t i = 0; i < r->s->stream.n; i++) {
-		struct stream *s = &r->s->stream.v[i];
-		s->present = expr_rewrite(&c->pool, s->present, renumber, r);
-		for (uint32_t k = 0; k < s->carry.n; k++)
-			for (int t = 0; t < s->carry.v[k].terms; t++)
-				s->carry.v[k].term[t].factor =
-				        expr_rewrite(&c->pool, s->carry.v[k].term[t].factor, renumber, r);
-	}
+	streams_compact(r->s);
 }
 
 static struct assembly start(struct derivation *d)
@@ -512,7 +472,7 @@ struct streams *derive_place(struct derivation *d)
 		if (at->carry.n || at->map.n || at->local.n || at->after.n)
 			emit_group(&r, g);
 	}
-	compact(&r);
+	finish(&r);
 	return r.s;
 }
 
@@ -535,6 +495,6 @@ struct streams *derive_unfused(struct derivation *d)
 	struct assembly r = start(d);
 	for (uint32_t g = 0; g < d->group.n; g++)
 		emit_group(&r, g);
-	compact(&r);
+	finish(&r);
 	return r.s;
 }

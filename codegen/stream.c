@@ -9,6 +9,54 @@ const char *const mode_name[MODES] = {
         [MODE_ANCHOR] = "ANCHOR",
 };
 
+void streams_define(struct streams *s)
+{
+	struct cascade *c = s->cascade;
+	for (uint32_t i = 0; i < c->tensor.n; i++)
+		c->tensor.v[i].equation = NO_EQUATION;
+	for (uint32_t i = 0; i < c->equation.n; i++)
+		c->tensor.v[c->equation.v[i].tensor].equation = i;
+}
+
+static struct expr renumber(struct expr_pool *p, struct expr e, void *context)
+{
+	const uint32_t *tensor = context;
+	const struct expr_node n = *expr_at(p, e);
+	struct expr at[MAX_RANKS];
+	if (n.op != OP_READ)
+		return e;
+	for (int i = 0; i < n.count; i++)
+		at[i] = expr_operand(p, e, i);
+	return expr_read(p, (enum kind)n.kind, tensor[n.symbol], n.count, at);
+}
+
+void streams_compact(struct streams *all)
+{
+	struct cascade *c = all->cascade;
+	uint32_t n = 0, *to = arena_new_array(c->arena, c->tensor.n + 1, uint32_t);
+	for (uint32_t i = 0; i < c->tensor.n; i++) {
+		to[i] = n;
+		if (c->tensor.v[i].role != ROLE_LOCAL || c->tensor.v[i].equation != NO_EQUATION)
+			c->tensor.v[n++] = c->tensor.v[i];
+	}
+	c->tensor.n = n;
+	for (uint32_t i = 0; i < c->equation.n; i++) {
+		struct equation *q = &c->equation.v[i];
+		q->tensor = to[q->tensor];
+		q->body = expr_rewrite(&c->pool, q->body, renumber, to);
+		q->where = expr_rewrite(&c->pool, q->where, renumber, to);
+		q->otherwise = expr_rewrite(&c->pool, q->otherwise, renumber, to);
+	}
+	for (uint32_t i = 0; i < all->stream.n; i++) {
+		struct stream *s = &all->stream.v[i];
+		s->present = expr_rewrite(&c->pool, s->present, renumber, to);
+		for (uint32_t k = 0; k < s->carry.n; k++)
+			for (int t = 0; t < s->carry.v[k].terms; t++)
+				s->carry.v[k].term[t].factor =
+				        expr_rewrite(&c->pool, s->carry.v[k].term[t].factor, renumber, to);
+	}
+}
+
 struct streams *derive_streams(struct arena *a, const struct cascade *from, const struct stream_options *options)
 {
 	static const struct stream_options unfused = {.unfused = true};
