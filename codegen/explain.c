@@ -67,7 +67,7 @@ static struct explain_work work_of(struct cascade *c, const struct streams *s, c
 	struct explain_work w = {.known = bound(c)};
 	if (!w.known)
 		return w;
-	w.flops = cascade_flops(c);
+	w.flops = cascade_flops(c, NULL);
 	for (uint32_t t = 0; t < c->tensor.n; t++) {
 		bool local = c->tensor.v[t].role == ROLE_LOCAL;
 		w.naive_bytes += tensor_bytes(c, t) * (local ? 2 : 1);

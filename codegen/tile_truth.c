@@ -107,7 +107,7 @@ static bool compute(struct arena *a, const struct streams *s, const bool *needed
 	c->equation.n = kept;
 	if (!kept)
 		return true;
-	if (cascade_flops(c) > flops) {
+	if (cascade_flops(c, NULL) > flops) {
 		*why = "what the predicate is computed from is too much to interpret at these extents";
 		return false;
 	}

@@ -4,10 +4,28 @@
 
 struct sample {
 	const struct cascade *cascade;
+	const struct work_inputs *inputs;
 	const double *coordinate; /* by index variable */
 	double *value;            /* by expression id */
 	bool *known;
 };
+
+/* An element of an input; NaN where that is not known. */
+static double element(const struct sample *s, struct expr read)
+{
+	const struct expr_node *e = expr_at(&s->cascade->pool, read);
+	const struct tensor *t = &s->cascade->tensor.v[e->symbol];
+	int64_t at[MAX_RANKS];
+	for (int k = 0; k < e->count; k++) {
+		struct expr x = expr_operand(&s->cascade->pool, read, k);
+		int64_t extent = 0;
+		if (!s->known[x.id] || !cascade_extent(s->cascade, t->extent[k], &extent) ||
+		    !(s->value[x.id] >= 0 && s->value[x.id] < (double)extent))
+			return NAN;
+		at[k] = (int64_t)s->value[x.id];
+	}
+	return s->inputs && t->role == ROLE_IN ? s->inputs->element(s->inputs->owner, e->symbol, at) : NAN;
+}
 
 /* Bottom up over the nodes a predicate is made of: operands come before users. NaN: depends on data. */
 static double evaluate(const struct sample *s, const struct expr *node, uint32_t n)
@@ -39,6 +57,9 @@ static double evaluate(const struct sample *s, const struct expr *node, uint32_t
 			break;
 		}
 		case OP_READ:
+			v = element(s, node[i]);
+			known = !isnan(v);
+			break;
 		case OP_ELSE:
 		case OP_CAST: known = false; break;
 		default: v = known ? op_value((enum op)e->op, x[0], x[1], x[2]) : NAN; break;
@@ -51,13 +72,15 @@ static double evaluate(const struct sample *s, const struct expr *node, uint32_t
 }
 
 /* The share of a box that a predicate keeps. */
-static double share(struct cascade *c, struct expr predicate, const uint32_t *all, int nall)
+static double share(struct cascade *c, const struct work_inputs *inputs, struct expr predicate, const uint32_t *all,
+                    int nall)
 {
 	enum { POINTS = 1 << 17 };
 	struct expr *node;
 	uint32_t nodes = expr_nodes(&c->pool, predicate, &node);
 	struct sample s = {
 	        .cascade = c,
+	        .inputs = inputs,
 	        .coordinate = arena_new_array(c->arena, c->index.n, double),
 	        .value = arena_new_array(c->arena, c->pool.node.n, double),
 	        .known = arena_new_array(c->arena, c->pool.node.n, bool),
@@ -123,7 +146,7 @@ static struct expr wanted(struct cascade *c, uint32_t q)
 	return any;
 }
 
-double cascade_flops(struct cascade *c)
+double cascade_flops(struct cascade *c, const struct work_inputs *inputs)
 {
 	double flops = 0;
 	for (uint32_t q = 0; q < c->equation.n; q++) {
@@ -144,7 +167,7 @@ double cascade_flops(struct cascade *c)
 		}
 		struct expr present = cascade_presence(c, q), read = wanted(c, q);
 		present = !present.id ? read : !read.id ? present : expr2(&c->pool, OP_AND, present, read);
-		flops += 2 * points * (present.id && points > 0 ? share(c, present, index, n) : 1);
+		flops += 2 * points * (present.id && points > 0 ? share(c, inputs, present, index, n) : 1);
 	}
 	return flops;
 }

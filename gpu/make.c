@@ -283,7 +283,7 @@ static void make_case(struct making *m)
 	const struct workload *w = workload_new(m->arena, m->cascade);
 	for (int i = 0; i < w->arguments; i++)
 		m->made->bytes += (double)w->argument[i].bytes;
-	m->made->flops = cascade_flops(cascade_clone(m->arena, m->cascade));
+	m->made->flops = cascade_flops(cascade_clone(m->arena, m->cascade), NULL);
 	for (int i = 0; i < m->options->capabilities; i++)
 		make_for(m, m->options->capability[i]);
 }

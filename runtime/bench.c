@@ -116,7 +116,7 @@ static enum attune_status run_bench(void *data, struct arena *arena, struct attu
 	struct cascade *cascade = cascade_clone(arena, job->program->cascade);
 	struct workload *w = workload_new(arena, cascade);
 	workload_inputs(arena, w, cascade, SET_NORMAL, 1, 1);
-	double flops = cascade_flops(cascade), peak = 0;
+	double flops = workload_flops(w, cascade, SET_NORMAL), peak = 0;
 	if (device)
 		status = device_bench(context, arena, c, w, job->rounds, error);
 	else

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codegen/work.h"
 #include "search/strategy.h"
 
 /* A forked child has none of its parent's threads: it makes a pool of its own. */
@@ -123,11 +122,6 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 	struct cascade *cascade = cascade_clone(arena, p->cascade);
 	if (!tune(arena, cascade, &place, cache, &o, &result, &reason))
 		return runtime_fail(error, ATTUNE_SYSTEM, "%s", reason.s);
-	/* The tuner counts all elements; shares of a peak are told of the present ones. */
-	double flops = cascade_flops(cascade);
-	if (result.flops > 0)
-		result.peak *= flops / result.flops;
-	result.flops = flops;
 	hand_over(job, &result);
 	job->result->modelled = place.modelled;
 	return ATTUNE_OK;

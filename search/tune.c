@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "codegen/work.h"
 #include "search/loop.h"
 #include "search/replay.h"
 
@@ -73,7 +72,7 @@ bool tune(struct arena *a, const struct cascade *c, const struct tune_place *pla
 	const struct cache_key key = tune_key(a, c, place);
 	bool good = search_run(a, subject, place, &key, cache, &o, began, result, reason);
 	if (good) {
-		result->flops = cascade_flops(cascade_clone(a, c));
+		result->flops = workload_flops(subject->workload[subject->workloads - 1], cascade_clone(a, c), SET_NORMAL);
 		double peak = place->target->device ? 0 : machine_peak_probe(place->isa) * place->threads;
 		result->peak = peak > 0 && result->best > 0 ? result->flops / result->best / peak : 0;
 		if (note.len)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "codegen/work.h"
 #include "dsl/dtype.h"
 #include "dsl/oracle.h"
 #include "search/strategy.h"
@@ -274,4 +275,30 @@ double workload_allows(const struct workload *w, int i, int set)
 	const double most = 1e-2; /* a program that makes more of rounding than this has no right answer */
 	double bound = workload_bound(w->argument[i].dtype, set);
 	return w->careful && set == SET_NORMAL ? fmax(bound, fmin(2 * w->careful[i], most)) : bound;
+}
+
+struct set_of_inputs {
+	const struct workload *workload;
+	int set;
+};
+
+static double input_element(const void *owner, uint32_t tensor, const int64_t *coordinate)
+{
+	const struct set_of_inputs *from = owner;
+	const struct workload *w = from->workload;
+	for (int i = 0; w->input[from->set] && i < w->arguments; i++) {
+		const struct argument *g = &w->argument[i];
+		int64_t at = 0;
+		if (g->tensor != tensor || !w->input[from->set][i])
+			continue;
+		for (int r = 0; r < g->nranks; r++)
+			at += coordinate[r] * g->stride[r];
+		return dtype_load(g->dtype, w->input[from->set][i], at);
+	}
+	return (double)NAN;
+}
+
+double workload_flops(const struct workload *w, struct cascade *c, int set)
+{
+	return cascade_flops(c, &(struct work_inputs){input_element, &(struct set_of_inputs){w, set}});
 }

@@ -47,6 +47,9 @@ void workload_inputs(struct arena *, struct workload *, const struct cascade *, 
 /* The same of one argument, into `data`. */
 void workload_fill(const struct cascade *, const struct argument *, double amplitude, uint64_t *random, void *data);
 
+/* cascade_flops, where predicates read the set's inputs. */
+double workload_flops(const struct workload *, struct cascade *, int set);
+
 /* Fills in expected[set] by the oracle. False with the reason when it fails or needs more than `memory`
  * bytes. */
 bool workload_oracle(struct arena *, struct workload *, const struct cascade *, int set, size_t memory,

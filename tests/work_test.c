@@ -6,7 +6,7 @@
 #include "dsl/parse.h"
 #include "tests/tap.h"
 
-static double flops_of(struct arena *a, const char *equation, int64_t n, int64_t m)
+static double flops_of(struct arena *a, const char *equation, int64_t n, int64_t m, const struct work_inputs *inputs)
 {
 	const char *text = arena_printf(
 	        a,
@@ -16,20 +16,40 @@ static double flops_of(struct arena *a, const char *equation, int64_t n, int64_t
 	struct diags d;
 	diags_init(&d, a, "k.att", text, strlen(text));
 	struct cascade *c = cascade_parse(a, text, strlen(text), NULL, 0, &d);
-	return c ? cascade_flops(c) : -1;
+	return c ? cascade_flops(c, inputs) : -1;
 }
 
 static void case_of(const char *equation, int64_t n, int64_t m, double want)
 {
 	struct arena a;
 	arena_init(&a);
-	double have = flops_of(&a, equation, n, m);
+	double have = flops_of(&a, equation, n, m, NULL);
 	ok(fabs(have - want) <= 2e-3 * want, "%s: %.0f, by hand %.0f", equation, have, want);
+	arena_free(&a);
+}
+
+/* Two segments, the first a quarter of 200. */
+static double segment(const void *owner, uint32_t tensor, const int64_t *coordinate)
+{
+	(void)owner;
+	(void)tensor;
+	return coordinate[0] >= 50;
+}
+
+static void test_data(void)
+{
+	struct arena a;
+	const struct work_inputs inputs = {segment, NULL};
+	const double want = 2.0 * 8 * (50 * 50 + 150 * 150);
+	arena_init(&a);
+	double have = flops_of(&a, "S[n,m] = Q[n,d] * K[m,d] where seg[n] == seg[m]", 200, 200, &inputs);
+	ok(fabs(have - want) <= 2e-3 * want, "segments that are at hand: %.0f, by hand %.0f", have, want);
 	arena_free(&a);
 }
 
 int main(void)
 {
+	test_data();
 	case_of("O[n,m] = Q[n,d] * K[m,d]", 100, 200, 2.0 * 100 * 200 * 8);
 	case_of("S[n,m] = Q[n,d] * K[m,d] where m <= n", 200, 200, 2.0 * 8 * 200 * 201 / 2);
 	case_of("S[n,m] = Q[n,d] * K[m,d] where m <= n and n - m < W", 500, 500, 2.0 * 8 * (500 * 10 - 45));
