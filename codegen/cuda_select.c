@@ -81,14 +81,7 @@ static const char *count(struct selecting *x, struct c_block *b, const char *ste
 /* Stores at the target's coordinate, which the block has a name for. */
 static void put(struct selecting *x, struct c_block *b, const char *text)
 {
-	struct emitter *e = x->e;
-	uint32_t tensor = expr_at(e->pool, x->s->target)->symbol;
-	bool integer = dtype_info[e->program->tensor.v[tensor].dtype].integer;
-	struct nest n = x->nest;
-	n.row = n.body = b;
-	n.loop[n.nloops++] = x->place;
-	const char *to = nest_address(&n, x->s->target, NULL);
-	c_line(e->arena, b, "s%s_put_%s(%s, %s);", integer ? "i" : "", e->tensor[tensor].get, to, text);
+	emit_put(&x->nest, b, x->s->target, x->place, text);
 }
 
 /* What is chosen: keys above `low`, and the first `more` that equal it. */

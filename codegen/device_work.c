@@ -132,18 +132,11 @@ static void add_select(struct tile_walk *w, const struct tile_statement *s)
 {
 	const double passes = 32;
 	struct count *k = w->owner;
-	const struct expr_pool *p = w->p->pool;
-	const struct expr_node *n = expr_at(p, s->target);
-	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index;
-	double fibers = 1, fiber = (double)tile_count(w, s->index);
-	for (int i = 0; i < n->count; i++) {
-		uint32_t index = expr_at(p, expr_operand(p, s->target, i))->symbol;
-		fibers *= index == place ? 1 : (double)tile_count(w, index);
-	}
+	uint32_t tensor = expr_at(w->p->pool, s->target)->symbol;
+	double results, fibers = tile_fibers(w, s, &results), fiber = (double)tile_count(w, s->index);
 	add(w, s->expression, passes * fibers * fiber, fibers * fiber);
 	k->total->map_flops += k->share * passes * fibers * fiber;
-	k->total->bytes +=
-	        k->share * fibers * (double)tile_count(w, place) * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+	k->total->bytes += k->share * fibers * results * dtype_info[w->p->tensor.v[tensor].dtype].bits / 8.0;
 }
 
 static bool statement(struct tile_walk *w, const struct tile_statement *s)

@@ -270,6 +270,8 @@ void emit_contract(struct emitter *, struct c_block *, const struct tile_stateme
 /* ---- emit_select.c ---- */
 
 void emit_select(struct emitter *, struct c_block *, const struct tile_statement *);
+/* Stores C text as the element of `target` at the coordinate of `index` that the block has a name for. */
+void emit_put(const struct nest *, struct c_block *, struct expr target, uint32_t index, const char *text);
 
 /* ---- emit_prelude.c ---- */
 

@@ -271,16 +271,21 @@ static const char *choose(struct selecting *x, struct c_block *b)
 
 /* ---- the result ---- */
 
+void emit_put(const struct nest *from, struct c_block *b, struct expr target, uint32_t index, const char *text)
+{
+	struct emitter *e = from->e;
+	uint32_t tensor = expr_at(e->pool, target)->symbol;
+	bool integer = dtype_info[e->program->tensor.v[tensor].dtype].integer;
+	struct nest n = *from;
+	n.row = n.body = b;
+	n.loop[n.nloops++] = index;
+	c_line(e->arena, b, "s%s_put_%s(%s, %s);", integer ? "i" : "", e->tensor[tensor].get,
+	       nest_address(&n, target, NULL), text);
+}
+
 static void put(struct selecting *x, struct c_block *b, const char *text)
 {
-	struct emitter *e = x->e;
-	uint32_t tensor = expr_at(e->pool, x->s->target)->symbol;
-	bool integer = dtype_info[e->program->tensor.v[tensor].dtype].integer;
-	struct nest n = x->nest;
-	n.row = n.body = b;
-	n.loop[n.nloops++] = x->place;
-	c_line(e->arena, b, "s%s_put_%s(%s, %s);", integer ? "i" : "", e->tensor[tensor].get,
-	       nest_address(&n, x->s->target, NULL), text);
+	emit_put(&x->nest, b, x->s->target, x->place, text);
 }
 
 /* The coordinate of the i-th of the list. */

@@ -2,6 +2,7 @@
 #include "codegen/schedule.h"
 
 #include "base/whole.h"
+#include "dsl/dtype.h"
 
 enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
 
@@ -86,12 +87,6 @@ static enum dtype operand_dtype(const struct schedule *s, enum operand_type t)
 	}
 }
 
-/* Values of one are values of the other, by an instruction or two a vector. */
-static bool widens(enum dtype narrow, enum dtype wide)
-{
-	return narrow == wide || (wide == DTYPE_F32 && (narrow == DTYPE_BF16 || narrow == DTYPE_F16));
-}
-
 bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                      const struct contract_schedule *block)
 {
@@ -102,7 +97,7 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->b)->symbol].dtype;
 	if (device)
 		return t == operand_dtype(s, block->operand);
-	return widens(t, s->compute) &&
+	return dtype_widens(t, s->compute) &&
 	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/whole.h"
+#include "dsl/dtype.h"
 #include "codegen/tile.h"
 
 struct state {
@@ -285,9 +286,7 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 	if (!t || n->count != t->nranks || t->nranks < 2)
 		return fail(c, s, "operand b is no tensor of two ranks or more");
 	enum dtype wanted = operand_dtype(c, s->operand);
-	bool widens = s->operand == OPERAND_COMPUTE && wanted == DTYPE_F32 &&
-	              (t->dtype == DTYPE_BF16 || t->dtype == DTYPE_F16);
-	if (t->dtype != wanted && !widens)
+	if (s->operand == OPERAND_COMPUTE ? !dtype_widens(t->dtype, wanted) : t->dtype != wanted)
 		return fail(c, s, "%s is %s, where %s in %s", t->name, dtype_info[t->dtype].spelling,
 		            s->operand == OPERAND_COMPUTE ? "computation is" : "the operands are multiplied",
 		            dtype_info[wanted].spelling);

@@ -73,19 +73,13 @@ static void count_select(struct tile_walk *w, const struct tile_statement *s)
 {
 	const double passes = 4;
 	struct tile_cost *c = &((struct account *)w->owner)->total;
-	const struct expr_pool *p = w->p->pool;
-	const struct expr_node *n = expr_at(p, s->target);
-	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index;
-	double fibers = 1, fiber = (double)tile_count(w, s->index);
-	for (int k = 0; k < n->count; k++) {
-		uint32_t i = expr_at(p, expr_operand(p, s->target, k))->symbol;
-		fibers *= i == place ? 1 : (double)tile_count(w, i);
-	}
+	uint32_t tensor = expr_at(w->p->pool, s->target)->symbol;
+	double results, fibers = tile_fibers(w, s, &results), fiber = (double)tile_count(w, s->index);
 	c->map_flops += passes * fibers * fiber;
 	count(w, s->expression, fibers * fiber);
 	if (s->present.id)
 		count(w, s->present, fibers * fiber);
-	c->bytes += fibers * (double)tile_count(w, place) * dtype_info[w->p->tensor.v[n->symbol].dtype].bits / 8.0;
+	c->bytes += fibers * results * dtype_info[w->p->tensor.v[tensor].dtype].bits / 8.0;
 }
 
 static bool count_statement(struct tile_walk *w, const struct tile_statement *s)

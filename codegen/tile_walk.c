@@ -282,3 +282,17 @@ double tile_no_read(struct tile_walk *w, uint32_t tensor, int n, const double *c
 	(void)w, (void)tensor, (void)n, (void)coordinate;
 	return NAN;
 }
+
+double tile_fibers(const struct tile_walk *w, const struct tile_statement *s, double *results)
+{
+	const struct expr_pool *p = w->p->pool;
+	const struct expr_node *n = expr_at(p, s->target);
+	uint32_t place = s->select == SELECT_MEMBERS ? s->slot : s->index;
+	double fibers = 1;
+	for (int i = 0; i < n->count; i++) {
+		uint32_t index = expr_at(p, expr_operand(p, s->target, i))->symbol;
+		fibers *= index == place ? 1 : (double)tile_count(w, index);
+	}
+	*results = (double)tile_count(w, place);
+	return fibers;
+}

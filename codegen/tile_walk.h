@@ -59,6 +59,9 @@ struct tile_price {
 };
 struct tile_price tile_price(const struct tile_program *, struct expr);
 
+/* Fibers that a SELECT goes along, and coordinates of its result in each. */
+double tile_fibers(const struct tile_walk *, const struct tile_statement *, double *results);
+
 static inline int64_t tile_count(const struct tile_walk *w, uint32_t index)
 {
 	int64_t n = w->range[index].high - w->range[index].low + 1;

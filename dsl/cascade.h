@@ -136,6 +136,8 @@ struct expr_names cascade_names(const struct cascade *);
 /* The whole cascade as an .att program that parses back to an equal one. */
 void cascade_print(const struct cascade *, struct text *);
 void equation_print(const struct cascade *, const struct equation *, struct text *);
+/* A tensor's declaration, as an input or an output whatever it is. */
+void tensor_print(const struct cascade *, uint32_t tensor, enum role, struct text *);
 /* SHA-256 of the canonical text with ranks, indices and tensors renamed in order of appearance (inputs
  * and outputs keep their names): renaming an index or adding a comment changes nothing. */
 const char *cascade_digest(struct cascade *);

@@ -35,11 +35,10 @@ static void print_indices(const struct printer *p, const uint32_t *index, int n,
 	text_char(p->out, ']');
 }
 
-static void print_tensor(const struct printer *p, uint32_t t)
+static void print_tensor(const struct printer *p, uint32_t t, enum role role)
 {
 	const struct tensor *tensor = &p->cascade->tensor.v[t];
-	text_printf(p->out, "%s %s", tensor->role == ROLE_IN ? "in " : "out",
-	            p->names.name(p->names.owner, OP_READ, t));
+	text_printf(p->out, "%s %s", role == ROLE_IN ? "in " : "out", p->names.name(p->names.owner, OP_READ, t));
 	for (int i = 0; i < tensor->nranks; i++) {
 		text_add(p->out, i ? ", " : "[");
 		expr_print_coordinate(&p->cascade->pool, tensor->extent[i], &p->names, p->out);
@@ -87,6 +86,11 @@ static void print_equation(const struct printer *p, const struct equation *q)
 	text_char(p->out, '\n');
 }
 
+void tensor_print(const struct cascade *c, uint32_t tensor, enum role role, struct text *out)
+{
+	print_tensor(&(struct printer){c, cascade_names(c), out}, tensor, role);
+}
+
 void equation_print(const struct cascade *c, const struct equation *q, struct text *out)
 {
 	print_equation(&(struct printer){c, cascade_names(c), out}, q);
@@ -124,7 +128,7 @@ void cascade_print(const struct cascade *c, struct text *out)
 	text_char(out, '\n');
 	for (uint32_t t = 0; t < c->tensor.n; t++)
 		if (c->tensor.v[t].role != ROLE_LOCAL)
-			print_tensor(&p, t);
+			print_tensor(&p, t, c->tensor.v[t].role);
 	text_char(out, '\n');
 	for (uint32_t q = 0; q < c->equation.n; q++)
 		print_equation(&p, &c->equation.v[q]);
@@ -170,7 +174,7 @@ const char *cascade_digest(struct cascade *c)
 	text_printf(&text, "kernel %s\n", c->name);
 	for (uint32_t t = 0; t < c->tensor.n; t++)
 		if (c->tensor.v[t].role != ROLE_LOCAL)
-			print_tensor(&p, t);
+			print_tensor(&p, t, c->tensor.v[t].role);
 	for (uint32_t q = 0; q < c->equation.n; q++)
 		print_equation(&p, &c->equation.v[q]);
 	/* What was used is declared after its uses, in order of number. */

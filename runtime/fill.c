@@ -29,17 +29,6 @@ static void declarations(const struct attune_program *p, struct text *to)
 	}
 }
 
-static void declare(const struct cascade *c, const struct tensor *t, struct text *to)
-{
-	struct expr_names names = cascade_names(c);
-	text_printf(to, "out %s[", t->name);
-	for (int r = 0; r < t->nranks; r++) {
-		text_add(to, r ? ", " : "");
-		expr_print_coordinate(&c->pool, t->extent[r], &names, to);
-	}
-	text_printf(to, "] : %s\n", dtype_info[t->dtype].spelling);
-}
-
 /* Declares the input that a line gives values to. */
 static enum attune_status declare_line(const struct attune_program *p, struct arena *arena, const char *line,
                                        struct text *to, struct attune_error *error)
@@ -52,7 +41,7 @@ static enum attune_status declare_line(const struct attune_program *p, struct ar
 	if (t == UINT32_MAX || p->cascade->tensor.v[t].role != ROLE_IN)
 		return runtime_fail(error, ATTUNE_USAGE, "'%s' gives values to no input of the program",
 		                    line);
-	declare(p->cascade, &p->cascade->tensor.v[t], to);
+	tensor_print(p->cascade, t, ROLE_OUT, to);
 	return ATTUNE_OK;
 }
 

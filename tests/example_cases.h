@@ -258,17 +258,6 @@ static void example_declarations(struct arena *a, const struct example *e, struc
 	}
 }
 
-static void example_declare(const struct cascade *c, const struct tensor *t, struct text *to)
-{
-	struct expr_names names = cascade_names(c);
-	text_printf(to, "out %s[", t->name);
-	for (int r = 0; r < t->nranks; r++) {
-		text_add(to, r ? ", " : "");
-		expr_print_coordinate(&c->pool, t->extent[r], &names, to);
-	}
-	text_printf(to, "] : %s\n", dtype_info[t->dtype].spelling);
-}
-
 static const struct example_line *example_given(const struct example *e, const struct example_case *k,
                                                 const char *name)
 {
@@ -306,7 +295,7 @@ static struct oracle_tensor *example_inputs(struct arena *a, const struct exampl
 		const struct tensor *t = &c->tensor.v[i];
 		const struct example_line *line = t->role == ROLE_IN ? example_given(e, k, t->name) : NULL;
 		if (line) {
-			example_declare(c, t, &fill);
+			tensor_print(c, i, ROLE_OUT, &fill);
 			text_printf(&fill, "%s\n", line->text);
 			given++;
 		} else if (t->role == ROLE_IN && (dtype_info[t->dtype].integer || t->dtype == DTYPE_BOOL)) {

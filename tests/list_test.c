@@ -58,22 +58,6 @@ static struct cascade *bound(struct arena *a, int i, const struct shape *s, stru
 	return c;
 }
 
-static bool text_is_kept(struct stages *s, const struct schedule *schedule)
-{
-	struct text once, twice;
-	struct diags d;
-	struct schedule back;
-	text_init(&once, s->arena);
-	text_init(&twice, s->arena);
-	schedule_print(s->problem, schedule, &once);
-	diags_init(&d, s->arena, "schedule", once.s, once.len);
-	if (!schedule_parse(s->problem, once.s, once.len, &back, &d))
-		return stages_fault(s, "schedule text: %s", d.list.v[0].message);
-	schedule_print(s->problem, &back, &twice);
-	return !strcmp(once.s, twice.s) ||
-	       stages_fault(s, "schedule text is printed differently after parsing");
-}
-
 /* The default's streams with that sparsity where it is legal; how many have it. */
 static int skip(const struct stages *s, struct schedule *schedule, enum sparsity sparsity, int64_t granule, int form)
 {
@@ -110,7 +94,7 @@ static bool through(struct stages *s, const struct shape *shape, const struct ta
 			else
 				*lists += skip(s, &schedule, SPARSITY_LIST, granules[k], form);
 			const char *why = schedule_illegal(s->arena, s->problem, &schedule);
-			bool good = !why ? text_is_kept(s, &schedule) && stages_schedule(s, &schedule)
+			bool good = !why ? stages_text_is_kept(s, &schedule) && stages_schedule(s, &schedule)
 			                 : stages_fault(s, "not legal: %s", why);
 			if (good && shape->compiled == granules[k] && (form == k || form == 3) && target &&
 			    target->supports(schedule.isa) && schedule.isa <= here.isa)

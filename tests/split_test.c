@@ -76,22 +76,6 @@ static int cut(const struct stages *s, struct schedule *schedule, int64_t parts)
 	return count;
 }
 
-static bool text_is_kept(struct stages *s, const struct schedule *schedule)
-{
-	struct text once, twice;
-	struct diags d;
-	struct schedule back;
-	text_init(&once, s->arena);
-	text_init(&twice, s->arena);
-	schedule_print(s->problem, schedule, &once);
-	diags_init(&d, s->arena, "schedule", once.s, once.len);
-	if (!schedule_parse(s->problem, once.s, once.len, &back, &d))
-		return stages_fault(s, "schedule text: %s", d.list.v[0].message);
-	schedule_print(s->problem, &back, &twice);
-	return !strcmp(once.s, twice.s) ||
-	       stages_fault(s, "schedule text is printed differently after parsing");
-}
-
 /* The forms of one cut: the default's tiles, small ones walked backwards, the naive form, a random point; the default
  * for a device and a random point of its space. */
 static struct schedule form(struct stages *s, int i, enum isa isa)
@@ -121,7 +105,7 @@ static bool through(struct stages *s, int compiled, const char *by, int *cuts)
 			struct schedule schedule = form(s, i, isa);
 			*cuts += cut(s, &schedule, splits[k]);
 			const char *why = schedule_illegal(s->arena, s->problem, &schedule);
-			bool good = !why ? text_is_kept(s, &schedule) && stages_schedule(s, &schedule)
+			bool good = !why ? stages_text_is_kept(s, &schedule) && stages_schedule(s, &schedule)
 			                 : stages_fault(s, "not legal: %s", why);
 			if (good && compiles && compiled == splits[k] && i == k % 2 &&
 			    target->supports(schedule.isa) && schedule.isa <= here.isa)

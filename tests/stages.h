@@ -212,4 +212,21 @@ __attribute__((unused)) static struct schedule stages_random(struct stages *s, e
 	return schedule_default(s->problem, isa);
 }
 
+/* A schedule's text reads back as it. */
+static inline bool stages_text_is_kept(struct stages *s, const struct schedule *schedule)
+{
+	struct text once, twice;
+	struct diags d;
+	struct schedule back;
+	text_init(&once, s->arena);
+	text_init(&twice, s->arena);
+	schedule_print(s->problem, schedule, &once);
+	diags_init(&d, s->arena, "schedule", once.s, once.len);
+	if (!schedule_parse(s->problem, once.s, once.len, &back, &d))
+		return stages_fault(s, "schedule text: %s", d.list.v[0].message);
+	schedule_print(s->problem, &back, &twice);
+	return !strcmp(once.s, twice.s) ||
+	       stages_fault(s, "schedule text is printed differently after parsing");
+}
+
 #endif
