@@ -132,15 +132,14 @@ int main(int argc, char **argv)
 	isa = machine.isa;
 	while ((option = getopt(argc, argv, "i:n:1")) != -1) {
 		if (option == 'i') {
-			for (isa = ISA_SCALAR; isa < HOST_ISAS && strcmp(isa_info[isa].name, optarg);)
-				isa++;
+			isa = isa_find(optarg);
 		} else if (option == 'n') {
 			rounds = atoi(optarg);
 		} else if (option == '1') {
 			optimise = 1;
 		}
 	}
-	if (optind == argc || isa > machine.isa || rounds < 1 || rounds > BENCH_ROUNDS) {
+	if (optind == argc || isa == ISAS || !isa_runs_on(isa, machine.isa) || rounds < 1 || rounds > BENCH_ROUNDS) {
 		fputs("usage: kernel_bench [-i scalar|avx2|avx512] [-n rounds] [-1] FILE.tile…\n", stderr);
 		return 2;
 	}

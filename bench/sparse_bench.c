@@ -292,11 +292,11 @@ int main(int argc, char **argv)
 	bool grows = false;
 	int option;
 	machine_detect(&o.machine);
+	enum isa isa = o.machine.isa;
 	while ((option = getopt(argc, argv, "i:n:N:H:c:S:w")) != -1)
 		switch (option) {
 		case 'i':
-			while (o.machine.isa > ISA_SCALAR && strcmp(isa_info[o.machine.isa].name, optarg))
-				o.machine.isa--;
+			isa = isa_find(optarg);
 			break;
 		case 'n': o.rounds = atoi(optarg); break;
 		case 'N': o.n = atoll(optarg); break;
@@ -306,7 +306,9 @@ int main(int argc, char **argv)
 		case 'w': grows = true; break;
 		default: optind = argc + 1;
 		}
-	if (optind != argc || o.rounds < 1 || o.rounds > BENCH_ROUNDS || o.n < BLOCK || o.n % BLOCK || o.heads < 1) {
+	bool runs = isa != ISAS && isa_runs_on(isa, o.machine.isa);
+	o.machine.isa = isa;
+	if (optind != argc || !runs || o.rounds < 1 || o.rounds > BENCH_ROUNDS || o.n < BLOCK || o.n % BLOCK || o.heads < 1) {
 		fputs("usage: sparse_bench [-i isa] [-n rounds] [-N extent] [-H heads] [-c case] [-S schedule] [-w]\n", stderr);
 		return 2;
 	}

@@ -13,7 +13,9 @@
  *   emit_address.c   where elements lie
  *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
  *   emit_loops.c     those loops
- *   emit_contract.c  register-tiled micro-kernels and their calls
+ *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
+ *   emit_micro.c     those micro-kernels
+ *   emit_dots.c      … along the contracted index
  *   emit_select.c    selections
  *   emit_prelude.c   the part of the prelude a text needs
  */
@@ -266,6 +268,13 @@ struct micro {
 	bool accumulate, scale;
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);
+
+/* ---- emit_micro.c ---- */
+
+/* The name of the micro-kernel that does the statement's block, emitted if there is no equal one. */
+const char *emit_micro(struct emitter *, struct micro, const struct tile_statement *);
+/* … of one with `dots`, in emit_dots.c. */
+void emit_dots(struct emitter *, const struct micro *, const char *what);
 
 /* ---- emit_select.c ---- */
 

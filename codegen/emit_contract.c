@@ -1,177 +1,13 @@
-/* Contractions: one noinline micro-kernel a shape, and the blocks that call it.
+/* Contractions: the blocks that call micro-kernels, of which there is one a shape (emit_micro.c).
  *
- * A micro-kernel keeps rows × vectors of the result in named vectors and streams over the contracted index:
- * a from rows of scratch, broadcast; b from panels or rows of memory. Every row of a block is computed, also
- * where the range ends inside it: scratch has room (plan_value), and what is there means nothing. Where the
- * last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an edge form of the kernel
- * loads what is there.
- *
- * Where b lies turned, its rows along the contracted index, vectors run along that: a dot product an element. */
+ * Every row of a block is computed, also where the range ends inside it: scratch has room (plan_value), and what is
+ * there means nothing. Where the last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an
+ * edge form of the micro-kernel loads what is there. Where b lies turned, its rows along the contracted index, vectors
+ * run along that: a dot product an element. */
 #include "codegen/emit.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static bool same_micro(const struct micro *x, const struct micro *y)
-{
-	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
-	       x->a_step == y->a_step && x->b_step == y->b_step && x->out_row == y->out_row &&
-	       x->edge == y->edge && x->dots == y->dots && x->accumulate == y->accumulate && x->scale == y->scale &&
-	       !strcmp(x->get, y->get);
-}
-
-static const char *times(struct emitter *e, const char *p, int64_t elements, int vectors)
-{
-	const char *s = p;
-	if (elements)
-		s = arena_printf(e->arena, "%s + %lld", s, (long long)elements);
-	if (vectors)
-		s = arena_printf(e->arena, vectors == 1 ? "%s + LANES" : "%s + %d * LANES", s, vectors);
-	return s;
-}
-
-static const char *load_b(struct emitter *e, const struct micro *k, int v)
-{
-	struct arena *a = e->arena;
-	bool widens = strcmp(k->type, "real");
-	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : times(e, "b", 0, v);
-	const char *left = v ? arena_printf(a, "left - %d * LANES", v) : "left";
-	if (!k->edge)
-		return widens ? arena_printf(a, "v_get_%s(%s, 1, LANES)", k->get, at) : arena_printf(a, "v_load(%s)", at);
-	if (!widens)
-		return arena_printf(a, "v_load_step(%s, b_lane, %s)", at, left);
-	/* Of one lane, nothing else keeps from reading past the last. */
-	return arena_printf(a, "%s > 0 ? v_get_%s(%s, b_lane, %s) : v_splat(0)", left, k->get, at, left);
-}
-
-static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
-{
-	struct text t;
-	for (int r = 0; r < k->rows; r++) {
-		if (k->scale)
-			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
-		text_init(&t, e->arena);
-		text_add(&t, "vreal ");
-		for (int v = 0; v < k->vectors; v++) {
-			text_printf(&t, "%sc%d_%d = ", v ? ", " : "", r, v);
-			if (k->accumulate)
-				text_printf(&t, "v_load(%s)", times(e, "out", r * k->out_row, v));
-			else
-				text_add(&t, "v_splat(0)");
-			if (k->scale)
-				text_printf(&t, " * s%d", r);
-		}
-		c_line(e->arena, b, "%s;", t.s);
-	}
-}
-
-static void emit_micro(struct emitter *e, const struct micro *k, const char *what)
-{
-	struct arena *a = e->arena;
-	struct text t;
-	text_init(&t, a);
-	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, const %s *b, ", k->name,
-	            k->type);
-	if (!k->b_step)
-		text_add(&t, "long b_step, ");
-	if (k->edge)
-		text_add(&t, "long b_lane, long left, ");
-	if (k->scale)
-		text_add(&t, "const real *scale, ");
-	text_add(&t, "real *out, long count)");
-	c_line(a, e->functions, "%s", "");
-	c_comment(a, e->functions, what);
-	struct c_block *f = c_open(a, e->functions, "%s", t.s);
-	emit_start(e, f, k);
-	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");
-	text_init(&t, a);
-	for (int v = 0; v < k->vectors; v++)
-		text_printf(&t, "%sb%d = %s", v ? ", " : "const vreal ", v, load_b(e, k, v));
-	c_line(a, loop, "%s;", t.s);
-	c_line(a, loop, "vreal x;");
-	for (int r = 0; r < k->rows; r++) {
-		text_init(&t, a);
-		text_printf(&t, "x = v_splat(a[%lld]);", (long long)(r * k->a_row));
-		for (int v = 0; v < k->vectors; v++)
-			text_printf(&t, " c%d_%d += x * b%d;", r, v, v);
-		c_line(a, loop, "%s", t.s);
-	}
-	c_line(a, loop, "a += %lld;", (long long)k->a_step);
-	if (k->b_step)
-		c_line(a, loop, "b += %lld;", (long long)k->b_step);
-	else
-		c_line(a, loop, "b += b_step;");
-	for (int r = 0; r < k->rows; r++) {
-		text_init(&t, a);
-		for (int v = 0; v < k->vectors; v++) {
-			const char *to = times(e, "out", r * k->out_row, v);
-			if (k->edge)
-				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);",
-				            v ? " " : "", to, r, v, v);
-			else
-				text_printf(&t, "%sv_store(%s, c%d_%d);", v ? " " : "", to, r, v);
-		}
-		c_line(a, f, "%s", t.s);
-	}
-}
-
-/* Of each coordinate of the lanes the products of b's row with rows of a. */
-static void emit_dots(struct emitter *e, const struct micro *k, const char *what)
-{
-	struct arena *a = e->arena;
-	c_line(a, e->functions, "%s", "");
-	c_comment(a, e->functions, what);
-	struct c_block *f = c_open(a, e->functions,
-	                           "static __attribute__((noinline)) void %s(const real *a, const %s *b, long b_lane, "
-	                           "long lanes, real *out, long count)",
-	                           k->name, k->type);
-	struct c_block *lane = c_open(a, f, "for (long j = 0; j < lanes; j++, b += b_lane)");
-	struct text sums, whole, part;
-	text_init(&sums, a);
-	text_init(&whole, a);
-	text_init(&part, a);
-	for (int r = 0; r < k->rows; r++) {
-		text_printf(&sums, "%sc%d = v_splat(0)", r ? ", " : "vreal ", r);
-		text_printf(&whole, "%sc%d += v_load(a + %lld + k) * x;", r ? " " : "", r, (long long)(r * k->a_row));
-		text_printf(&part, "%sc%d += v_load_step(a + %lld + k, 1, count - k) * x;", r ? " " : "", r,
-		            (long long)(r * k->a_row));
-	}
-	c_line(a, lane, "%s;", sums.s);
-	c_line(a, lane, "long k = 0;");
-	struct c_block *loop = c_open(a, lane, "for (; k + LANES <= count; k += LANES)");
-	c_line(a, loop, "const vreal x = v_get_%s(b + k, 1, LANES);", k->get);
-	c_line(a, loop, "%s", whole.s);
-	struct c_block *rest = c_open(a, lane, "if (k < count)");
-	c_line(a, rest, "const vreal x = v_get_%s(b + k, 1, count - k);", k->get);
-	c_line(a, rest, "%s", part.s);
-	for (int r = 0; r < k->rows; r++)
-		c_line(a, lane, "out[%lld + j] = v_across_sum(c%d);", (long long)(r * k->out_row), r);
-}
-
-/* The name of the micro-kernel, emitted if there is no equal one. */
-static const char *micro_name(struct emitter *e, struct micro k, const struct tile_statement *s)
-{
-	for (uint32_t i = 0; i < e->micro.n; i++)
-		if (same_micro(&e->micro.v[i], &k))
-			return e->micro.v[i].name;
-	const char *stem = arena_printf(e->arena, "contract_%s%s", e->program->value.v[s->value].name,
-	                                k.edge ? "_edge" : k.dots ? "_dots" : "");
-	k.name = stem;
-	for (uint32_t i = 0, n = 2; i < e->micro.n; i++)
-		if (!strcmp(e->micro.v[i].name, k.name)) {
-			k.name = arena_printf(e->arena, "%s_%u", stem, n++);
-			i = UINT32_MAX;
-		}
-	vec_push(e->arena, &e->micro, k);
-	const char *what = arena_printf(e->arena, "%d row%s by %d vector%s of  %s", k.rows, k.rows == 1 ? "" : "s",
-	                                k.vectors, k.vectors == 1 ? "" : "s", emit_describe(e, s));
-	if (k.dots)
-		emit_dots(e, &k, arena_printf(e->arena, "%d row%s by any number of  %s", k.rows, k.rows == 1 ? "" : "s",
-		                              emit_describe(e, s)));
-	else
-		emit_micro(e, &k, what);
-	return k.name;
-}
 
 /* Where b comes from. */
 struct source {
@@ -251,7 +87,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	const char *b_at = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
-	text_printf(&t, "%s(%s, %s, ", micro_name(e, k, s), nest_pointer(n, expr_at(e->pool, s->a)->symbol),
+	text_printf(&t, "%s(%s, %s, ", emit_micro(e, k, s), nest_pointer(n, expr_at(e->pool, s->a)->symbol),
 	            b_at);
 	if (k.dots) {
 		c_line(e->arena, b, "%s%s, %s, %s, %s);", t.s, c->from.lane,

@@ -5,16 +5,38 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Processors of the host, then devices. ISA_SM80 is CUDA with the tensor cores of compute capability 8.0 and
- * what came after it: a schedule's family, not the architecture that a compiler is told. */
-enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_SM80, ISAS, HOST_ISAS = ISA_SM80 };
+/* Processors, then devices. ISA_AVX512_BF16 is AVX-512 with its dot products of narrow operands, BF16 and VNNI
+ * (Zen 4, Sapphire Rapids). ISA_SM80 is CUDA with the tensor cores of compute capability 8.0 and what came after it:
+ * a schedule's family, not the architecture that a compiler is told. Within a family each one runs what those before
+ * it run; tiles of matrix units (AMX) and AVX10 would be rows of their own, told apart by `dots` and lanes. */
+enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16, ISA_SM80, ISAS, HOST_ISAS = ISA_SM80 };
+
+/* As what a contraction multiplies; tile.h says what it means. */
+enum operand_type { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
+extern const char *const operand_type_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
+
+enum processor { PROCESSOR_ANY, PROCESSOR_X86_64, PROCESSOR_DEVICE };
 struct isa_info {
 	const char *name;      /* "avx512" */
+	enum processor family; /* of scalar code any */
 	int lanes;             /* f32 lanes of a vector; of a device: columns of a tensor core's result */
 	int registers;         /* vector registers; of a device: 32-bit registers of a thread */
+	unsigned dots;         /* bit t: an instruction sums products of operands of type t into f32 or i32 lanes */
 	const char *march;     /* "x86-64-v4": what ahead-of-time code is compiled for */
 };
 extern const struct isa_info isa_info[ISAS];
+
+/* Does a processor whose best is `best` run code for `isa`? */
+bool isa_runs_on(enum isa isa, enum isa best);
+/* The best of `best`'s family below `isa`: what to fall back to. ISA_SCALAR has none below it, and is its own. */
+enum isa isa_below(enum isa isa);
+/* ISAS when no ISA of a host has the name. */
+enum isa isa_find(const char *name);
+
+static inline bool isa_multiplies(enum isa isa, enum operand_type t)
+{
+	return t == OPERAND_COMPUTE || isa_info[isa].dots >> t & 1;
+}
 
 static inline bool isa_is_device(enum isa i)
 {

@@ -138,8 +138,9 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	int64_t vectors = round_up(at_least_one(plan_extent(all, k->lanes)), isa_info[s->isa].lanes) /
 	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(plan_extent(all, k->rows));
-	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = s->isa == ISA_AVX512 ? 4 : 2;
-	if (sparsity_is_fine(p) && s->isa == ISA_AVX512) { /* as fast, and panels are half as wide */
+	bool many = isa_info[s->isa].registers >= 32;
+	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = many ? 4 : 2;
+	if (sparsity_is_fine(p) && many) { /* as fast, and panels are half as wide */
 		most_rows = 8;
 		most_lanes = 2;
 	} else if (sparsity_is_fine(p) && p->row_granule % most_rows) { /* blocks of rows end where a mask's do */

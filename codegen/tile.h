@@ -43,6 +43,7 @@
 #ifndef ATTUNE_CODEGEN_TILE_H
 #define ATTUNE_CODEGEN_TILE_H
 
+#include "codegen/machine.h"
 #include "dsl/cascade.h"
 
 enum tile_kind {
@@ -60,10 +61,6 @@ enum tile_kind {
 	                  are in memory, however long, before and after. The target has `index`, or `slot` of
 	                  SELECT_MEMBERS, in its place, and both range over their whole extents */
 };
-
-/* As what a contraction multiplies. The sums are f32 but for COMPUTE (the program's type) and I8 (i32). */
-enum operand_type { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
-extern const char *const operand_type_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
 
 enum { MAX_STAGES = 8 }; /* of a FOR */
 

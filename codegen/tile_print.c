@@ -4,12 +4,6 @@
 
 #include "codegen/tile.h"
 
-const char *const operand_type_name[OPERANDS] = {[OPERAND_COMPUTE] = "compute",
-                                                 [OPERAND_BF16] = "bf16",
-                                                 [OPERAND_F16] = "f16",
-                                                 [OPERAND_TF32] = "tf32",
-                                                 [OPERAND_I8] = "i8"};
-
 static const char *symbol_name(const void *owner, enum op op, uint32_t symbol)
 {
 	const struct tile_program *p = owner;

@@ -96,11 +96,11 @@ enum attune_status kernel_choose(struct attune_kernel *k, const struct attune_pr
 		                    v->choice.source.reason);
 	if (p->context->no_device)
 		return runtime_fail(error, ATTUNE_SYSTEM, "target %s: %s", place.target->name, p->context->no_device);
-	if (isa > place.machine->isa)
-		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[isa].name);
 	if (!place.target->supports(isa))
 		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", place.target->name,
 		                    isa_info[isa].name);
+	if (!isa_runs_on(isa, place.machine->isa))
+		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[isa].name);
 	size_t bytes = code_argument_bytes(k->tensor, k->ntensors);
 	if (v->choice.source.device && bytes > MAX_DEVICE_ARGUMENT_BYTES)
 		return runtime_fail(error, ATTUNE_PROGRAM, "the arguments of %s take %zu bytes; a device takes at most %d",

@@ -6,14 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static enum isa isa_find(const char *name)
-{
-	enum isa i = 0;
-	while (i < HOST_ISAS && strcmp(isa_info[i].name, name))
-		i++;
-	return i < HOST_ISAS ? i : ISAS;
-}
-
 /* .cache/attune/tune.db in the home directory of the user database; NULL when the user has none. */
 static const char *default_cache(struct arena *a)
 {
@@ -23,6 +15,15 @@ static const char *default_cache(struct arena *a)
 	if (getpwuid_r(getuid(), &entry, buffer, size, &found) || !found || !found->pw_dir || !*found->pw_dir)
 		return NULL;
 	return arena_printf(a, "%s/.cache/attune/tune.db", found->pw_dir);
+}
+
+static enum attune_status no_isa(struct arena *a, const char *name, struct attune_error *error)
+{
+	struct text names;
+	text_init(&names, a);
+	for (enum isa i = 0; i < HOST_ISAS; i++)
+		text_printf(&names, "%s%s", i ? ", " : "", isa_info[i].name);
+	return runtime_fail(error, ATTUNE_USAGE, "there is no ISA '%s'; there are: %s", name, names.s);
 }
 
 struct context_job {
@@ -40,8 +41,7 @@ static enum attune_status fill(void *data, struct arena *scratch, struct attune_
 	c->isa = c->machine.isa;
 	c->isa_given = o->isa != NULL;
 	if (o->isa && (c->isa = isa_find(o->isa)) == ISAS)
-		return runtime_fail(error, ATTUNE_USAGE,
-		                    "there is no ISA '%s'; there are scalar, avx2 and avx512", o->isa);
+		return no_isa(scratch, o->isa, error);
 	if (o->target) {
 		enum attune_status status;
 		struct text names;
@@ -154,8 +154,8 @@ enum attune_status context_place(struct attune_context *c, struct arena *arena, 
 	const char *missing = c->target->device ? c->target->missing(arena) : NULL;
 	if (missing)
 		return runtime_fail(error, ATTUNE_SYSTEM, "target %s: %s", c->target->name, missing);
-	while (c->isa > ISA_SCALAR && !c->isa_given && !c->target->supports(c->isa))
-		c->isa--;
+	while (c->isa != ISA_SCALAR && !c->isa_given && !c->target->supports(c->isa))
+		c->isa = isa_below(c->isa);
 	if (!c->target->supports(c->isa))
 		return runtime_fail(error, ATTUNE_USAGE, "target %s does not support %s", c->target->name,
 		                    isa_info[c->isa].name);

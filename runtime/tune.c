@@ -98,7 +98,7 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 	enum attune_status status = program_check_bound(p, error);
 	if (status || (status = context_place(p->context, arena, &place, error)))
 		return status;
-	if (place.isa > place.machine->isa)
+	if (!isa_runs_on(place.isa, place.machine->isa))
 		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[place.isa].name);
 	if (!context_on_device(p->context))
 		context_measure(p->context);

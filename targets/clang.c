@@ -137,7 +137,7 @@ static int flags(const char *flag[MOST_FLAGS], const struct target_options *o)
 	flag[n++] = o->optimise >= 3 ? "-O3" : o->optimise == 2 ? "-O2" : o->optimise == 1 ? "-O1" : "-O0";
 	flag[n++] = "-target-cpu";
 	flag[n++] = isa_info[o->isa].march;
-	if (o->isa == ISA_AVX512)
+	if (isa_info[o->isa].lanes == 16)
 		flag[n++] = "-mprefer-vector-width=512";
 	if (o->checked)
 		flag[n++] = "-fsanitize=array-bounds";

@@ -20,6 +20,13 @@ static bool has(uint32_t word, uint32_t bits)
 	return (word & bits) == bits;
 }
 
+static enum isa best_avx512(uint32_t c7)
+{
+	enum { VNNI = 1 << 11, BF16 = 1 << 5 };
+	uint32_t a, b, c, d;
+	return has(c7, VNNI) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, BF16) ? ISA_AVX512_BF16 : ISA_AVX512;
+}
+
 /* The levels are those of the x86-64 psABI, because code is compiled for isa_info[].march. */
 static enum isa best_isa(void)
 {
@@ -37,7 +44,7 @@ static enum isa best_isa(void)
 		return ISA_SCALAR;
 	if (has(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) &&
 	    has(state, OPMASK_ZMM))
-		return ISA_AVX512;
+		return best_avx512(c7);
 	return ISA_AVX2;
 }
 

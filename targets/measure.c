@@ -98,6 +98,7 @@ static const struct {
         [ISA_SCALAR] = {steps_scalar, 4.0 * CHAINS},
         [ISA_AVX2] = {steps_avx2, 2.0 * 8 * CHAINS},
         [ISA_AVX512] = {steps_avx512, 2.0 * 16 * CHAINS},
+        [ISA_AVX512_BF16] = {steps_avx512, 2.0 * 16 * CHAINS},
 };
 
 static int ascending(const void *a, const void *b)
