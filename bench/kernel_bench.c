@@ -3,10 +3,11 @@
  *     kernel_bench [-i isa] [-n rounds] [-1] FILE.tile…
  *
  * Each file is a tile program (attune emit --stage tile). All run in turn, round after round, by thread CPU
- * time. A phase's tasks are timed in eight parts, the FMA peak is probed before each part, and a round's
+ * time. A phase's tasks are timed in eight parts, the peak is probed before each part, and a round's
  * ratio is the time its flops would take at those peaks, by the time they took: clocks that wander move both.
- * Printed are the median ratio, and the sum of each part's least time. -1: compile as while searching, not at
- * -O3. */
+ * The peak is that of the type that most of the kernel's flops multiply as; those of other types count by their share of
+ * its rate, probed once. Printed are the median ratio, and the sum of each part's least time. -1: compile as while
+ * searching, not at -O3. */
 #include <math.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@ struct kernel {
 	const char *file;
 	struct bench_code code;
 	double (*best)[PARTS], flops;
+	enum operand_type operand; /* that most flops are of */
+	double weighed;            /* flops, each by how much longer it takes than one of `operand` */
 	double ratio[BENCH_ROUNDS];
 };
 
@@ -58,14 +61,28 @@ static void run(struct kernel *k, enum isa isa, int round)
 		for (int i = 0; i < PARTS; i++) {
 			long tasks = k->code.source.phase[p].tasks, from = tasks * i / PARTS,
 			     to = tasks * (i + 1) / PARTS;
-			double peak = machine_peak_probe(isa), start = thread_seconds();
+			double peak = machine_peak_probe(isa, k->operand), start = thread_seconds();
 			k->code.phase[p](&args, from, to, k->code.scratch);
 			double took = thread_seconds() - start;
 			possible += took * peak;
 			if (took < k->best[p][i])
 				k->best[p][i] = took;
 		}
-	k->ratio[round] = k->flops / possible;
+	k->ratio[round] = k->weighed / possible;
+}
+
+static void weigh(struct kernel *k, enum isa isa)
+{
+	struct tile_cost c = tile_cost(k->code.program);
+	double peak[OPERANDS];
+	for (enum operand_type t = 0; t < OPERANDS; t++) {
+		peak[t] = machine_peak_probe(isa, t);
+		if (c.contract[t] > c.contract[k->operand])
+			k->operand = t;
+	}
+	k->flops = c.contract_flops;
+	for (enum operand_type t = 0; t < OPERANDS; t++)
+		k->weighed += c.contract[t] * peak[k->operand] / peak[t];
 }
 
 static void report(struct kernel *k, int rounds)
@@ -77,8 +94,9 @@ static void report(struct kernel *k, int rounds)
 		total += part[p];
 	}
 	qsort(k->ratio, (size_t)rounds, sizeof *k->ratio, bench_ascending);
-	printf("%-32s %9.3f ms %7.1f GFLOP/s  %.3f of peak (%.3f to %.3f) ", k->file, total * 1e3,
-	       k->flops / total * 1e-9, k->ratio[rounds / 2], k->ratio[rounds / 10],
+	printf("%-32s %9.3f ms %7.1f GFLOP/s  %.3f of %s peak (%.3f to %.3f) ", k->file, total * 1e3,
+	       k->flops / total * 1e-9, k->ratio[rounds / 2],
+	       k->operand ? operand_type_name[k->operand] : "f32", k->ratio[rounds / 10],
 	       k->ratio[rounds - 1 - rounds / 10]);
 	for (int p = 0; part && p < k->code.source.nphases; p++)
 		printf(" %s %.1f%%", k->code.program->phase.v[p].name, 100 * part[p] / total);
@@ -97,7 +115,7 @@ static int bench(struct arena *a, char **file, int n, enum isa isa, int rounds, 
 			fprintf(stderr, "kernel_bench: %s: %s\n", file[i], why.s);
 			return 1;
 		}
-		kernel[i].flops = tile_cost(kernel[i].code.program).contract_flops;
+		weigh(&kernel[i], isa);
 	}
 	for (int r = 0; r < rounds; r++)
 		for (int i = 0; i < n; i++)

@@ -6,13 +6,13 @@
  *                           "threads": 1, "isa": "avx2", "schedule": FILE,
  *                           "values": {"doc": [0, 0, 1, …]}}}                     {"id": 1, "peers": ["attune"]}
  *     {"id": 2, "time": "attune", "runs": 3}                                    {"id": 2, "seconds": 0.0021}
- *     {"id": 3, "peak": 2}                                                      {"id": 3, "peak": 4.8e11}
+ *     {"id": 3, "peak": 2, "operand": "bf16", "isa": "avx512bf16"}              {"id": 3, "peak": 9.4e11}
  *     {"id": 4, "read": 2, "bytes": 536870912}                                  {"id": 4, "bandwidth": 3.1e10}
  *
  * "seconds" is one of the runs, by the wall clock. "isa", "schedule" and "values" may be missing; a tensor without
- * values is random, one with fewer than it has elements repeats them. "peak" is what the machine's
- * f32 multiply-adds reach on so many threads at once, flop/s; "read" how fast they read memory, bytes/s. An answer
- * has "error" instead when something failed. */
+ * values is random, one with fewer than it has elements repeats them. "peak" is what products of an
+ * operand type (OPERAND_COMPUTE when missing) summed by an ISA (the machine's best) reach on so many threads at once,
+ * flop/s; "read" how fast they read memory, bytes/s. An answer has "error" instead when something failed. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +166,7 @@ static double timed(struct server *s, int runs)
 
 struct probe {
 	enum isa isa;
+	enum operand_type operand;
 	const char *memory;
 	size_t bytes;
 	double result;
@@ -174,7 +175,7 @@ struct probe {
 static void *probe_peak(void *data)
 {
 	struct probe *p = data;
-	p->result = machine_peak_probe(p->isa);
+	p->result = machine_peak_probe(p->isa, p->operand);
 	return NULL;
 }
 
@@ -204,12 +205,22 @@ static bool together(void *(*run)(void *), struct probe *p, int n)
 	return started == n;
 }
 
-static double peak(struct server *s, int threads)
+static double peak(struct server *s, const cJSON *request, int threads)
 {
 	struct probe p[MOST_THREADS];
 	double sum = 0;
+	const char *operand = cJSON_GetStringValue(cJSON_GetObjectItem(request, "operand")),
+	           *name = cJSON_GetStringValue(cJSON_GetObjectItem(request, "isa"));
+	enum operand_type type = OPERAND_COMPUTE;
+	enum isa isa = name ? isa_find(name) : s->machine.isa;
+	if (isa == ISAS || !isa_runs_on(isa, s->machine.isa))
+		return fail(s, "this machine does not run", name), -1;
+	while (operand && type < OPERANDS && strcmp(operand_type_name[type], operand))
+		type++;
+	if (type == OPERANDS)
+		return fail(s, "no type of operands", operand), -1;
 	for (int i = 0; i < threads; i++)
-		p[i] = (struct probe){.isa = s->machine.isa};
+		p[i] = (struct probe){.isa = isa, .operand = type};
 	if (!together(probe_peak, p, threads))
 		return -1;
 	for (int i = 0; i < threads; i++)
@@ -258,7 +269,7 @@ static void answer(struct server *s, const cJSON *request)
 	} else if (runs && s->kernel) {
 		cJSON_AddNumberToObject(a, "seconds", value = timed(s, runs->valueint));
 	} else if (of) {
-		cJSON_AddNumberToObject(a, "peak", value = peak(s, threads));
+		cJSON_AddNumberToObject(a, "peak", value = peak(s, request, threads));
 	} else if (read && bytes) {
 		cJSON_AddNumberToObject(a, "bandwidth", value = bandwidth(threads, (size_t)bytes->valuedouble));
 	}

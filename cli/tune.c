@@ -85,7 +85,7 @@ static int print_result(const struct attune_tune_result *r, bool json)
 	if (r->best > 0 && r->flops > 0)
 		printf(", %.1f GFLOP/s", r->flops / r->best * 1e-9);
 	if (r->peak > 0)
-		printf(", %.0f%% of the FMA peak measured in this run", 100 * r->peak);
+		printf(", %.0f%% of the peak measured in this run", 100 * r->peak);
 	printf("\ndefault   %s a run: the winner is %.2fx as fast", seconds_text(r->control, control), r->ratio);
 	if (!r->modelled)
 		printf(" (noise %.1f%%)", 100 * r->noise);

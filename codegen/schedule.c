@@ -169,6 +169,17 @@ static int block_rows(const struct stream_schedule *s)
 	return s->ncontracts ? s->contract[0].rows : 1;
 }
 
+enum operand_type schedule_operand(const struct schedule *s)
+{
+	static const int rate[OPERANDS] = {[OPERAND_TF32] = 1, [OPERAND_F16] = 2, [OPERAND_BF16] = 3, [OPERAND_I8] = 4};
+	enum operand_type best = OPERAND_COMPUTE;
+	for (int i = 0; i < s->nstreams; i++)
+		for (int k = 0; k < s->stream[i].ncontracts; k++)
+			if (rate[s->stream[i].contract[k].operand] > rate[best])
+				best = s->stream[i].contract[k].operand;
+	return best;
+}
+
 int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
 {
 	int64_t all = isa_info[isa].lanes;

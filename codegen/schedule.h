@@ -117,6 +117,8 @@ bool sparsity_is_fine(const struct stream_plan *);
  * and is multiplied along its rows. */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
                      const struct contract_schedule *);
+/* As what the contractions multiply that have the highest rate of all. */
+enum operand_type schedule_operand(const struct schedule *);
 /* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins.
  */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);

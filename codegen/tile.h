@@ -189,6 +189,7 @@ void tile_phase_inputs(struct arena *, const struct tile_program *, struct tile_
 /* Floating-point work and bytes moved to and from tensors by one run, counted on a checked program. */
 struct tile_cost {
 	double contract_flops, map_flops, exps, bytes;
+	double contract[OPERANDS]; /* of contract_flops, by what is multiplied */
 };
 struct tile_cost tile_cost(const struct tile_program *);
 

@@ -104,6 +104,7 @@ static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
 	if (s->kind == TILE_CONTRACT) {
 		double steps = (double)tile_count(w, s->index);
 		c->contract_flops += 2 * v * steps;
+		c->contract[s->operand] += 2 * v * steps;
 		count(w, s->b, steps * (double)tile_count(w, s->lanes));
 		if (s->scale.id)
 			count(w, s->scale, s->rows == UINT32_MAX ? 1 : (double)tile_count(w, s->rows));

@@ -310,7 +310,7 @@ struct attune_tune_result {
 	double best, control; /* seconds of a run of winner and default, interleaved; or by the model */
 	bool modelled;        /* nothing was timed */
 	double ratio;         /* control by best; 1 when nothing beat the default */
-	double peak;  /* share of the FMA peak of the threads used, probed in the same run; 0: not known */
+	double peak;  /* share of the threads' peak in what it multiplies, probed in the same run; 0: not known */
 	double flops; /* of one run: useful multiply-adds counted twice */
 	double error; /* largest normalised error of the winner against the oracle */
 	double noise; /* how far two series of the default differed, as a share */
@@ -355,14 +355,14 @@ struct attune_bench_row {
 	const char *name; /* "tuned", "default", "naive" */
 	double seconds;   /* a run: the mean of the two lowest */
 	double flops;     /* useful multiply-adds counted twice, by seconds */
-	double peak;      /* share of the FMA peak of the threads used, probed between the rounds; on a device of
-	                     what its tensor cores are said to do in bf16 */
+	double peak;      /* share of the threads' peak, probed between the rounds; on a device of what its
+	                     tensor cores are said to do in bf16 */
 };
 struct attune_bench_result {
 	struct attune_bench_row row[3];
 	int rows;          /* "tuned" is absent where nothing is cached */
 	int threads;       /* 0: on a device, timed by its clock, tensors there */
-	double peak_flops; /* of one thread, or of the device */
+	double peak_flops; /* of one thread, in the fastest type that one of them multiplies, or of the device */
 };
 enum attune_status attune_bench(struct attune_program *, const struct attune_bench_options *,
                                 struct attune_bench_result *, struct attune_error *);

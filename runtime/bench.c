@@ -10,6 +10,7 @@ struct bench_job {
 	int rounds;
 	struct attune_bench_result *result;
 	struct contenders contenders;
+	enum operand_type operand; /* the fastest that one of them multiplies as */
 };
 
 /* The arguments as a caller would pass them, inputs drawn, outputs made. */
@@ -42,6 +43,11 @@ static enum attune_status add_contender(struct bench_job *job, const char *name,
 	return status;
 }
 
+static enum operand_type faster(enum operand_type a, enum operand_type b, enum isa isa)
+{
+	return machine_peak_probe(isa, a) < machine_peak_probe(isa, b) ? b : a;
+}
+
 static enum attune_status compile_all(struct bench_job *job, struct arena *arena, struct attune_error *error)
 {
 	struct variant known;
@@ -56,6 +62,9 @@ static enum attune_status compile_all(struct bench_job *job, struct arena *arena
 	struct text text;
 	text_init(&text, arena);
 	schedule_print(known.problem, &usual, &text);
+	job->operand = schedule_operand(&usual);
+	if (known.choice.rung == CACHE_EXACT && !context_on_device(job->program->context))
+		job->operand = faster(job->operand, schedule_operand(&known.choice.schedule), usual.isa);
 	status = add_contender(job, "default", (struct attune_compile_options){.schedule = text.s}, error);
 	if (!status)
 		status = add_contender(job, "naive", (struct attune_compile_options){.naive = true}, error);
@@ -80,8 +89,8 @@ static double envelope(const double *low)
 
 /* Also probes the peak between the rounds. */
 static enum attune_status processor_bench(const struct attune_context *context, struct arena *arena,
-                                          struct contenders *c, struct workload *w, int rounds, double *peak,
-                                          struct attune_error *error)
+                                          struct contenders *c, struct workload *w, int rounds, enum operand_type operand,
+                                          double *peak, struct attune_error *error)
 {
 	const DLTensor **argument = make_arguments(arena, w);
 	/* One thread is timed by its CPU time, which a neighbour on the core does not lengthen. */
@@ -95,7 +104,7 @@ static enum attune_status processor_bench(const struct attune_context *context, 
 			if (round) /* the first warms up */
 				bench_note(c, i, clock() - start);
 		}
-		double probe = machine_peak_probe(context->machine.isa);
+		double probe = machine_peak_probe(context->isa, operand);
 		*peak = probe > *peak ? probe : *peak;
 	}
 	return ATTUNE_OK;
@@ -120,7 +129,7 @@ static enum attune_status run_bench(void *data, struct arena *arena, struct attu
 	if (device)
 		status = device_bench(context, arena, c, w, job->rounds, error);
 	else
-		status = processor_bench(context, arena, c, w, job->rounds, &peak, error);
+		status = processor_bench(context, arena, c, w, job->rounds, job->operand, &peak, error);
 	if (status)
 		return status;
 	struct attune_bench_result r = {.rows = c->n,

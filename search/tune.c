@@ -73,7 +73,7 @@ bool tune(struct arena *a, const struct cascade *c, const struct tune_place *pla
 	bool good = search_run(a, subject, place, &key, cache, &o, began, result, reason);
 	if (good) {
 		result->flops = workload_flops(subject->workload[subject->workloads - 1], cascade_clone(a, c), SET_NORMAL);
-		double peak = place->target->device ? 0 : machine_peak_probe(place->isa) * place->threads;
+		double peak = place->target->device ? 0 : machine_peak_probe(place->isa, schedule_operand(&result->schedule)) * place->threads;
 		result->peak = peak > 0 && result->best > 0 ? result->flops / result->best / peak : 0;
 		if (note.len)
 			result->note =

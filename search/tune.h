@@ -97,7 +97,7 @@ struct tune_result {
 	const char *text;
 	double best, control; /* seconds of a run, interleaved */
 	double ratio;         /* control by best */
-	double peak;  /* share of the peak of the threads used, probed in the same run; 0: not known */
+	double peak;  /* share of the peak of the threads used and of what it multiplies, probed in the same run; 0: not known */
 	double flops; /* counted on the cascade as written: useful multiply-adds, twice */
 	double error; /* the largest normalised error of the winner */
 	double noise; /* A/A floor: how far two runs of the control differed, as a share */

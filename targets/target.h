@@ -84,9 +84,10 @@ const struct target *target_find(const char *name);
 void machine_detect(struct machine *);
 /* Probes peak and bandwidth with the calling thread, about 0.2 s. */
 void machine_measure(struct machine *);
-/* One short probe of the f32 FMA peak for an ISA, flop/s by thread CPU time; for interleaving with kernels.
- */
-double machine_peak_probe(enum isa);
+/* The rate that contractions of operands of a type may reach with an ISA: multiplications and additions a second of
+ * thread CPU time, sustained over two milliseconds; for interleaving with kernels. Of a type that no instruction of the
+ * ISA sums products of, the rate in f32, to which such operands are converted. */
+double machine_peak_probe(enum isa, enum operand_type);
 /* Text that identifies hardware for the cache: vendor, family, model, stepping, OS-enabled ISA, caches,
  * usable cores. Not hostname, not clocks. */
 const char *machine_key(struct arena *, const struct machine *);

@@ -344,12 +344,19 @@ static void machine_facts(void)
 	double last = 0;
 	bool rises = true;
 	for (enum isa i = 0; i <= m.isa; i++) {
-		double probe = machine_peak_probe(i);
+		double probe = machine_peak_probe(i, OPERAND_COMPUTE);
 		printf("# %s: %.1f GFLOP/s\n", isa_info[i].name, probe * 1e-9);
 		rises &= probe > last * 0.8 && probe > 1e9; /* AVX-512 may run as two halves */
 		last = probe;
 	}
 	ok(rises, "the probed peak rises with the ISA");
+	bool narrow = true;
+	for (enum operand_type t = 0; t < OPERANDS; t++) {
+		double probe = machine_peak_probe(m.isa, t);
+		printf("# %s of %s: %.1f GFLOP/s\n", isa_info[m.isa].name, operand_type_name[t], probe * 1e-9);
+		narrow &= isa_multiplies(m.isa, t) && t ? probe > last * 1.2 : probe > last * 0.7 && probe < last * 1.4;
+	}
+	ok(narrow, "narrow operands have a higher peak where an instruction multiplies them, the f32 peak elsewhere");
 	machine_measure(&m);
 	printf("# peak %.1f GFLOP/s, reads %.1f GB/s\n", m.peak_flops * 1e-9, m.bandwidth * 1e-9);
 	ok(m.peak_flops > 1e9 && m.bandwidth > 1e8 && m.bandwidth < 1e12, "peak and bandwidth are measured");
