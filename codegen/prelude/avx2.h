@@ -58,28 +58,11 @@ INLINE vreal v_floor(vreal a)
 	return a;
 }
 
-/* a · 2^n for whole n from -252 to 254, in two steps so that denormal results are right. */
-INLINE vreal v_scale(vreal a, vreal n)
-{
-	vint whole = __builtin_convertvector(n, vint), half = whole >> 1;
-	return a * (vreal)((half + 127) << 23) * (vreal)((whole - half + 127) << 23);
-}
-
 /* Fused even where the compiler would rather share the product. */
 INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 {
 	__asm__("vfmadd213ps %3, %2, %0" : "=x"(a) : "0"(a), "x"(b), "x"(c));
 	return a;
-}
-
-#define v_exp2_within(fraction) (fraction)
-
-/* p · 2^n; beyond what a float holds decided by n, and NaN kept by p. */
-INLINE vreal v_exp2_end(vreal p, vreal n)
-{
-	p = v_scale(p, v_max_or_second(v_splat(-160), v_min_or_second(v_splat(160), n)));
-	p = v_select(n > v_splat(150), v_splat(REAL_INF), p);
-	return v_select(n < v_splat(-155), v_splat(0), p);
 }
 
 INLINE vreal v_of_f16(const unsigned short *p)

@@ -86,6 +86,23 @@ INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 /* A fraction within bounds, also of an infinity or NaN: then n alone makes infinity, zero and NaN. */
 #define v_exp2_within(fraction) v_within(fraction, v_splat(0.51f))
 
+/* Adding it leaves the nearest whole number in the low bits. */
+#define V_ROUNDER 12582912.0f
+
+/* The whole number nearest to a·log2 e. */
+INLINE vreal v_exp_whole(vreal a) { return v_multiply_add(a, v_splat(1.44269502f), v_splat(V_ROUNDER)) - V_ROUNDER; }
+
+/* a·log2 e - n, with log2 e in two parts. */
+INLINE vreal v_exp_fraction(vreal a, vreal n)
+{
+	vreal fraction = v_multiply_add(a, v_splat(1.44269502f), -n);
+	return v_exp2_within(v_multiply_add(a, v_splat(1.92596303e-8f), fraction));
+}
+
+#define v_exp2_whole(a) v_round(a)
+
+INLINE vreal v_exp2_fraction(vreal a, vreal n) { return v_exp2_within(a - n); }
+
 #define v_exp2_end(p, n) v_scale(p, n)
 
 INLINE vreal v_of_f16(const unsigned short *p)

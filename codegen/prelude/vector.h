@@ -411,30 +411,15 @@ INLINE vreal v_exp2_polynomial(vreal a)
 	return p * a + 1.0f;
 }
 
-/* Adding it leaves the nearest whole number in the low bits. */
-#define V_ROUNDER 12582912.0f
-
-/* The whole number nearest to a·log2 e. */
-INLINE vreal v_exp_whole(vreal a) { return v_multiply_add(a, v_splat(1.44269502f), v_splat(V_ROUNDER)) - V_ROUNDER; }
-
-/* a·log2 e - n, with log2 e in two parts. */
-INLINE vreal v_exp_fraction(vreal a, vreal n)
-{
-	vreal fraction = v_multiply_add(a, v_splat(1.44269502f), -n);
-	return v_exp2_within(v_multiply_add(a, v_splat(1.92596303e-8f), fraction));
-}
-
 INLINE vreal v_exp(vreal a)
 {
 	vreal n = v_exp_whole(a);
 	return v_exp2_end(v_exp2_polynomial(v_exp_fraction(a, n)), n);
 }
 
-INLINE vreal v_exp2_fraction(vreal a, vreal n) { return v_exp2_within(a - n); }
-
 INLINE vreal v_exp2(vreal a)
 {
-	vreal n = v_round(a);
+	vreal n = v_exp2_whole(a);
 	return v_exp2_end(v_exp2_polynomial(v_exp2_fraction(a, n)), n);
 }
 
