@@ -75,7 +75,7 @@ static double error_of(double expected, double got, double absolute)
 {
 	if (expected == got || (isnan(expected) && isnan(got)) || fabs(expected - got) <= absolute)
 		return 0;
-	if (fabs(expected) < 1.2e-38 && fabs(got) < 1.2e-38)
+	if (fabs(expected) < 1.7e-38 && fabs(got) < 1.7e-38)
 		return 0;
 	if (fabs(expected) > (double)FLT_MAX * (1 - 1e-6) && fabs(got) > (double)FLT_MAX * (1 - 1e-6))
 		return (expected > 0) == (got > 0) ? 0 : (double)INFINITY;

@@ -83,6 +83,8 @@ INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 	return a;
 }
 
+#define V_EXP2_OF_0 1.0f
+
 /* A fraction within bounds, also of an infinity or NaN: then n alone makes infinity, zero and NaN. */
 #define v_exp2_within(fraction) v_within(fraction, v_splat(0.51f))
 
