@@ -96,6 +96,9 @@ uint32_t derive_new_tensor(struct derivation *, const char *name, const struct e
 /* Appends the equation, defining such a tensor. */
 uint32_t derive_new_equation(struct derivation *, const char *name, struct equation, uint32_t origin);
 
+/* derive_hoist.c: parts of maps in memory that do not depend on all of the coordinates become maps of their own. */
+void derive_hoist(struct derivation *);
+
 /* derive_fuse.c */
 void derive_fuse(struct derivation *);
 /* The groups an expression reads carries or maps of, through maps and locals. */

@@ -63,6 +63,7 @@ struct streams *derive_streams(struct arena *a, const struct cascade *from, cons
 	if (!options->unfused && from->equation.n <= EQUATIONS_LIMIT) {
 		struct derivation *d = derive_prepare(a, from, options);
 		derive_classify(d);
+		derive_hoist(d);
 		derive_fuse(d);
 		if (d->group.n < GROUPS_LIMIT)
 			return derive_place(d);

@@ -193,11 +193,18 @@ static const struct {
 	uint32_t streams;
 	const char *text;
 } more[] = {
-        {"normalised and rotated queries and keys", 5,
+        {"normalised and rotated queries and keys", 8,
          HEADS "in pos[N], kpos[M] : i32\nout O[B, H, N, E] : f32\nQ2[b,h,n,d] = "
                "rope[d](rmsnorm[d](Q[b,h,n,d]); pos[n])\n"
                "K2[b,h,m,d] = rope[d](rmsnorm[d](K[b,h,m,d]); kpos[m])\nS[b,h,n,m] = Q2[b,h,n,d] * "
                "K2[b,h,m,d] where m <= n\n"
+               "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+        {"angles by coordinate, for every head: a table of them and one of their frequencies", 4,
+         HEADS "out O[B, H, N, E] : f32\nT[b,h,n,d] = Q[b,h,n,d] * cos(n * pow(10, -d / 8))\n"
+               "S[b,h,n,m] = T[b,h,n,d] * K[b,h,m,d]\nO[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
+        {"a decay of what a tile computes stays in it", 1,
+         HEADS "in slope[H] : f32\nout O[B, H, N, E] : f32\n"
+               "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] * exp(-slope[h] * abs(n - m))\n"
                "O[b,h,n,e] = softmax[m](S) * V[b,h,m,e]\n"},
         {"scores of two parts", 1,
          HEADS "rank R\nin QR[B, H, N, R] : f32\nin KR[B, M, R] : f32\nout O[B, H, N, E] : f32\n"
