@@ -36,6 +36,8 @@ struct server {
 	const DLTensor *argument[MOST_TENSORS];
 	struct attune_error error;
 	struct machine machine;
+	char *memory; /* that the bandwidth is probed with */
+	size_t bytes;
 };
 
 static void forget(struct server *s)
@@ -167,8 +169,6 @@ static double timed(struct server *s, int runs)
 struct probe {
 	enum isa isa;
 	enum operand_type operand;
-	const char *memory;
-	size_t bytes;
 	double result;
 };
 
@@ -176,21 +176,6 @@ static void *probe_peak(void *data)
 {
 	struct probe *p = data;
 	p->result = machine_peak_probe(p->isa, p->operand);
-	return NULL;
-}
-
-/* Eight sums side by side, so that loads and not additions are the limit. */
-static void *probe_read(void *data)
-{
-	typedef uint64_t lanes __attribute__((vector_size(64)));
-	struct probe *p = data;
-	lanes sum[8] = {0};
-	for (size_t i = 0; i < p->bytes; i += sizeof sum)
-		for (size_t k = 0; k < 8; k++)
-			sum[k] += *(const lanes *)(p->memory + i + k * sizeof *sum);
-	for (int k = 1; k < 8; k++)
-		sum[0] += sum[k];
-	p->result = (double)sum[0][0];
 	return NULL;
 }
 
@@ -228,22 +213,17 @@ static double peak(struct server *s, const cJSON *request, int threads)
 	return sum;
 }
 
-static double bandwidth(int threads, size_t bytes)
+static double bandwidth(struct server *s, int threads, size_t bytes)
 {
-	struct probe p[MOST_THREADS];
-	size_t share = bytes / (size_t)threads / 4096 * 4096;
-	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return -1;
-	madvise(memory, bytes, MADV_HUGEPAGE);
-	memset(memory, 1, bytes);
-	for (int i = 0; i < threads; i++)
-		p[i] = (struct probe){.memory = memory + (size_t)i * share, .bytes = share};
-	double start = wall_seconds();
-	bool good = together(probe_read, p, threads);
-	double seconds = wall_seconds() - start;
-	munmap(memory, bytes);
-	return good ? (double)share * threads / seconds : -1;
+	if (s->memory && s->bytes != bytes) {
+		munmap(s->memory, s->bytes);
+		s->memory = NULL;
+	}
+	if (!s->memory)
+		s->memory = machine_pages(bytes);
+	s->bytes = bytes;
+	double rate = s->memory ? machine_read_probe(s->machine.isa, s->memory, bytes, threads) : 0;
+	return rate > 0 ? rate : (fail(s, "cannot be read", "memory"), -1);
 }
 
 static void answer(struct server *s, const cJSON *request)
@@ -271,7 +251,7 @@ static void answer(struct server *s, const cJSON *request)
 	} else if (of) {
 		cJSON_AddNumberToObject(a, "peak", value = peak(s, request, threads));
 	} else if (read && bytes) {
-		cJSON_AddNumberToObject(a, "bandwidth", value = bandwidth(threads, (size_t)bytes->valuedouble));
+		cJSON_AddNumberToObject(a, "bandwidth", value = bandwidth(s, threads, (size_t)bytes->valuedouble));
 	}
 	if (value < 0)
 		cJSON_AddStringToObject(a, "error", s->error.message);
@@ -293,5 +273,7 @@ int main(void)
 		cJSON_Delete(request);
 	}
 	forget(&s);
+	if (s.memory)
+		munmap(s.memory, s.bytes);
 	return 0;
 }

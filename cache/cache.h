@@ -53,7 +53,7 @@ struct cache_env {
 	const char *hardware; /* machine_key */
 	const char *arch;     /* machines of one arch can try each other's schedules */
 	const char *isa;
-	const char *facts;     /* JSON about the machine, for people; no part of the key */
+	const char *facts;     /* JSON about the machine; no part of the key */
 	const char *codegen;   /* codegen_digest() */
 	const char *toolchain; /* the target, its version and resolved flags */
 	int threads;
@@ -75,6 +75,14 @@ struct cache_key {
 	struct cache_env env;
 	struct cache_problem problem;
 };
+
+/* ---- machines ---- */
+
+/* Keeps e->facts of the machine that e->hardware, arch and isa name, in place of what was kept; the other fields are
+ * not read. */
+enum cache_result cache_put_facts(struct cache *, const struct cache_env *e);
+/* Those of e->hardware and isa, in the arena; NULL: there are none. */
+const char *cache_find_facts(struct cache *, struct arena *, const struct cache_env *e);
 
 /* ---- trials ---- */
 

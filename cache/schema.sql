@@ -6,7 +6,7 @@ CREATE TABLE device (
 	hardware TEXT NOT NULL,  -- processor, system-enabled instructions, caches, cores; no host name, no clock
 	arch TEXT NOT NULL,      -- devices of one arch try each other's schedules
 	isa TEXT NOT NULL,
-	facts TEXT NOT NULL,     -- JSON, for people
+	facts TEXT NOT NULL,     -- JSON: what it is, and once measured what it does at most
 	UNIQUE (hardware, isa)
 ) STRICT;
 

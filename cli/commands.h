@@ -42,7 +42,8 @@ COMMAND(CACHE, cache, "cache", "ls | show [PREFIX] | check",
 	"the file and every stored object, and puts what does not check in quarantine.")
 COMMAND(DEVICE, device, "device", "",
 	"what attune knows of this machine",
-	"ISA, caches, cores, the f32 FMA peak and memory bandwidth measured now, and which targets work.")
+	"ISA, caches, cores, which targets work, and what the machine does at most: multiply-adds by type of operand,\n"
+	"exponentials, reads of caches and memory. That is measured once, best on an idle machine, and kept in the cache.")
 COMMAND(GPU_PACK, gpu_pack, "gpu-pack", "[PLAN] [-o DIR] [--archs LIST]",
 	"compile kernels to be tried on a machine with a GPU",
 	"Compiles the programs of PLAN, perf/gpu/plan.json unless given, for the architectures of LIST, judges them by\n"

@@ -42,7 +42,7 @@ struct options {
 	double budget; /* seconds */
 	int threads, evaluations, rounds;
 	uint64_t seed;
-	bool json, oracle, compare, quick, map;
+	bool json, oracle, compare, quick, map, measure;
 	bool utf8; /* what the environment says of the terminal's letters */
 };
 

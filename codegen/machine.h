@@ -1,4 +1,4 @@
-/* machine.h: what code generation and search may know of a machine. Filled by targets/machine.c. */
+/* machine.h: what code generation and search may know of a machine. Filled by targets/machine.c and measure.c. */
 #ifndef ATTUNE_CODEGEN_MACHINE_H
 #define ATTUNE_CODEGEN_MACHINE_H
 
@@ -43,6 +43,21 @@ static inline bool isa_is_device(enum isa i)
 	return i >= HOST_ISAS;
 }
 
+/* What a processor does at most; targets/measure.c. 0: not measured, or there is no such thing. */
+enum read_from { READ_L1, READ_L2, READ_L3, READ_MEMORY, READS };
+struct machine_limits {
+	double clock;                /* cycles a second */
+	double peak[ISAS][OPERANDS]; /* one core: products and sums of such operands, flop/s */
+	double exps[ISAS];           /* one core: exponentials a second, difference, sum and store included */
+	double read[READS];          /* one core, bytes/s */
+	double read_all;             /* of memory, all cores together, bytes/s */
+};
+/* Of operands that the ISA has no instruction for, the peak in f32. */
+static inline double machine_peak(const struct machine_limits *l, enum isa isa, enum operand_type t)
+{
+	return l->peak[isa][t] > 0 ? l->peak[isa][t] : l->peak[isa][OPERAND_COMPUTE];
+}
+
 struct machine {
 	enum isa isa; /* the best the processor and system allow */
 	char vendor[16], model_name[64];
@@ -52,6 +67,7 @@ struct machine {
 	/* measured; 0 until attune_device or a tuning run measures them */
 	double peak_flops;  /* f32 fused multiply-add, one core, the best ISA, flop/s */
 	double bandwidth;   /* DRAM read, one core or all of a device, bytes/s */
+	struct machine_limits limits; /* of a processor; the two above are of these */
 	/* of a device; 0 on a host. Where no device is at hand they are those of the architecture asked for */
 	int processors;          /* streaming multiprocessors */
 	int64_t shared;          /* bytes of shared memory a block may use */

@@ -462,6 +462,16 @@ struct attune_device_info {
 	double peak_flops;  /* f32 fused multiply-add of one core, flop/s */
 	double bandwidth;   /* DRAM read of one core, bytes/s */
 	const char *key;    /* what identifies this hardware in the cache */
+	double clock;       /* cycles a second */
+	struct {
+		const char *isa;
+		int lanes;             /* f32 of a vector */
+		double f32, bf16, i8;  /* one core: products and sums of such operands, flop/s; 0: no instruction */
+		double exps;           /* one core: exponentials a second; 0: not known */
+	} rate[8];
+	int rates;
+	double read_l1, read_l2, read_l3; /* of one core, bytes/s */
+	double read_all;                  /* DRAM read of all cores together, bytes/s */
 	struct {
 		const char *name, *missing; /* missing: NULL, or why the target does not work and the mend */
 		const char *compiler; /* which one compiles, or NULL */
@@ -470,8 +480,10 @@ struct attune_device_info {
 	} target[8];
 	int targets;
 };
-/* Measures peak and bandwidth, about 0.2 s, the first time. */
+/* What was measured is kept in the cache; where it is not, it is measured, about half a second. The second measures in
+ * any case: for when the first time the machine was busy. */
 enum attune_status attune_device(struct attune_context *, struct attune_device_info *, struct attune_error *);
+enum attune_status attune_device_measure(struct attune_context *, struct attune_device_info *, struct attune_error *);
 
 #ifdef __cplusplus
 }

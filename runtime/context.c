@@ -105,12 +105,6 @@ void attune_context_free(struct attune_context *c)
 	free(c);
 }
 
-void context_measure(struct attune_context *c)
-{
-	if (c->machine.peak_flops <= 0 && !context_on_device(c))
-		machine_measure(&c->machine);
-}
-
 struct pool *context_pool(struct attune_context *c)
 {
 	if (!c->pool && c->threads > 1)
@@ -193,9 +187,30 @@ static const char *device_text(struct arena *a, const struct target *t, const ch
 	return all.s;
 }
 
+static void describe_limits(const struct machine_limits *l, struct attune_device_info *d)
+{
+	const int most = sizeof d->rate / sizeof *d->rate;
+	d->clock = l->clock;
+	for (enum isa i = 0; i < HOST_ISAS && d->rates < most; i++) {
+		if (l->peak[i][OPERAND_COMPUTE] <= 0)
+			continue;
+		d->rate[d->rates].isa = isa_info[i].name;
+		d->rate[d->rates].lanes = isa_info[i].lanes;
+		d->rate[d->rates].f32 = l->peak[i][OPERAND_COMPUTE];
+		d->rate[d->rates].bf16 = l->peak[i][OPERAND_BF16];
+		d->rate[d->rates].i8 = l->peak[i][OPERAND_I8];
+		d->rate[d->rates++].exps = l->exps[i];
+	}
+	d->read_l1 = l->read[READ_L1];
+	d->read_l2 = l->read[READ_L2];
+	d->read_l3 = l->read[READ_L3];
+	d->read_all = l->read_all;
+}
+
 struct device_job {
 	struct attune_context *context;
 	struct attune_device_info *info;
+	bool again;
 };
 
 static enum attune_status describe_device(void *data, struct arena *scratch, struct attune_error *error)
@@ -207,7 +222,7 @@ static enum attune_status describe_device(void *data, struct arena *scratch, str
 	if (context_on_device(c))
 		return runtime_fail(error, ATTUNE_USAGE, "the context is for %s; ask one for this processor",
 		                    c->target->name);
-	context_measure(c);
+	context_measure(c, job->again);
 	struct attune_device_info d = {
 	        .model = c->machine.model_name,
 	        .isa = isa_info[c->machine.isa].name,
@@ -219,6 +234,7 @@ static enum attune_status describe_device(void *data, struct arena *scratch, str
 	        .bandwidth = c->machine.bandwidth,
 	        .key = machine_key(a, &c->machine),
 	};
+	describe_limits(&c->machine.limits, &d);
 	for (int i = 0; targets[i] && d.targets < (int)(sizeof d.target / sizeof *d.target); i++) {
 		d.target[d.targets].name = targets[i]->name;
 		d.target[d.targets].missing = targets[i]->missing(a);
@@ -234,5 +250,11 @@ static enum attune_status describe_device(void *data, struct arena *scratch, str
 enum attune_status attune_device(struct attune_context *c, struct attune_device_info *info,
                                  struct attune_error *error)
 {
-	return runtime_try(describe_device, &(struct device_job){c, info}, error);
+	return runtime_try(describe_device, &(struct device_job){c, info, false}, error);
+}
+
+enum attune_status attune_device_measure(struct attune_context *c, struct attune_device_info *info,
+                                         struct attune_error *error)
+{
+	return runtime_try(describe_device, &(struct device_job){c, info, true}, error);
 }

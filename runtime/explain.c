@@ -240,7 +240,7 @@ static enum attune_status run_explain(void *data, struct arena *arena, struct at
 	if (status)
 		return status;
 	if (bound)
-		context_measure(context);
+		context_measure(context, false);
 	struct stream_options options = {0};
 	struct streams *streams = streams_derive(arena, cascade, &options);
 	struct explanation found = explain(arena, cascade, streams, &context->machine);

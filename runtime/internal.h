@@ -41,7 +41,9 @@ struct attune_context {
 /* The machine of a device target: the device at hand, or the architecture asked for. */
 enum attune_status context_device(struct attune_context *, const char *arch, struct arena *, struct attune_error *);
 bool context_on_device(const struct attune_context *);
-void context_measure(struct attune_context *);
+/* limits.c: a processor's limits into c->machine, as they are kept in the cache; measured and kept where they are not,
+ * or when `again`. */
+void context_measure(struct attune_context *, bool again);
 /* One thread: NULL, which pool_run takes for a direct call. */
 struct pool *context_pool(struct attune_context *);
 /* Never NULL but when memory runs out; without a path it is off. */

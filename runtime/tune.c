@@ -101,7 +101,7 @@ static enum attune_status search(void *data, struct arena *arena, struct attune_
 	if (!isa_runs_on(place.isa, place.machine->isa))
 		return runtime_fail(error, ATTUNE_SYSTEM, "this machine has no %s", isa_info[place.isa].name);
 	if (!context_on_device(p->context))
-		context_measure(p->context);
+		context_measure(p->context, false);
 	static const struct tune_threads threads = {start_threads, run_threads, stop_threads};
 	struct tune_options o = {
 	        .seconds = job->options.seconds,

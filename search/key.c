@@ -1,5 +1,4 @@
 /* key.c: under what a measurement is kept. */
-#include <cjson/cJSON.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -28,30 +27,14 @@ static const char *contract(struct arena *a, const struct cascade *c)
 	return t.s;
 }
 
-static const char *facts(struct arena *a, const struct machine *m)
-{
-	cJSON *o = cJSON_CreateObject();
-	cJSON_AddStringToObject(o, "model", m->model_name);
-	cJSON_AddNumberToObject(o, "cores", m->cores);
-	cJSON_AddNumberToObject(o, "l1", (double)m->l1);
-	cJSON_AddNumberToObject(o, "l2", (double)m->l2);
-	cJSON_AddNumberToObject(o, "l3", (double)m->l3);
-	char *s = cJSON_PrintUnformatted(o);
-	const char *text = arena_strdup(a, s ? s : "{}");
-	cJSON_free(s);
-	cJSON_Delete(o);
-	return text;
-}
-
 struct cache_key tune_key(struct arena *a, const struct cascade *c, const struct tune_place *place)
 {
 	const struct machine *m = place->machine;
 	const struct target_options options = tune_target_options(place, 3);
 	struct cache_key k = {
 	        .env = {.hardware = machine_key(a, m),
-	                .arch = arena_printf(a, "%s family %d", m->vendor, m->family),
+	                .arch = machine_arch(a, m),
 	                .isa = isa_info[place->isa].name,
-	                .facts = facts(a, m),
 	                .codegen = codegen_digest(),
 	                .toolchain = arena_printf(a, "%s %s", place->target->name,
 	                                          place->target->version(a, &options)),

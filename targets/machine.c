@@ -139,6 +139,11 @@ void machine_detect(struct machine *m)
 	caches(m, (int)first);
 }
 
+const char *machine_arch(struct arena *a, const struct machine *m)
+{
+	return arena_printf(a, "%s family %d", m->vendor, m->family);
+}
+
 const char *machine_key(struct arena *a, const struct machine *m)
 {
 	if (m->isa >= HOST_ISAS)

@@ -7,7 +7,6 @@
 #include "targets/target.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 
 static double seconds(clockid_t clock)
@@ -60,50 +59,54 @@ double machine_peak_probe(enum isa isa, enum operand_type t)
 	return peak(isa, t, 48);
 }
 
-static void read_bytes(const char *at, long lines)
+/* The median rate, of `amount` a run, of something that takes some 40 µs. */
+static double exps(enum isa isa)
 {
-	__asm__ volatile("1:\n\t"
-	                 "movaps (%0), %%xmm0\n\t"
-	                 "movaps 16(%0), %%xmm1\n\t"
-	                 "movaps 32(%0), %%xmm2\n\t"
-	                 "movaps 48(%0), %%xmm3\n\t"
-	                 "add $64, %0\n\t"
-	                 "dec %1\n\t"
-	                 "jnz 1b"
-	                 : "+r"(at), "+r"(lines)
-	                 :
-	                 : "xmm0", "xmm1", "xmm2", "xmm3", "cc", "memory");
+	enum { RUNS = 100, TIMES = 20 };
+	float x[PROBE_EXPS] __attribute__((aligned(64))) = {0};
+	double rate[RUNS];
+	probe_exp *loop = probe_exp_loop(isa);
+	for (int i = 0; i < RUNS && loop; i++) {
+		double start = thread_seconds();
+		loop(x, TIMES);
+		double took = thread_seconds() - start;
+		rate[i] = took > 0 ? TIMES * (double)PROBE_EXPS / took : 0;
+	}
+	if (!loop)
+		return 0;
+	qsort(rate, RUNS, sizeof *rate, ascending);
+	return rate[RUNS / 2];
 }
 
-/* Reads past the caches: more than four times the last level, but at most 1 GiB. 0 when memory is short. */
-static double bandwidth(int64_t l3)
+static double clock_rate(void)
 {
-	enum { STRETCH = 4 << 20, STRETCHES = 256, LEAST = 16, PASSES = 4 };
-	size_t n = (size_t)l3 * 4 / STRETCH + 1;
-	n = n < LEAST ? LEAST : n > STRETCHES ? STRETCHES : n;
-	char *p = mmap(NULL, n * STRETCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		return 0;
-	madvise(p, n * STRETCH, MADV_HUGEPAGE);
-	for (size_t i = 0; i < n * STRETCH; i += 4096)
-		p[i] = 1; /* untouched pages would all be one page of zeros */
-	double least[STRETCHES], total = 0;
-	for (int pass = 0; pass < PASSES; pass++)
-		for (size_t i = 0; i < n; i++) {
-			double start = thread_seconds();
-			read_bytes(p + i * STRETCH, STRETCH / 64);
-			double took = thread_seconds() - start;
-			if (!pass || took < least[i])
-				least[i] = took;
-		}
-	munmap(p, n * STRETCH);
-	for (size_t i = 0; i < n; i++)
-		total += least[i];
-	return total > 0 ? (double)(n * STRETCH) / total : 0;
+	enum { RUNS = 100 };
+	const double cycles = 160000;
+	double rate[RUNS];
+	for (int i = 0; i < RUNS; i++) {
+		double start = thread_seconds();
+		probe_chain((long)cycles);
+		double took = thread_seconds() - start;
+		rate[i] = took > 0 ? cycles / took : 0;
+	}
+	qsort(rate, RUNS, sizeof *rate, ascending);
+	return rate[RUNS / 2];
 }
 
 void machine_measure(struct machine *m)
 {
-	m->peak_flops = peak(m->isa, OPERAND_COMPUTE, 1024);
-	m->bandwidth = bandwidth(m->l3);
+	enum { STRETCHES = 400 };
+	struct machine_limits *l = &m->limits;
+	l->clock = clock_rate();
+	for (enum isa i = 0; i < HOST_ISAS; i++) {
+		if (!isa_runs_on(i, m->isa))
+			continue;
+		l->exps[i] = exps(i);
+		for (enum operand_type t = 0; t < OPERANDS; t++)
+			if (isa_multiplies(i, t))
+				l->peak[i][t] = peak(i, t, STRETCHES);
+	}
+	measure_memory(m);
+	m->peak_flops = l->peak[m->isa][OPERAND_COMPUTE];
+	m->bandwidth = l->read[READ_MEMORY];
 }

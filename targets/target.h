@@ -82,15 +82,20 @@ const struct target *target_find(const char *name);
 
 /* This machine by CPUID and sysfs; measured fields 0. */
 void machine_detect(struct machine *);
-/* Probes peak and bandwidth with the calling thread, about 0.2 s. */
+/* Probes m->limits, with as many threads as there are cores for the one that needs them, about half a second. */
 void machine_measure(struct machine *);
 /* The rate that contractions of operands of a type may reach with an ISA: multiplications and additions a second of
  * thread CPU time, sustained over two milliseconds; for interleaving with kernels. Of a type that no instruction of the
  * ISA sums products of, the rate in f32, to which such operands are converted. */
 double machine_peak_probe(enum isa, enum operand_type);
+/* Memory in huge pages where there are such, all of it touched; to be given back with munmap. NULL when it is short. */
+char *machine_pages(size_t bytes);
+/* How fast threads of an ISA read it together, each its part, bytes/s by the wall clock. 0: no such threads. */
+double machine_read_probe(enum isa, const char *memory, size_t bytes, int threads);
 /* Text that identifies hardware for the cache: vendor, family, model, stepping, OS-enabled ISA, caches,
  * usable cores. Not hostname, not clocks. */
 const char *machine_key(struct arena *, const struct machine *);
+const char *machine_arch(struct arena *, const struct machine *); /* vendor and family */
 
 double thread_seconds(void); /* CPU time of this thread */
 double wall_seconds(void);   /* monotonic */
