@@ -76,6 +76,7 @@ struct builder {
 	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
 	struct list list;
+	uint32_t inner;            /* while the body of a walk that has one is built, the plan's inner index; else NO_INDEX */
 	uint32_t granule;          /* index that stands for the walked one while a list is made; or NO_INDEX */
 	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
@@ -127,6 +128,9 @@ bool build_shares_wide(const struct builder *);
 int64_t build_padded(const struct builder *, uint32_t index, int64_t capacity);
 int64_t build_extent(const struct builder *, uint32_t index);
 uint32_t build_work_tensor(struct builder *, struct tile_tensor);
+
+/* Equations and predicate become what they are in a plan by groups, tile_build_group.c. The equations as they were. */
+struct equation *build_by_group(struct builder *);
 
 /* The statement of a stream that is a selection. */
 void build_selection(struct builder *, struct tile_block *);

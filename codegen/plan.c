@@ -234,9 +234,11 @@ static bool implied(const struct cascade *c, const struct stream *s, struct expr
 	return is_conjunct(p, s->present, presence);
 }
 
-static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation,
-                        uint32_t rows, uint32_t lanes, struct plan_contract *out)
+static bool contraction(const struct streams *all, const struct stream_plan *p, uint32_t equation, uint32_t lanes,
+                        struct plan_contract *out)
 {
+	const struct stream *stream = p->stream;
+	uint32_t rows = p->rows;
 	struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[equation];
 	if (q->reduce != REDUCE_SUM || q->nreduced != 1 || rows == NO_INDEX || lanes == NO_INDEX ||
@@ -247,7 +249,7 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	                  .lanes = lanes,
 	                  .reduced = q->reduced[0]};
 	s.a = s.b = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
-	split_product(&s, q->body, false);
+	split_product(&s, plan_by_group(c, p, q->body), false);
 	uint32_t reduced = s.reduced;
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
 		return false;
@@ -332,9 +334,9 @@ static uint32_t lanes_from_row(const struct streams *all, const struct stream *s
 {
 	const struct equation *q = &all->cascade->equation.v[equation];
 	for (int i = q->nindex - 1; i > 0; i--) {
-		uint32_t rows = choose_rows(all->cascade, s, s->index, q->index[i]);
+		struct stream_plan p = {.stream = s, .rows = choose_rows(all->cascade, s, s->index, q->index[i])};
 		struct plan_contract k;
-		if (contraction(all, s, equation, rows, q->index[i], &k))
+		if (contraction(all, &p, equation, q->index[i], &k))
 			return q->index[i];
 	}
 	return NO_INDEX;
@@ -406,14 +408,28 @@ static void plan_selection(const struct stream *s, struct stream_plan *p)
 		add_task(p, p->rows = s->row.v[i]);
 }
 
+void plan_contractions(const struct streams *all, struct stream_plan *p)
+{
+	const struct stream *s = p->stream;
+	for (uint32_t k = 0; k < s->local.n && p->ncontracts < MAX_CONTRACTS; k++)
+		if (contraction(all, p, s->local.v[k], p->walked, &p->contract[p->ncontracts]))
+			p->ncontracts++;
+	for (uint32_t k = 0; k < s->carry.n && p->ncontracts < MAX_CONTRACTS; k++)
+		if (contraction(all, p, s->carry.v[k].equation, p->wide, &p->contract[p->ncontracts]))
+			p->ncontracts++;
+}
+
 struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 {
 	struct stream_plan *plans = arena_new_array(arena, all->stream.n + 1, struct stream_plan);
 	for (uint32_t i = 0; i < all->stream.n; i++) {
 		const struct stream *s = &all->stream.v[i];
 		struct stream_plan *p = &plans[i];
-		*p = (struct stream_plan){
-		        .stream = s, .walked = NO_INDEX, .rows = NO_INDEX, .wide = NO_INDEX};
+		*p = (struct stream_plan){.stream = s,
+		                          .walked = NO_INDEX,
+		                          .rows = NO_INDEX,
+		                          .wide = NO_INDEX,
+		                          .inner = NO_INDEX};
 		if (s->index == NO_INDEX) {
 			plan_map(all, s, p);
 			continue;
@@ -423,15 +439,10 @@ struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 			continue;
 		}
 		plan_reduction(all, i, p);
-		for (uint32_t k = 0; k < s->local.n && p->ncontracts < MAX_CONTRACTS; k++)
-			if (contraction(all, s, s->local.v[k], p->rows, p->walked,
-			                &p->contract[p->ncontracts]))
-				p->ncontracts++;
-		for (uint32_t k = 0; k < s->carry.n && p->ncontracts < MAX_CONTRACTS; k++)
-			if (contraction(all, s, s->carry.v[k].equation, p->rows, p->wide,
-			                &p->contract[p->ncontracts]))
-				p->ncontracts++;
+		plan_contractions(all, p);
 		plan_sparsity(all, p);
 	}
+	for (uint32_t i = 0; i < all->stream.n; i++)
+		plan_groups(arena, all, &plans[i]);
 	return plans;
 }

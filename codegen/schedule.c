@@ -66,9 +66,10 @@ static const struct streams *streams_of(const struct problem *p, const struct sc
 	return problem_streams(p, s->form);
 }
 
-static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s)
+const struct stream_plan *schedule_plan(const struct problem *p, const struct schedule *s, int stream)
 {
-	return problem_plan(p, s->form);
+	const struct stream_plan *plan = &problem_plan(p, s->form)[stream];
+	return s->stream[stream].grouped && plan->grouped ? plan->grouped : plan;
 }
 
 bool registers_fit(enum isa isa, int rows, int lanes)
@@ -139,7 +140,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(plan_extent(all, k->rows));
 	bool many = isa_info[s->isa].registers >= 32;
-	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = many ? 4 : 2;
+	int most_rows = s->isa == ISA_SCALAR ? 4 : p->group ? 8 : 6, most_lanes = many ? 4 : 2;
 	if (sparsity_is_fine(p) && many) { /* as fast, and panels are half as wide */
 		most_rows = 8;
 		most_lanes = 2;
@@ -149,6 +150,10 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	struct contract_schedule b = {0};
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
+	while (b.rows > 1 && within && within % b.rows)
+		b.rows--;
+	while (p->group && b.lanes > 2 && !registers_fit(s->isa, b.rows, b.lanes))
+		b.lanes--;
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
 	b.pack = worth_packing(all, k, s, &b);
@@ -198,12 +203,11 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	if (isa_is_device(s->isa))
 		return schedule_device_default(problem, s, i);
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
-	struct stream_schedule d = {.ncontracts = p->ncontracts};
+	const struct stream_plan *p = schedule_plan(problem, s, i);
+	struct stream_schedule d = {.ncontracts = p->ncontracts, .grouped = p->group != 0};
 	int64_t row_bytes = 0; /* of one walked coordinate's operands */
 	for (int k = 0; k < p->ncontracts; k++) {
-		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0,
-		                              p);
+		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : (int)p->group, p);
 		const struct plan_contract *c = &p->contract[k];
 		row_bytes += 4 * plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
 	}
@@ -220,9 +224,21 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	d.row_tile = round_up(at_least_one(plan_extent(all, p->rows)), rows);
 	if (d.row_tile > most / rows * rows)
 		d.row_tile = at_least_one(most / rows) * rows;
+	if (p->group) /* whole groups share what they read, as far as their tiles are small */
+		for (d.row_tile = p->group; d.row_tile > rows && (d.row_tile > most || d.row_tile % rows || p->group % d.row_tile);)
+			d.row_tile--;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
 	sparsity_default(problem, s, i, &d);
 	return d;
+}
+
+/* Are the usual rows so few that it is worth more to share what they are multiplied with among a group? */
+static bool wants_group(const struct problem *problem, const struct schedule *s, int i)
+{
+	enum { FEW_ROWS = 8 };
+	const struct stream_plan *p = &problem_plan(problem, s->form)[i], *g = p->grouped;
+	int64_t rows = plan_extent(streams_of(problem, s), p->rows);
+	return g && !isa_is_device(s->isa) && s->form != FORM_NAIVE && rows < FEW_ROWS && (rows == 1 || g->inner != NO_INDEX);
 }
 
 struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum form form)
@@ -233,6 +249,7 @@ struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum for
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
 	for (int i = 0; i < s.nstreams; i++) {
+		s.stream[i].grouped = wants_group(p, &s, i);
 		s.stream[i] = default_stream(p, &s, i);
 		if (form != FORM_NAIVE)
 			s.stream[i].split = split_default(p, &s, i);
@@ -259,7 +276,7 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
                                     const struct schedule *s, int i, int k)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
 	const struct contract_schedule *b = &d->contract[k];
 	const char *name =
@@ -292,7 +309,7 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
                                   const struct schedule *s, int i)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
 	if (d->ncontracts != p->ncontracts)
 		return arena_printf(arena, "stream %d has %d contractions, the schedule speaks of %d", i,
@@ -311,6 +328,11 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return arena_printf(arena, "stream %d: on a host tasks have all of the wide index", i);
 	if (d->row_tile < 1 || d->stream_tile < 1)
 		return arena_printf(arena, "stream %d: a tile has at least one coordinate", i);
+	if (d->grouped && !p->group)
+		return arena_printf(arena, "stream %d has no index whose quotient is all that its operands depend on", i);
+	if (p->group && p->group % d->row_tile)
+		return arena_printf(arena, "stream %d: %lld rows a task do not divide groups of %lld", i,
+		                    (long long)d->row_tile, (long long)p->group);
 	if (d->row_tile % block_rows(d))
 		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %d", i,
 		                    (long long)d->row_tile, block_rows(d));

@@ -38,6 +38,7 @@ struct stream_schedule {
 	                        blocks' rows */
 	int64_t stream_tile; /* coordinates of the walked index a tile covers; a multiple of the panels */
 	int64_t wide_tile;   /* coordinates of the plan's wide index a task covers; 0: all, as ever on a host */
+	bool grouped;        /* by the stream's plan by groups, plan.h: rows are the index that has them */
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
 	enum sparsity sparsity;
@@ -84,6 +85,8 @@ struct problem *problem_new(struct arena *, const struct cascade *, const struct
 
 const struct streams *problem_streams(const struct problem *, enum form);
 const struct stream_plan *problem_plan(const struct problem *, enum form);
+/* The plan that a schedule of the problem has of a stream. */
+const struct stream_plan *schedule_plan(const struct problem *, const struct schedule *, int stream);
 
 /* The form of the default. A device sorts few pairs only, and loads what is listed: there it is the fused one. */
 enum form problem_usual(const struct problem *, enum isa);
@@ -158,6 +161,7 @@ enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
 enum field {
 	FIELD_FUSE,
 	FIELD_EXP,
+	FIELD_GROUPED,    /* by the plan by groups or by the usual one */
 	FIELD_ROW_BLOCKS, /* row_tile ÷ rows of the first register block */
 	FIELD_STREAM_TILE,
 	FIELD_HEAVY_FIRST,

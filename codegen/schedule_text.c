@@ -60,7 +60,7 @@ void schedule_print(const struct problem *p, const struct schedule *s, struct te
 	text_printf(t, "isa %s\ncompute %s\nexp poly%d\nfuse %s\n", isa_info[s->isa].name,
 	            dtype_info[s->compute].spelling, s->exp_degree, form_name[s->form]);
 	for (int i = 0; i < s->nstreams; i++)
-		print_stream(problem_streams(p, s->form), &problem_plan(p, s->form)[i], &s->stream[i], t);
+		print_stream(problem_streams(p, s->form), schedule_plan(p, s, i), &s->stream[i], t);
 }
 
 /* Words of the current line, with their places in the source. */
@@ -241,10 +241,24 @@ static bool read_contract(struct reader *r, const struct streams *all, const str
 	return !k->pack || expect(r, next, "pack");
 }
 
-static bool read_stream_line(struct reader *r, const struct streams *all, const struct stream_plan *p,
+/* The plan whose rows have the name in word 1, or the usual one. */
+static const struct stream_plan *rows_named(const struct reader *r, const struct streams *all,
+                                            const struct stream_plan *usual)
+{
+	if (!usual->grouped)
+		return usual;
+	const char *name = index_name(all, usual->grouped->rows), *word = r->source + place(r, 1).begin;
+	size_t n = strlen(name), length = place(r, 1).end - place(r, 1).begin;
+	return length > n && !memcmp(word, name, n) && word[n] == ':' ? usual->grouped : usual;
+}
+
+static bool read_stream_line(struct reader *r, const struct streams *all, const struct stream_plan *usual,
                              struct stream_schedule *d)
 {
+	const struct stream_plan *p = d->grouped && usual->grouped ? usual->grouped : usual;
 	if (is(r, 0, "rows") && p->rows != NO_INDEX) {
+		p = rows_named(r, all, usual);
+		d->grouped = p != usual;
 		d->heavy_first = r->words > 2;
 		return read_size(r, 1, index_name(all, p->rows), EXTENT_LIMIT, &d->row_tile) &&
 		       (r->words <= 2 || (expect(r, 2, "heavy") && expect(r, 3, "first")));

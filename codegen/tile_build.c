@@ -212,6 +212,7 @@ uint32_t build_load_as(struct builder *b, struct expr e, uint32_t lane, enum dty
 			index[n++] = i;
 	for (uint32_t i = 0; i < b->c->index.n; i++)
 		if (i != b->plan->rows && i != b->plan->walked && i != lane && !build_is_task(b->plan, i) &&
+		    !(walks && rows && i == b->inner) &&
 		    build_mentions(b, e, i) && n < MAX_RANKS)
 			index[n++] = i;
 	if (walks && b->plan->walked != lane)
@@ -410,7 +411,23 @@ static struct expr whole_tile(struct builder *b, const struct range *r)
 	             expr2(p, OP_ADD, low, expr_number(p, (double)(step - 1))));
 }
 
-/* for walked: step loads; for rows: full or partial body */
+/* for index by step over its range: code */
+static struct tile_block in_steps(struct builder *b, uint32_t index, int64_t step, struct tile_block code)
+{
+	struct expr_pool *p = b->p->pool;
+	struct expr high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, index), expr_number(p, 1));
+	struct tile_block out = {0};
+	vec_push(b->arena, &out.statement,
+	         (struct tile_statement){.kind = TILE_FOR,
+	                                 .index = index,
+	                                 .step = step,
+	                                 .low = expr_leaf(p, OP_LOW, KIND_INT, index),
+	                                 .high = high,
+	                                 .body = code});
+	return out;
+}
+
+/* for walked: step loads; for rows, and coordinates within a task: full or partial body */
 static struct tile_statement build_walk(struct builder *b)
 {
 	struct expr_pool *p = b->p->pool;
@@ -437,6 +454,7 @@ static struct tile_statement build_walk(struct builder *b)
 	}
 	b->step_code = &step_code;
 	b->in_body = true;
+	b->inner = b->plan->inner;
 	if (!condition.id) {
 		inner = body_of_class(b, known == 0, &inside);
 	} else {
@@ -446,6 +464,7 @@ static struct tile_statement build_walk(struct builder *b)
 		vec_push(b->arena, &inner.statement, when);
 	}
 	b->in_body = false;
+	b->inner = NO_INDEX;
 	struct tile_statement walk = {.kind = TILE_FOR,
 	                              .index = b->plan->walked,
 	                              .step = b->sizes->sparsity == SPARSITY_TEST && b->sizes->granule
@@ -466,19 +485,11 @@ static struct tile_statement build_walk(struct builder *b)
 	if (b->part != NO_INDEX)
 		build_share(b, &walk);
 	build_append(b, &walk.body, &step_code);
-	if (b->block) {
-		uint32_t rows = b->plan->rows;
-		struct tile_statement blocks = {
-		        .kind = TILE_FOR,
-		        .index = rows,
-		        .step = b->block,
-		        .low = expr_leaf(p, OP_LOW, KIND_INT, rows),
-		        .high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, rows), expr_number(p, 1)),
-		        .body = inner};
-		vec_push(b->arena, &walk.body.statement, blocks);
-	} else {
-		build_append(b, &walk.body, &inner);
-	}
+	if (b->plan->inner != NO_INDEX)
+		inner = in_steps(b, b->plan->inner, 1, inner);
+	if (b->block)
+		inner = in_steps(b, b->plan->rows, b->block, inner);
+	build_append(b, &walk.body, &inner);
 	struct tile_block guard = build_guarded(b, occupied, walk.body);
 	walk.body = ahead;
 	build_append(b, &walk.body, &guard);
@@ -578,7 +589,9 @@ static void build_stream(struct builder *b, uint32_t number)
 {
 	b->number = number;
 	b->stream = &b->all->stream.v[number];
-	b->plan = &problem_plan(b->problem, b->schedule->form)[number];
+	b->plan = schedule_plan(b->problem, b->schedule, (int)number);
+	memset(b->presence_known, 0, b->c->equation.n * sizeof *b->presence_known);
+	struct equation *usual = build_by_group(b);
 	b->sizes = &b->schedule->stream[number];
 	b->running = build_no_values(b);
 	b->fresh = build_no_values(b);
@@ -589,7 +602,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	build_forget(b);
 	build_packs(b);
 	b->storage.n = b->parts.n = 0;
-	b->part = b->granule = NO_INDEX;
+	b->part = b->granule = b->inner = NO_INDEX;
 	if (b->sizes->sparsity == SPARSITY_LIST)
 		build_list(b);
 	if (b->sizes->split > 1) {
@@ -620,6 +633,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	vec_push(b->arena, &b->p->phase, phase);
 	if (b->part != NO_INDEX)
 		build_join(b);
+	memcpy(b->c->equation.v, usual, b->c->equation.n * sizeof *usual);
 }
 
 static void declare_tensor(struct builder *b, uint32_t t, enum tile_place place)

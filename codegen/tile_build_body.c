@@ -65,6 +65,7 @@ static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, 
 			for (int k = 0; k < b->plan->ntasks; k++)
 				task |= b->plan->task[k] == from[i];
 			bool rows = from[i] == b->plan->rows;
+			task |= from[i] == b->inner;
 			if ((pass == 0 && rows) || (pass == 1 && !rows && !task))
 				index[n++] = from[i];
 		}
@@ -399,8 +400,9 @@ static struct expr factor_value(struct builder *b, struct expr factor)
 	for (uint32_t i = 0; i < b->factor.n; i++)
 		if (expr_same(b->factor.v[i].expression, factor))
 			return build_value(b, b->factor.v[i].value);
-	uint32_t v = build_mapped(b, "c", &b->plan->rows, b->plan->rows != NO_INDEX, NO_INDEX,
-	                    build_translate(b, factor));
+	const uint32_t over[] = {b->plan->rows, b->plan->inner};
+	int n = over[0] == NO_INDEX ? 0 : over[1] == NO_INDEX ? 1 : 2;
+	uint32_t v = build_mapped(b, "c", over, n, NO_INDEX, build_translate(b, factor));
 	vec_push(b->arena, &b->factor, (struct operand){factor, NO_EXPR, v});
 	return build_value(b, v);
 }
