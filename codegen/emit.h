@@ -264,7 +264,8 @@ struct micro {
 	bool edge; /* lanes may be missing or strided */
 	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
 	              is one coordinate of the lanes, and how many there are is an argument */
-	const char *type, *get; /* of b's elements: C type, and the prelude's way to load them */
+	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
+	                           them */
 	bool accumulate, scale;
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);

@@ -20,7 +20,7 @@ struct source {
 static struct source source_of(struct emitter *e, const struct tile_statement *s)
 {
 	const struct expr_node *b = expr_at(e->pool, s->b);
-	struct source from = {.type = "real", .get = "f32"};
+	struct source from = {.type = "const real *", .get = "f32"};
 	if (e->program->compute == DTYPE_F64)
 		from.get = "f64";
 	if (b->op == OP_VALUE) {
@@ -54,7 +54,7 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 	from.tensor = !t->panel;
 	from.turned = from.tensor && index > lanes;
 	if (t->dtype != e->program->compute) {
-		from.type = p->type;
+		from.type = t->dtype == DTYPE_I4 ? "long " : arena_printf(e->arena, "const %s *", p->type);
 		from.get = p->get;
 	}
 	return from;

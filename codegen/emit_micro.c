@@ -27,7 +27,7 @@ static const char *times(struct emitter *e, const char *p, int64_t elements, int
 static const char *load_b(struct emitter *e, const struct micro *k, int v)
 {
 	struct arena *a = e->arena;
-	bool widens = strcmp(k->type, "real");
+	bool widens = strcmp(k->type, "const real *");
 	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : times(e, "b", 0, v);
 	const char *left = v ? arena_printf(a, "left - %d * LANES", v) : "left";
 	if (!k->edge)
@@ -64,7 +64,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	struct arena *a = e->arena;
 	struct text t;
 	text_init(&t, a);
-	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, const %s *b, ", k->name,
+	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, %sb, ", k->name,
 	            k->type);
 	if (!k->b_step)
 		text_add(&t, "long b_step, ");

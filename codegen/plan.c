@@ -100,7 +100,7 @@ bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation
 struct split {
 	struct cascade *c;
 	uint32_t rows, lanes, reduced;
-	struct expr a, b;
+	struct expr a, b, after; /* after: of b, without the reduced index */
 	struct expr inner_a, inner_b, outer;
 	bool fails;
 };
@@ -134,6 +134,8 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 	multiply(s, lane ? &s->b : &s->a, inverse, e);
 	bool inner = mentions(s->c, e, s->reduced);
 	multiply(s, !inner ? &s->outer : lane ? &s->inner_b : &s->inner_a, inverse, e);
+	if (lane && !inner)
+		multiply(s, &s->after, inverse, e);
 }
 
 /* Does b reach the task's coordinates only through whole coordinates of its reads, so that packing can walk
@@ -199,16 +201,22 @@ static bool within(const struct streams *all, struct expr read)
 	return true;
 }
 
+/* NO_EXPR for 1. */
+static struct expr factor(const struct cascade *c, struct expr e)
+{
+	double one;
+	return expr_is_number(&c->pool, e, &one) && one == 1 ? NO_EXPR : e;
+}
+
 /* The product apart for a device; as it is for a host where operand a would be left without rows. */
 static void plan_inner(const struct streams *all, const struct stream *stream, const struct split *s,
                        struct plan_contract *out)
 {
 	struct cascade *c = all->cascade;
-	double one;
 	bool apart = mentions(c, s->inner_a, out->rows) && mentions(c, s->inner_a, out->reduced);
 	out->inner_a = apart ? s->inner_a : s->a;
 	out->inner_b = apart ? s->inner_b : s->b;
-	out->outer = apart && !(expr_is_number(&c->pool, s->outer, &one) && one == 1) ? s->outer : NO_EXPR;
+	out->outer = apart ? factor(c, s->outer) : NO_EXPR;
 	out->inner_direct = !plan_reads_local(all, stream, out->inner_b) &&
 	                    (direct(c, out->inner_b, out->reduced, out->lanes) ||
 	                     direct(c, out->inner_b, out->lanes, out->reduced)) &&
@@ -248,7 +256,7 @@ static bool contraction(const struct streams *all, const struct stream_plan *p, 
 	                  .rows = rows,
 	                  .lanes = lanes,
 	                  .reduced = q->reduced[0]};
-	s.a = s.b = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
+	s.a = s.b = s.after = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
 	split_product(&s, plan_by_group(c, p, q->body), false);
 	uint32_t reduced = s.reduced;
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
@@ -260,9 +268,11 @@ static bool contraction(const struct streams *all, const struct stream_plan *p, 
 		return false;
 	*out = (struct plan_contract){
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
+	out->read = s.inner_b;
+	out->after = factor(c, s.after);
 	if (!plan_reads_local(all, stream, s.b)) {
-		out->direct = direct(c, s.b, reduced, lanes);
-		out->turned = direct(c, s.b, lanes, reduced) && within(all, s.b);
+		out->direct = direct(c, out->read, reduced, lanes);
+		out->turned = direct(c, out->read, lanes, reduced) && within(all, out->read);
 		int outer = 0;
 		out->packable = packable(c, s.b, lanes, reduced, &outer);
 	}

@@ -20,8 +20,11 @@ struct plan_contract {
 	uint32_t equation;             /* of the streams' cascade */
 	uint32_t rows, lanes, reduced; /* index variables; rows is the stream's tiled row index */
 	struct expr a, b; /* the two factors, over the cascade's pool; Σ over reduced of a · b */
-	bool direct;      /* b is one READ that ends in [reduced, lanes]: usable where it stands */
-	bool turned;      /* … that ends in [lanes, reduced]: rows of b are multiplied by rows of a where they stand */
+	/* b where the operand is used where it stands: Σ of a · b is after · Σ of a · read. `after` has the factors of b
+	 * that do not mention the reduced index; it is NO_EXPR for 1. */
+	struct expr read, after;
+	bool direct;      /* `read` is one READ that ends in [reduced, lanes] */
+	bool turned;      /* … that ends in [lanes, reduced]: rows of it are multiplied by rows of a where they stand */
 	bool packable;    /* b depends on the rows' coordinates only through whole coordinates of its reads */
 	/* The same product for a device, whose operands are rounded: outer · Σ over reduced of inner_a · inner_b.
 	 * What does not mention the reduced index is in `outer`, which is NO_EXPR for 1 and may have any lanes. */

@@ -95,19 +95,19 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	if (device ? !k->inner_direct : !k->direct && !k->turned)
 		return false;
 	const struct cascade *c = all->cascade;
-	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->b)->symbol].dtype;
+	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->read)->symbol].dtype;
 	if (device)
 		return t == operand_dtype(s, block->operand);
 	return dtype_widens(t, s->compute) &&
 	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
 
-/* How often each element of operand b, a READ, is used in a run. */
+/* How often each element of operand b's READ is used in a run. */
 static int64_t uses(const struct streams *all, const struct plan_contract *k)
 {
 	const struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[k->equation];
-	const struct expr_node *n = expr_at(&c->pool, k->b);
+	const struct expr_node *n = expr_at(&c->pool, k->read);
 	int64_t tasks = 1, operands = 1, extent = 1;
 	for (int i = 0; i < q->nindex; i++)
 		if (q->index[i] != k->lanes)
@@ -126,8 +126,8 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 	if (!k->packable || !schedule_direct(all, k, s, block))
 		return k->packable;
 	const struct cascade *c = all->cascade;
-	bool same = c->tensor.v[expr_at(&c->pool, k->b)->symbol].dtype == s->compute;
-	return !(same && k->direct) && uses(all, k) > FEW;
+	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
+	return !(same && k->direct && !k->after.id) && uses(all, k) > FEW;
 }
 
 /* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide

@@ -32,7 +32,8 @@
  * what its operands are multiplied: each element of a and b is rounded to that type, products and sums are of
  * the type of computation, which is then F32; of OPERAND_I8 they are exact integers, and a, the result and b, if
  * it is a value, are I32. A tensor that a contraction reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it
- * has the type of computation or, with the former, is of narrower reals that F32 holds, BF16 or F16. All rounding is left out where a program is run as real numbers (tile_run).
+ * has the type of computation or, with the former and F32, is of at most 16 bits: dtype_widens. All rounding is left
+ * out where a program is run as real numbers (tile_run).
  *
  * Names of indices, tensors and values are distinct.
  *

@@ -132,16 +132,21 @@ struct product {
 	enum dtype dtype; /* of the values that are its operands, and of its result */
 };
 
-/* On a device, factors that do not mention the reduced index come after the sum, so that an operand that is
- * a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum: there
- * they go into an operand that is computed, and so rounded, anyway. */
+/* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
+ * sum. On a device all such factors come after it, so that an operand that is a tensor's element is multiplied as it
+ * is stored. A carry would need a tile of its own for the sum: there they go into an operand that is computed, and so
+ * rounded, anyway. */
 static struct product product_of(const struct builder *b, int k, bool carry)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
 	const struct contract_schedule *s = &b->sizes->contract[k];
 	struct product p = {c->a, c->b, NO_EXPR, false, b->p->compute};
 	if (!b->device) {
-		p.direct = schedule_direct(b->all, c, b->schedule, s);
+		p.direct = !s->pack && schedule_direct(b->all, c, b->schedule, s);
+		if (p.direct) {
+			p.b = c->read;
+			p.outer = build_extent(b, c->reduced) ? c->after : NO_EXPR;
+		}
 		return p;
 	}
 	if (s->operand == OPERAND_I8)
