@@ -38,6 +38,7 @@ struct current {
 	int64_t grain;    /* it begins and, unless clipped, ends at a multiple of this from outer's low */
 	int64_t multiple; /* divides the number of coordinates it holds; 1: nothing known */
 	int64_t align;    /* divides low; 0: low is 0 */
+	int64_t ends;     /* divides the coordinate after the last, unless that is the extent; 1: nothing known */
 	struct current *outer; /* NULL: this is the whole extent */
 };
 

@@ -71,7 +71,17 @@ struct call {
 	struct micro micro;
 	const char *scale; /* array of the factors, from the low of the rows; NULL: a value's own */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
+	bool cut;          /* … are missing */
+	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
 };
+
+/* How many coordinates of an index the last block of `width` holds, where blocks are whole that do not end at the extent;
+ * 0: all, or it is not known. */
+static int64_t last_of(const struct emitter *e, uint32_t index, int64_t width)
+{
+	const struct current *r = e->range[index];
+	return r->align % width || r->ends % width ? 0 : e->program->index.v[index].extent % width;
+}
 
 static void emit_one_call(struct nest *n, struct c_block *b, const struct call *c, bool edge)
 {
@@ -116,7 +126,7 @@ static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
 	int64_t width = (int64_t)c->micro.vectors * e->lanes;
 	const struct current *lanes = e->range[c->s->lanes];
 	/* A range shorter than a block is all edge. */
-	if (apart || (c->ragged && lanes->step < width)) {
+	if (apart || c->cut || (c->ragged && lanes->step < width)) {
 		emit_one_call(n, b, c, true);
 		return;
 	}
@@ -194,9 +204,16 @@ static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, b
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
 	const struct micro *k = &c->micro;
 	int loops = n->nloops;
-	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill) {
+	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill || c->last_rows) {
 		if (rows)
 			b = emit_blocks(n, b, s->rows, k->rows);
+		if (c->last_rows && !range_whole(rows, k->rows)) {
+			struct call last = *c;
+			last.micro.rows = (int)c->last_rows;
+			call(n, c_open(e->arena, b, "if (%s + %d > %s)", nest_coordinate(n, s->rows), k->rows - 1, rows->high),
+			     &last);
+			b = c_open(e->arena, b, "else");
+		}
 		call(n, b, c);
 	} else {
 		/* The rows after the range belong to somebody: whole blocks, then row by row. */
@@ -211,6 +228,29 @@ static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, b
 		call(n, c_open(e->arena, b, "else"), c);
 	}
 	n->nloops = loops;
+}
+
+/* Calls for each block of lanes, the last with the vectors that it has. */
+static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, bool spill)
+{
+	struct emitter *e = n->e;
+	int64_t width = (int64_t)c->micro.vectors * e->lanes, vectors = (c->last_lanes + e->lanes - 1) / e->lanes;
+	const struct current *lanes = e->range[c->s->lanes];
+	b = emit_blocks(n, b, c->s->lanes, width);
+	if (c->last_lanes && vectors < c->micro.vectors && !range_whole(lanes, width)) {
+		struct call last = *c;
+		last.micro.vectors = (int)vectors;
+		last.cut = c->ragged && c->last_lanes % e->lanes;
+		last.ragged = false;
+		emit_rows(n, c_open(e->arena, b, "if (%s + %lld > %s)", nest_coordinate(n, c->s->lanes), (long long)width - 1, lanes->high),
+		          &last, spill, emit_call);
+		b = c_open(e->arena, b, "else");
+		last = *c;
+		last.ragged = false;
+		emit_rows(n, b, &last, spill, emit_call);
+		return;
+	}
+	emit_rows(n, b, c, spill, emit_call);
 }
 
 void emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s)
@@ -248,6 +288,9 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	c.ragged = !range_whole(e->range[s->lanes], width) &&
 	           (c.from.tensor || !value_may_spill(e, s->value, lanes_rank, width));
 
+	c.last_rows = rows ? last_of(e, s->rows, k->rows) : 0;
+	c.last_lanes = last_of(e, s->lanes, width);
+
 	for (int r = 0; r < v->nranks; r++)
 		if (v->index[r] != s->lanes && v->index[r] != s->rows && !e->range[v->index[r]]->single) {
 			b = emit_loop(e, b, v->index[r]);
@@ -265,7 +308,7 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		b = unit ? c_open(e->arena, b, "else") : NULL;
 	}
 	if (b)
-		emit_rows(&n, emit_blocks(&n, b, s->lanes, width), &c, spill, emit_call);
+		emit_lanes(&n, b, &c, spill);
 	if (!c.scale) /* else its array is still in scope */
 		e->taken.n = names;
 }
