@@ -74,9 +74,9 @@ struct builder {
 	const struct stream_schedule *sizes;
 	uint32_t number;           /* of the stream */
 	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
-	bool across;               /* what has the tiled row index has it last: struct stream_schedule */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
 	struct list list;
+	uint32_t inner;            /* while the body of a walk that has one is built, the plan's inner index; else NO_INDEX */
 	uint32_t granule;          /* index that stands for the walked one while a list is made; or NO_INDEX */
 	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
@@ -122,15 +122,15 @@ bool build_mentions(const struct builder *, struct expr, uint32_t index); /* fal
 const char *build_name(struct builder *, const char *stem, bool lower);
 /* … after the first tensor an expression reads. */
 const char *build_load_stem(const struct builder *, struct expr);
-/* A value over the target's indices, as a value that ends as the target does: itself, or, where that ends in another
- * index than the rows it has last, computed and turned. */
-struct expr build_turned(struct builder *, struct tile_block *, const uint32_t *target, int n, struct expr);
 /* Do tasks have parts of the wide index? */
 bool build_shares_wide(const struct builder *);
 /* A last rank's capacity: whole panels of the contractions that have it in their lanes. */
 int64_t build_padded(const struct builder *, uint32_t index, int64_t capacity);
 int64_t build_extent(const struct builder *, uint32_t index);
 uint32_t build_work_tensor(struct builder *, struct tile_tensor);
+
+/* Equations and predicate become what they are in a plan by groups, tile_build_group.c. The equations as they were. */
+struct equation *build_by_group(struct builder *);
 
 /* The statement of a stream that is a selection. */
 void build_selection(struct builder *, struct tile_block *);

@@ -38,6 +38,7 @@ struct current {
 	int64_t grain;    /* it begins and, unless clipped, ends at a multiple of this from outer's low */
 	int64_t multiple; /* divides the number of coordinates it holds; 1: nothing known */
 	int64_t align;    /* divides low; 0: low is 0 */
+	int64_t ends;     /* divides the coordinate after the last, unless that is the extent; 1: nothing known */
 	struct current *outer; /* NULL: this is the whole extent */
 };
 
@@ -222,9 +223,9 @@ int emit_lane_step(const struct emitter *, struct expr coordinate, uint32_t lane
 enum shape {
 	SHAPE_SCALAR,    /* `outer` only */
 	SHAPE_LANES,     /* vectors along `lane`; a REDUCE reduces over it */
-	SHAPE_COLUMN,    /* vectors along `lane`, of each a loop over `inner`: REDUCEs over that, and what else is there */
+	SHAPE_COLUMN,    /* a REDUCE over `inner` with other coordinates in the lanes */
 	SHAPE_FOLD,      /* a REDUCE over `inner`, one element at a time */
-	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows, or a MAP to a value with its last two ranks swapped */
+	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows */
 };
 struct shape_of {
 	enum shape shape;
@@ -259,15 +260,14 @@ struct micro {
 	const char *name;
 	int rows, vectors;
 	int64_t a_row, a_step;
-	bool far; /* a is a tensor's: its strides, and how many rows there are, are arguments */
 	int64_t b_step; /* 0: an argument of the call */
 	int64_t out_row;
 	bool edge; /* lanes may be missing or strided */
 	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
 	              is one coordinate of the lanes, and how many there are is an argument */
-	const char *type, *get; /* of b's elements: C type, and the prelude's way to load them */
-	bool accumulate;
-	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
+	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
+	                           them */
+	bool accumulate, scale;
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);
 

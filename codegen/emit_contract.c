@@ -3,7 +3,7 @@
  * Every row of a block is computed, also where the range ends inside it: scratch has room (plan_value), and what is
  * there means nothing. Where the last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an
  * edge form of the micro-kernel loads what is there. Where b lies turned, its rows along the contracted index, vectors
- * run along that: a dot product an element. Where a is a tensor, a block beyond its last row takes that one again. */
+ * run along that: a dot product an element. */
 #include "codegen/emit.h"
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ struct source {
 static struct source source_of(struct emitter *e, const struct tile_statement *s)
 {
 	const struct expr_node *b = expr_at(e->pool, s->b);
-	struct source from = {.type = "real", .get = "f32"};
+	struct source from = {.type = "const real *", .get = "f32"};
 	if (e->program->compute == DTYPE_F64)
 		from.get = "f64";
 	if (b->op == OP_VALUE) {
@@ -54,7 +54,7 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 	from.tensor = !t->panel;
 	from.turned = from.tensor && index > lanes;
 	if (t->dtype != e->program->compute) {
-		from.type = p->type;
+		from.type = t->dtype == DTYPE_I4 ? "long " : arena_printf(e->arena, "const %s *", p->type);
 		from.get = p->get;
 	}
 	return from;
@@ -65,42 +65,29 @@ static bool is_number(const char *s)
 	return *s >= '0' && *s <= '9';
 }
 
-/* C text of the strides of operand a, a tensor, along the rows and the contracted index. */
-struct far {
-	const char *row, *step;
-};
-
-static const char *stride_text(struct emitter *e, uint32_t tensor, int rank)
-{
-	struct tensor_plan *p = &e->tensor[tensor];
-	if (e->program->tensor.v[tensor].place != PLACE_ARGUMENT)
-		return arena_printf(e->arena, "%lld", (long long)p->stride[rank]);
-	p->strides |= (uint8_t)(1 << rank);
-	return arena_printf(e->arena, "%s_stride%d", p->name, rank);
-}
-
-static struct far far_of(struct emitter *e, const struct tile_statement *s)
-{
-	const struct expr_node *a = expr_at(e->pool, s->a);
-	const struct expr_node *last = expr_at(e->pool, expr_operand(e->pool, s->a, a->count - 1));
-	int rows = last->symbol == s->rows ? a->count - 1 : a->count - 2;
-	return (struct far){stride_text(e, a->symbol, rows), stride_text(e, a->symbol, 2 * a->count - 3 - rows)};
-}
-
 struct call {
 	const struct tile_statement *s;
 	struct source from;
-	struct far far;
 	struct micro micro;
-	const char *scale; /* array of the factors, from the low of the rows or lanes; NULL: a value's own */
+	const char *scale; /* array of the factors, from the low of the rows; NULL: a value's own */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
+	bool cut;          /* … are missing */
+	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
 };
+
+/* How many coordinates of an index the last block of `width` holds, where blocks are whole that do not end at the extent;
+ * 0: all, or it is not known. */
+static int64_t last_of(const struct emitter *e, uint32_t index, int64_t width)
+{
+	const struct current *r = e->range[index];
+	return r->align % width || r->ends % width ? 0 : e->program->index.v[index].extent % width;
+}
 
 static void emit_one_call(struct nest *n, struct c_block *b, const struct call *c, bool edge)
 {
 	struct emitter *e = n->e;
 	const struct tile_statement *s = c->s;
-	const struct expr_node *from = expr_at(e->pool, s->b), *a = expr_at(e->pool, s->a);
+	const struct expr_node *from = expr_at(e->pool, s->b);
 	struct micro k = c->micro;
 	k.edge = edge;
 	n->row = n->body = b;
@@ -110,7 +97,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	const char *b_at = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
-	text_printf(&t, "%s(%s, %s, ", emit_micro(e, k, s), k.far ? nest_address(n, s->a, NULL) : nest_pointer(n, a->symbol),
+	text_printf(&t, "%s(%s, %s, ", emit_micro(e, k, s), nest_pointer(n, expr_at(e->pool, s->a)->symbol),
 	            b_at);
 	if (k.dots) {
 		c_line(e->arena, b, "%s%s, %s, %s, %s);", t.s, c->from.lane,
@@ -122,13 +109,9 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	if (edge)
 		text_printf(&t, "%s, %s, ", c->from.lane,
 		            emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
-	if (k.far)
-		text_printf(&t, "%s, %s, %s, ", c->far.row, c->far.step,
-		            emit_left(e, e->range[s->rows], nest_coordinate(n, s->rows)));
 	if (k.scale && c->scale) {
-		uint32_t along = k.scale_lanes ? s->lanes : s->rows;
-		const char *at = along == NO_INDEX ? "0" : nest_coordinate(n, along);
-		const char *low = along == NO_INDEX ? "0" : e->range[along]->low;
+		const char *at = s->rows == NO_INDEX ? "0" : nest_coordinate(n, s->rows);
+		const char *low = s->rows == NO_INDEX ? "0" : e->range[s->rows]->low;
 		text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", c->scale, at, low);
 	} else if (k.scale) {
 		text_printf(&t, "%s, ", nest_pointer(n, expr_at(e->pool, s->scale)->symbol));
@@ -143,7 +126,7 @@ static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
 	int64_t width = (int64_t)c->micro.vectors * e->lanes;
 	const struct current *lanes = e->range[c->s->lanes];
 	/* A range shorter than a block is all edge. */
-	if (apart || (c->ragged && lanes->step < width)) {
+	if (apart || c->cut || (c->ragged && lanes->step < width)) {
 		emit_one_call(n, b, c, true);
 		return;
 	}
@@ -179,26 +162,13 @@ static struct c_block *emit_blocks(struct nest *n, struct c_block *b, uint32_t i
 	              (long long)width);
 }
 
-/* Is an expression over an index? */
-static bool is_over(const struct emitter *e, struct expr x, uint32_t index)
-{
-	const struct expr_node *n = expr_at(e->pool, x);
-	if ((n->op == OP_INDEX && n->symbol == index) || (n->op == OP_VALUE && value_rank(e, n->symbol, index) >= 0))
-		return true;
-	for (int i = 0; i < n->count; i++)
-		if (is_over(e, expr_operand(e->pool, x, i), index))
-			return true;
-	return false;
-}
-
-/* A scale that is not simply a value over `along`, the rows or lanes, is computed into an array of its own. */
-static const char *emit_scale(struct nest *n, struct c_block *b, const struct tile_statement *s, uint32_t along,
-                              int64_t block)
+/* A scale that is not simply a value over the rows is computed into an array of its own. */
+static const char *emit_scale(struct nest *n, struct c_block *b, const struct tile_statement *s, int block)
 {
 	struct emitter *e = n->e;
 	const struct expr_node *x = expr_at(e->pool, s->scale);
-	if (x->op == OP_VALUE && along != NO_INDEX && !e->value[x->symbol].integer) {
-		int r = value_rank(e, x->symbol, along);
+	if (x->op == OP_VALUE && s->rows != NO_INDEX && !e->value[x->symbol].integer) {
+		int r = value_rank(e, x->symbol, s->rows);
 		if (r >= 0 && e->value[x->symbol].stride[r] == 1) {
 			e->value[x->symbol].memory = true;
 			return NULL;
@@ -206,18 +176,18 @@ static const char *emit_scale(struct nest *n, struct c_block *b, const struct ti
 	}
 	const char *name =
 	        plan_name(e, arena_printf(e->arena, "%s_scale", e->program->value.v[s->value].name));
-	const struct current *all = along == NO_INDEX ? NULL : e->range[along];
-	c_line(e->arena, b, "real %s[%lld] = {0};", name, (long long)((all ? all->step : 1) + block));
+	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
+	c_line(e->arena, b, "real %s[%lld] = {0};", name, (long long)((rows ? rows->step : 1) + block));
 	nest_count(n, s->scale);
-	if (!all || all->single) {
+	if (!rows || rows->single) {
 		n->row = n->body = b;
 		c_line(e->arena, b, "%s[0] = %s;", name,
 		       emit_strip(e, nest_text(n, s->scale, KIND_REAL, false)));
 	} else {
-		n->row = n->body = emit_loop(e, b, along);
-		n->loop[n->nloops++] = along;
+		n->row = n->body = emit_loop(e, b, s->rows);
+		n->loop[n->nloops++] = s->rows;
 		const char *text = nest_text(n, s->scale, KIND_REAL, false);
-		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[along], all->low,
+		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[s->rows], rows->low,
 		       emit_strip(e, text));
 		n->nloops--;
 	}
@@ -234,9 +204,16 @@ static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, b
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
 	const struct micro *k = &c->micro;
 	int loops = n->nloops;
-	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill) {
+	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill || c->last_rows) {
 		if (rows)
 			b = emit_blocks(n, b, s->rows, k->rows);
+		if (c->last_rows && !range_whole(rows, k->rows)) {
+			struct call last = *c;
+			last.micro.rows = (int)c->last_rows;
+			call(n, c_open(e->arena, b, "if (%s + %d > %s)", nest_coordinate(n, s->rows), k->rows - 1, rows->high),
+			     &last);
+			b = c_open(e->arena, b, "else");
+		}
 		call(n, b, c);
 	} else {
 		/* The rows after the range belong to somebody: whole blocks, then row by row. */
@@ -253,20 +230,39 @@ static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, b
 	n->nloops = loops;
 }
 
+/* Calls for each block of lanes, the last with the vectors that it has. */
+static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, bool spill)
+{
+	struct emitter *e = n->e;
+	int64_t width = (int64_t)c->micro.vectors * e->lanes, vectors = (c->last_lanes + e->lanes - 1) / e->lanes;
+	const struct current *lanes = e->range[c->s->lanes];
+	b = emit_blocks(n, b, c->s->lanes, width);
+	if (c->last_lanes && vectors < c->micro.vectors && !range_whole(lanes, width)) {
+		struct call last = *c;
+		last.micro.vectors = (int)vectors;
+		last.cut = c->ragged && c->last_lanes % e->lanes;
+		last.ragged = false;
+		emit_rows(n, c_open(e->arena, b, "if (%s + %lld > %s)", nest_coordinate(n, c->s->lanes), (long long)width - 1, lanes->high),
+		          &last, spill, emit_call);
+		b = c_open(e->arena, b, "else");
+		last = *c;
+		last.ragged = false;
+		emit_rows(n, b, &last, spill, emit_call);
+		return;
+	}
+	emit_rows(n, b, c, spill, emit_call);
+}
+
 void emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s)
 {
 	uint32_t names = e->taken.n;
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
-	const struct expr_node *from = expr_at(e->pool, s->a);
-	uint32_t a = from->symbol;
-	bool far = from->op == OP_READ;
+	uint32_t a = expr_at(e->pool, s->a)->symbol;
 	const struct tile_value *v = &e->program->value.v[s->value];
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
 	int lanes_rank = value_rank(e, s->value, s->lanes),
 	    rows_rank = rows ? value_rank(e, s->value, s->rows) : -1;
-	e->value[s->value].memory = true;
-	if (!far)
-		e->value[a].memory = true;
+	e->value[a].memory = e->value[s->value].memory = true;
 	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent))
 		return; /* the micro-kernel has at least one block */
 	c_comment(e->arena, b, emit_describe(e, s));
@@ -280,23 +276,20 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	int64_t needed = (e->range[s->lanes]->step + e->lanes - 1) / e->lanes;
 	if (needed < k->vectors)
 		k->vectors = (int)(needed ? needed : 1);
-	k->far = far;
-	if (far) {
-		c.far = far_of(e, s);
-	} else {
-		k->a_row = rows ? e->value[a].stride[value_rank(e, a, s->rows)] : 0;
-		k->a_step = e->value[a].stride[value_rank(e, a, s->index)];
-	}
+	k->a_row = rows ? e->value[a].stride[value_rank(e, a, s->rows)] : 0;
+	k->a_step = e->value[a].stride[value_rank(e, a, s->index)];
 	k->b_step = is_number(c.from.step) ? strtoll(c.from.step, NULL, 10) : 0;
 	k->out_row = rows ? e->value[s->value].stride[rows_rank] : 0;
 	k->type = c.from.type;
 	k->get = c.from.get;
 	k->accumulate = s->accumulate;
 	k->scale = s->accumulate && s->scale.id;
-	k->scale_lanes = k->scale && is_over(e, s->scale, s->lanes);
 	int64_t width = (int64_t)k->vectors * e->lanes;
 	c.ragged = !range_whole(e->range[s->lanes], width) &&
 	           (c.from.tensor || !value_may_spill(e, s->value, lanes_rank, width));
+
+	c.last_rows = rows ? last_of(e, s->rows, k->rows) : 0;
+	c.last_lanes = last_of(e, s->lanes, width);
 
 	for (int r = 0; r < v->nranks; r++)
 		if (v->index[r] != s->lanes && v->index[r] != s->rows && !e->range[v->index[r]]->single) {
@@ -304,9 +297,9 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 			n.loop[n.nloops++] = v->index[r];
 		}
 	if (k->scale)
-		c.scale = emit_scale(&n, b, s, k->scale_lanes ? s->lanes : s->rows, k->scale_lanes ? width : k->rows);
+		c.scale = emit_scale(&n, b, s, k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
-	if (c.from.turned && !k->accumulate && k->a_step == 1 && !far) {
+	if (c.from.turned && !k->accumulate && k->a_step == 1) {
 		const char *unit = is_number(c.from.step) ? NULL : c.from.step;
 		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;
 		k->dots = true;
@@ -315,7 +308,7 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		b = unit ? c_open(e->arena, b, "else") : NULL;
 	}
 	if (b)
-		emit_rows(&n, emit_blocks(&n, b, s->lanes, width), &c, spill, emit_call);
+		emit_lanes(&n, b, &c, spill);
 	if (!c.scale) /* else its array is still in scope */
 		e->taken.n = names;
 }

@@ -8,7 +8,7 @@ void emit_dots(struct emitter *e, const struct micro *k, const char *what)
 	c_line(a, e->functions, "%s", "");
 	c_comment(a, e->functions, what);
 	struct c_block *f = c_open(a, e->functions,
-	                           "static __attribute__((noinline)) void %s(const real *a, const %s *b, long b_lane, "
+	                           "static __attribute__((noinline)) void %s(const real *a, %sb, long b_lane, "
 	                           "long lanes, real *out, long count)",
 	                           k->name, k->type);
 	struct c_block *lane = c_open(a, f, "for (long j = 0; j < lanes; j++, b += b_lane)");

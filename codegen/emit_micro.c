@@ -1,8 +1,7 @@
 /* Micro-kernels of contractions: one noinline function a shape.
  *
  * It keeps rows × vectors of the result in named vectors and streams over the contracted index: a from rows of
- * scratch or of a tensor, broadcast; b from panels or rows of memory. Rows that a tensor does not have are its last
- * one again. */
+ * scratch, broadcast; b from panels or rows of memory. */
 #include "codegen/emit.h"
 
 #include <string.h>
@@ -10,7 +9,7 @@
 static bool same_micro(const struct micro *x, const struct micro *y)
 {
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
-	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step && x->out_row == y->out_row &&
+	       x->a_step == y->a_step && x->b_step == y->b_step && x->out_row == y->out_row &&
 	       x->edge == y->edge && x->dots == y->dots && x->accumulate == y->accumulate && x->scale == y->scale &&
 	       !strcmp(x->get, y->get);
 }
@@ -28,7 +27,7 @@ static const char *times(struct emitter *e, const char *p, int64_t elements, int
 static const char *load_b(struct emitter *e, const struct micro *k, int v)
 {
 	struct arena *a = e->arena;
-	bool widens = strcmp(k->type, "real");
+	bool widens = strcmp(k->type, "const real *");
 	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : times(e, "b", 0, v);
 	const char *left = v ? arena_printf(a, "left - %d * LANES", v) : "left";
 	if (!k->edge)
@@ -42,10 +41,8 @@ static const char *load_b(struct emitter *e, const struct micro *k, int v)
 static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
 {
 	struct text t;
-	for (int v = 0; v < k->vectors && k->scale_lanes; v++)
-		c_line(e->arena, b, "const vreal s%d = v_load(%s);", v, times(e, "scale", 0, v));
 	for (int r = 0; r < k->rows; r++) {
-		if (k->scale && !k->scale_lanes)
+		if (k->scale)
 			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
 		text_init(&t, e->arena);
 		text_add(&t, "vreal ");
@@ -56,18 +53,10 @@ static void emit_start(struct emitter *e, struct c_block *b, const struct micro 
 			else
 				text_add(&t, "v_splat(0)");
 			if (k->scale)
-				text_printf(&t, " * s%d", k->scale_lanes ? v : r);
+				text_printf(&t, " * s%d", r);
 		}
 		c_line(e->arena, b, "%s;", t.s);
 	}
-}
-
-/* The r-th row's element of a. */
-static const char *element_a(struct emitter *e, const struct micro *k, int r)
-{
-	if (!k->far)
-		return arena_printf(e->arena, "a[%lld]", (long long)(r * k->a_row));
-	return r ? arena_printf(e->arena, "a[row%d]", r) : "a[0]";
 }
 
 static void emit_outer(struct emitter *e, const struct micro *k, const char *what)
@@ -75,14 +64,12 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	struct arena *a = e->arena;
 	struct text t;
 	text_init(&t, a);
-	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, const %s *b, ", k->name,
+	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, %sb, ", k->name,
 	            k->type);
 	if (!k->b_step)
 		text_add(&t, "long b_step, ");
 	if (k->edge)
 		text_add(&t, "long b_lane, long left, ");
-	if (k->far)
-		text_add(&t, "long a_row, long a_step, long rows, ");
 	if (k->scale)
 		text_add(&t, "const real *scale, ");
 	text_add(&t, "real *out, long count)");
@@ -90,8 +77,6 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	c_comment(a, e->functions, what);
 	struct c_block *f = c_open(a, e->functions, "%s", t.s);
 	emit_start(e, f, k);
-	for (int r = 1; k->far && r < k->rows; r++)
-		c_line(a, f, "const long row%d = i_min(%d, rows - 1) * a_row;", r, r);
 	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");
 	text_init(&t, a);
 	for (int v = 0; v < k->vectors; v++)
@@ -100,15 +85,12 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	c_line(a, loop, "vreal x;");
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
-		text_printf(&t, "x = v_splat(%s);", element_a(e, k, r));
+		text_printf(&t, "x = v_splat(a[%lld]);", (long long)(r * k->a_row));
 		for (int v = 0; v < k->vectors; v++)
 			text_printf(&t, " c%d_%d += x * b%d;", r, v, v);
 		c_line(a, loop, "%s", t.s);
 	}
-	if (k->far)
-		c_line(a, loop, "a += a_step;");
-	else
-		c_line(a, loop, "a += %lld;", (long long)k->a_step);
+	c_line(a, loop, "a += %lld;", (long long)k->a_step);
 	if (k->b_step)
 		c_line(a, loop, "b += %lld;", (long long)k->b_step);
 	else

@@ -8,6 +8,12 @@
 #include "base/hash.h"
 #include "base/whole.h"
 
+static bool is_one(const struct emitter *e, struct expr x)
+{
+	double n;
+	return expr_is_number(e->pool, x, &n) && n == 1;
+}
+
 int64_t emit_align(const struct emitter *e, struct expr x)
 {
 	const struct expr_node *node = expr_at(e->pool, x);
@@ -17,7 +23,11 @@ int64_t emit_align(const struct emitter *e, struct expr x)
 	case OP_LOW: return e->range[node->symbol]->align;
 	case OP_MUL:
 		return emit_align(e, expr_operand(e->pool, x, 0)) * emit_align(e, expr_operand(e->pool, x, 1));
-	case OP_ADD:
+	case OP_ADD: {
+		const struct expr_node *at = expr_at(e->pool, expr_operand(e->pool, x, 0));
+		if (at->op == OP_HIGH && is_one(e, expr_operand(e->pool, x, 1)))
+			return gcd(e->range[at->symbol]->ends, e->program->index.v[at->symbol].extent);
+	} /* fall through */
 	case OP_SUB:
 	case OP_MIN:
 	case OP_MAX:
@@ -47,12 +57,6 @@ static const char *int_text(struct emitter *e, struct c_block *b, struct expr x)
 const char *emit_range_name(struct emitter *e, uint32_t index, const char *end)
 {
 	return plan_name(e, arena_printf(e->arena, "%s_%s", e->program->index.v[index].name, end));
-}
-
-static bool is_one(const struct emitter *e, struct expr x)
-{
-	double n;
-	return expr_is_number(e->pool, x, &n) && n == 1;
 }
 
 /* Is the coordinate after the last surely not beyond the current range? */
@@ -105,6 +109,14 @@ struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct til
 	                    .outer = outer,
 	                    .align = gcd(s->step, align),
 	                    .multiple = 1};
+	r.ends = gcd(step, align);
+	if (strcmp(end, emit_after(e, outer->high)))
+		r.ends = gcd(r.ends, fixed && to >= e->program->index.v[s->index].extent ? 0
+		                     : fixed                                            ? to
+		                     : s->high.id && ends_inside(e, s->high, outer)     ? emit_align(e, s->high)
+		                                                                        : 1);
+	else
+		r.ends = gcd(r.ends, outer->ends);
 	r.multiple = fixed ? gcd(step, (to - from) % step)
 	             : all ? gcd(step, outer->multiple)
 	                   : gcd(step, gcd(whole, align));
@@ -144,7 +156,8 @@ struct c_block *emit_narrow(struct emitter *e, struct c_block *b, const struct t
 	                    .grain = step,
 	                    .outer = outer,
 	                    .multiple = gcd(step, outer->multiple),
-	                    .align = gcd(step, outer->align)};
+	                    .align = gcd(step, outer->align),
+	                    .ends = gcd(step, gcd(outer->align, outer->ends))};
 	double least;
 	r.low = outer->low;
 	r.high = outer->high;
@@ -203,6 +216,7 @@ static void emit_task_range(struct emitter *e, struct c_block *b, const struct t
 	                    .step = t->step < extent ? t->step : extent,
 	                    .grain = t->step,
 	                    .align = t->step,
+	                    .ends = t->step,
 	                    .multiple = gcd(t->step, extent % t->step),
 	                    .outer = e->range[t->index]};
 	r.single = step == 1;
@@ -231,6 +245,7 @@ static void emit_turn(struct emitter *e, struct c_block *b, const struct tile_ta
 	                    .step = 1,
 	                    .grain = 1,
 	                    .align = 1,
+	                    .ends = 1,
 	                    .multiple = 1,
 	                    .single = true,
 	                    .low = e->index_name[turn],

@@ -305,7 +305,6 @@ struct tiles_explained explain_tiles(struct arena *a, const struct problem *prob
                                      struct oracle_tensor *data, const struct tile_map_options *options)
 {
 	const struct streams *s = problem_streams(problem, schedule->form);
-	const struct stream_plan *plan = problem_plan(problem, schedule->form);
 	struct tiles_explained e = {.streams = s};
 	if (schedule->form != FORM_FUSED)
 		e.form = problem->why[schedule->form] ? arena_printf(a, "%s: %s", form_name[schedule->form],
@@ -315,13 +314,14 @@ struct tiles_explained explain_tiles(struct arena *a, const struct problem *prob
 	for (uint32_t i = 0; i < s->stream.n; i++) {
 		if (!tells(&s->stream.v[i]))
 			continue;
-		struct tiles_stream x = begin(a, s, i, &plan[i]);
+		const struct stream_plan *plan = schedule_plan(problem, schedule, (int)i);
+		struct tiles_stream x = begin(a, s, i, plan);
 		x.sizes = &schedule->stream[i];
 		int phase = tile_map_phase(program, i);
 		if (phase >= 0 && !x.selects)
-			read_program(a, program, &plan[i], phase, &x);
+			read_program(a, program, plan, phase, &x);
 		if (options && !x.selects)
-			x.map = tile_map(a, s, &plan[i], x.sizes, program, data, options, &x.no_map);
+			x.map = tile_map(a, s, plan, x.sizes, program, data, options, &x.no_map);
 		vec_push(a, &e.stream, x);
 	}
 	return e;

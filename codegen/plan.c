@@ -100,7 +100,7 @@ bool stream_stores(const struct streams *all, uint32_t stream, uint32_t equation
 struct split {
 	struct cascade *c;
 	uint32_t rows, lanes, reduced;
-	struct expr a, b;
+	struct expr a, b, after; /* after: of b, without the reduced index */
 	struct expr inner_a, inner_b, outer;
 	bool fails;
 };
@@ -134,6 +134,8 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 	multiply(s, lane ? &s->b : &s->a, inverse, e);
 	bool inner = mentions(s->c, e, s->reduced);
 	multiply(s, !inner ? &s->outer : lane ? &s->inner_b : &s->inner_a, inverse, e);
+	if (lane && !inner)
+		multiply(s, &s->after, inverse, e);
 }
 
 /* Does b reach the task's coordinates only through whole coordinates of its reads, so that packing can walk
@@ -199,16 +201,22 @@ static bool within(const struct streams *all, struct expr read)
 	return true;
 }
 
+/* NO_EXPR for 1. */
+static struct expr factor(const struct cascade *c, struct expr e)
+{
+	double one;
+	return expr_is_number(&c->pool, e, &one) && one == 1 ? NO_EXPR : e;
+}
+
 /* The product apart for a device; as it is for a host where operand a would be left without rows. */
 static void plan_inner(const struct streams *all, const struct stream *stream, const struct split *s,
                        struct plan_contract *out)
 {
 	struct cascade *c = all->cascade;
-	double one;
 	bool apart = mentions(c, s->inner_a, out->rows) && mentions(c, s->inner_a, out->reduced);
 	out->inner_a = apart ? s->inner_a : s->a;
 	out->inner_b = apart ? s->inner_b : s->b;
-	out->outer = apart && !(expr_is_number(&c->pool, s->outer, &one) && one == 1) ? s->outer : NO_EXPR;
+	out->outer = apart ? factor(c, s->outer) : NO_EXPR;
 	out->inner_direct = !plan_reads_local(all, stream, out->inner_b) &&
 	                    (direct(c, out->inner_b, out->reduced, out->lanes) ||
 	                     direct(c, out->inner_b, out->lanes, out->reduced)) &&
@@ -234,9 +242,11 @@ static bool implied(const struct cascade *c, const struct stream *s, struct expr
 	return is_conjunct(p, s->present, presence);
 }
 
-static bool contraction(const struct streams *all, const struct stream *stream, uint32_t equation,
-                        uint32_t rows, uint32_t lanes, struct plan_contract *out)
+static bool contraction(const struct streams *all, const struct stream_plan *p, uint32_t equation, uint32_t lanes,
+                        struct plan_contract *out)
 {
+	const struct stream *stream = p->stream;
+	uint32_t rows = p->rows;
 	struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[equation];
 	if (q->reduce != REDUCE_SUM || q->nreduced != 1 || rows == NO_INDEX || lanes == NO_INDEX ||
@@ -246,8 +256,8 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 	                  .rows = rows,
 	                  .lanes = lanes,
 	                  .reduced = q->reduced[0]};
-	s.a = s.b = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
-	split_product(&s, q->body, false);
+	s.a = s.b = s.after = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
+	split_product(&s, plan_by_group(c, p, q->body), false);
 	uint32_t reduced = s.reduced;
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))
 		return false;
@@ -258,9 +268,11 @@ static bool contraction(const struct streams *all, const struct stream *stream, 
 		return false;
 	*out = (struct plan_contract){
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
+	out->read = s.inner_b;
+	out->after = factor(c, s.after);
 	if (!plan_reads_local(all, stream, s.b)) {
-		out->direct = direct(c, s.b, reduced, lanes);
-		out->turned = direct(c, s.b, lanes, reduced) && within(all, s.b);
+		out->direct = direct(c, out->read, reduced, lanes);
+		out->turned = direct(c, out->read, lanes, reduced) && within(all, out->read);
 		int outer = 0;
 		out->packable = packable(c, s.b, lanes, reduced, &outer);
 	}
@@ -332,9 +344,9 @@ static uint32_t lanes_from_row(const struct streams *all, const struct stream *s
 {
 	const struct equation *q = &all->cascade->equation.v[equation];
 	for (int i = q->nindex - 1; i > 0; i--) {
-		uint32_t rows = choose_rows(all->cascade, s, s->index, q->index[i]);
+		struct stream_plan p = {.stream = s, .rows = choose_rows(all->cascade, s, s->index, q->index[i])};
 		struct plan_contract k;
-		if (contraction(all, s, equation, rows, q->index[i], &k))
+		if (contraction(all, &p, equation, q->index[i], &k))
 			return q->index[i];
 	}
 	return NO_INDEX;
@@ -406,14 +418,28 @@ static void plan_selection(const struct stream *s, struct stream_plan *p)
 		add_task(p, p->rows = s->row.v[i]);
 }
 
+void plan_contractions(const struct streams *all, struct stream_plan *p)
+{
+	const struct stream *s = p->stream;
+	for (uint32_t k = 0; k < s->local.n && p->ncontracts < MAX_CONTRACTS; k++)
+		if (contraction(all, p, s->local.v[k], p->walked, &p->contract[p->ncontracts]))
+			p->ncontracts++;
+	for (uint32_t k = 0; k < s->carry.n && p->ncontracts < MAX_CONTRACTS; k++)
+		if (contraction(all, p, s->carry.v[k].equation, p->wide, &p->contract[p->ncontracts]))
+			p->ncontracts++;
+}
+
 struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 {
 	struct stream_plan *plans = arena_new_array(arena, all->stream.n + 1, struct stream_plan);
 	for (uint32_t i = 0; i < all->stream.n; i++) {
 		const struct stream *s = &all->stream.v[i];
 		struct stream_plan *p = &plans[i];
-		*p = (struct stream_plan){
-		        .stream = s, .walked = NO_INDEX, .rows = NO_INDEX, .wide = NO_INDEX};
+		*p = (struct stream_plan){.stream = s,
+		                          .walked = NO_INDEX,
+		                          .rows = NO_INDEX,
+		                          .wide = NO_INDEX,
+		                          .inner = NO_INDEX};
 		if (s->index == NO_INDEX) {
 			plan_map(all, s, p);
 			continue;
@@ -423,15 +449,10 @@ struct stream_plan *plan_streams(struct arena *arena, const struct streams *all)
 			continue;
 		}
 		plan_reduction(all, i, p);
-		for (uint32_t k = 0; k < s->local.n && p->ncontracts < MAX_CONTRACTS; k++)
-			if (contraction(all, s, s->local.v[k], p->rows, p->walked,
-			                &p->contract[p->ncontracts]))
-				p->ncontracts++;
-		for (uint32_t k = 0; k < s->carry.n && p->ncontracts < MAX_CONTRACTS; k++)
-			if (contraction(all, s, s->carry.v[k].equation, p->rows, p->wide,
-			                &p->contract[p->ncontracts]))
-				p->ncontracts++;
+		plan_contractions(all, p);
 		plan_sparsity(all, p);
 	}
+	for (uint32_t i = 0; i < all->stream.n; i++)
+		plan_groups(arena, all, &plans[i]);
 	return plans;
 }

@@ -4,6 +4,10 @@
  * inner loop, and which reductions are contractions, that is, a sum of a product that splits into a factor
  * over (rows, reduced) and a factor over (reduced, lanes). Schedules name these contractions; the tile
  * builder lowers them; what does not split is lowered as a plain reduction.
+ *
+ * Where an index reaches what is walked only as a quotient, i / G, its coordinates in a block of G read the same
+ * elements, as the G query heads of a key head do. Then there is a second plan, `grouped`, whose rows are that index:
+ * the rows of a task share what they read although the usual rows are few, as they are in a step of decoding.
  */
 #ifndef ATTUNE_CODEGEN_PLAN_H
 #define ATTUNE_CODEGEN_PLAN_H
@@ -16,8 +20,11 @@ struct plan_contract {
 	uint32_t equation;             /* of the streams' cascade */
 	uint32_t rows, lanes, reduced; /* index variables; rows is the stream's tiled row index */
 	struct expr a, b; /* the two factors, over the cascade's pool; Σ over reduced of a · b */
-	bool direct;      /* b is one READ that ends in [reduced, lanes]: usable where it stands */
-	bool turned;      /* … that ends in [lanes, reduced]: rows of b are multiplied by rows of a where they stand */
+	/* b where the operand is used where it stands: Σ of a · b is after · Σ of a · read. `after` has the factors of b
+	 * that do not mention the reduced index; it is NO_EXPR for 1. */
+	struct expr read, after;
+	bool direct;      /* `read` is one READ that ends in [reduced, lanes] */
+	bool turned;      /* … that ends in [lanes, reduced]: rows of it are multiplied by rows of a where they stand */
 	bool packable;    /* b depends on the rows' coordinates only through whole coordinates of its reads */
 	/* The same product for a device, whose operands are rounded: outer · Σ over reduced of inner_a · inner_b.
 	 * What does not mention the reduced index is in `outer`, which is NO_EXPR for 1 and may have any lanes. */
@@ -36,6 +43,12 @@ struct stream_plan {
 	int ncontracts;
 	struct plan_contract contract[MAX_CONTRACTS];
 	bool whole; /* every coordinate must be visited: the stream stores a local */
+	/* Of a plan by groups, else 0 and NO_INDEX. A task's rows lie in one block of `group` coordinates, and
+	 * rows / group is LOW(rows) / group in the contractions' factors. `inner` is the index that would have been the
+	 * rows where it has several coordinates: a task has all of them, one after another for each tile. */
+	int64_t group;
+	uint32_t inner;
+	const struct stream_plan *grouped; /* the stream's plan by groups, with the same contractions; or NULL */
 	/* what the stream's predicate, `present`, is made of */
 	bool affine;   /* a conjunction of affine comparisons of the walked index: its bounds say all that it does */
 	bool band;     /* it bounds the walk on both sides */
@@ -51,8 +64,14 @@ struct stream_plan *plan_streams(struct arena *, const struct streams *);
 /* A read of a predicate that block lists know by its least and greatest value in a box of rows by granules: each
  * coordinate goes along with the rows, or with the walked index, or with neither. */
 bool plan_listable(const struct streams *, const struct stream_plan *, struct expr read);
-/* Fills in what the predicate is made of: for plan_streams. */
+/* For plan_streams: fills in what the predicate is made of, the contractions, and in plan_group.c the plan by groups. */
 void plan_sparsity(const struct streams *, struct stream_plan *);
+void plan_contractions(const struct streams *, struct stream_plan *);
+void plan_groups(struct arena *, const struct streams *, struct stream_plan *);
+
+/* The expression as a plan by groups has it, where a task's rows have one quotient by the group; as it is in other
+ * plans. */
+struct expr plan_by_group(struct cascade *, const struct stream_plan *, struct expr);
 
 /* All equations of a stream, counted through: locals, carries, what comes after. */
 uint32_t stream_equations(const struct stream *);

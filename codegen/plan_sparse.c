@@ -108,14 +108,14 @@ static bool leaves_out_rows(const struct look *l, const struct expr_pool *pool, 
 void plan_sparsity(const struct streams *all, struct stream_plan *p)
 {
 	struct cascade *c = all->cascade;
-	struct expr present = p->stream->present;
+	struct expr present = plan_by_group(c, p, p->stream->present);
 	if (!present.id || p->walked == NO_INDEX)
 		return;
 	struct look l = {all, p, p->walked, p->rows};
 	struct expr *list;
 	uint32_t nodes = expr_nodes(&c->pool, present, &list), ranged[2] = {p->walked, p->rows};
 	p->affine = !(expr_at(&c->pool, present)->ops & BEYOND_BOUNDS) && !leaves_out_rows(&l, &c->pool, present);
-	p->listable = true;
+	p->listable = p->inner == NO_INDEX;
 	for (uint32_t i = 0; i < nodes; i++) {
 		const struct expr_node *n = expr_at(&c->pool, list[i]);
 		if (n->op == OP_IDIV)

@@ -66,9 +66,10 @@ static const struct streams *streams_of(const struct problem *p, const struct sc
 	return problem_streams(p, s->form);
 }
 
-static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s)
+const struct stream_plan *schedule_plan(const struct problem *p, const struct schedule *s, int stream)
 {
-	return problem_plan(p, s->form);
+	const struct stream_plan *plan = &problem_plan(p, s->form)[stream];
+	return s->stream[stream].grouped && plan->grouped ? plan->grouped : plan;
 }
 
 bool registers_fit(enum isa isa, int rows, int lanes)
@@ -94,19 +95,19 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	if (device ? !k->inner_direct : !k->direct && !k->turned)
 		return false;
 	const struct cascade *c = all->cascade;
-	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->b)->symbol].dtype;
+	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->read)->symbol].dtype;
 	if (device)
 		return t == operand_dtype(s, block->operand);
 	return dtype_widens(t, s->compute) &&
 	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
 
-/* How often each element of operand b, a READ, is used in a run. */
+/* How often each element of operand b's READ is used in a run. */
 static int64_t uses(const struct streams *all, const struct plan_contract *k)
 {
 	const struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[k->equation];
-	const struct expr_node *n = expr_at(&c->pool, k->b);
+	const struct expr_node *n = expr_at(&c->pool, k->read);
 	int64_t tasks = 1, operands = 1, extent = 1;
 	for (int i = 0; i < q->nindex; i++)
 		if (q->index[i] != k->lanes)
@@ -125,8 +126,8 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 	if (!k->packable || !schedule_direct(all, k, s, block))
 		return k->packable;
 	const struct cascade *c = all->cascade;
-	bool same = c->tensor.v[expr_at(&c->pool, k->b)->symbol].dtype == s->compute;
-	return !(same && k->direct) && uses(all, k) > FEW;
+	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
+	return !(same && k->direct && !k->after.id) && uses(all, k) > FEW;
 }
 
 /* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide
@@ -139,7 +140,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(plan_extent(all, k->rows));
 	bool many = isa_info[s->isa].registers >= 32;
-	int most_rows = s->isa == ISA_SCALAR ? 4 : 6, most_lanes = many ? 4 : 2;
+	int most_rows = s->isa == ISA_SCALAR ? 4 : p->group ? 8 : 6, most_lanes = many ? 4 : 2;
 	if (sparsity_is_fine(p) && many) { /* as fast, and panels are half as wide */
 		most_rows = 8;
 		most_lanes = 2;
@@ -149,6 +150,10 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	struct contract_schedule b = {0};
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
+	while (b.rows > 1 && within && within % b.rows)
+		b.rows--;
+	while (p->group && b.lanes > 2 && !registers_fit(s->isa, b.rows, b.lanes))
+		b.lanes--;
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
 	b.pack = worth_packing(all, k, s, &b);
@@ -163,11 +168,10 @@ static enum dtype compute_type(const struct cascade *c)
 	return DTYPE_F32;
 }
 
-int64_t schedule_block(const struct stream_schedule *s, enum isa isa)
+/* The rows a register block covers, which the row tile is a multiple of. */
+static int block_rows(const struct stream_schedule *s)
 {
-	if (!s->ncontracts)
-		return 1;
-	return s->across ? s->contract[0].lanes * isa_info[isa].lanes : s->contract[0].rows;
+	return s->ncontracts ? s->contract[0].rows : 1;
 }
 
 enum operand_type schedule_operand(const struct schedule *s)
@@ -183,12 +187,12 @@ enum operand_type schedule_operand(const struct schedule *s)
 
 int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
 {
-	int64_t all = s->across ? 1 : isa_info[isa].lanes;
+	int64_t all = isa_info[isa].lanes;
 	if (isa_is_device(isa))
 		return schedule_device_panel(s);
 	for (int i = 0; i < s->ncontracts; i++)
-		if (p->contract[i].lanes == p->walked && s->contract[i].lanes && s->contract[i].rows) {
-			int64_t width = s->across ? s->contract[i].rows : s->contract[i].lanes * isa_info[isa].lanes;
+		if (p->contract[i].lanes == p->walked && s->contract[i].lanes) {
+			int64_t width = s->contract[i].lanes * isa_info[isa].lanes;
 			all = all / gcd(all, width) * width;
 		}
 	return all;
@@ -199,12 +203,11 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	if (isa_is_device(s->isa))
 		return schedule_device_default(problem, s, i);
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
-	struct stream_schedule d = {.ncontracts = p->ncontracts};
+	const struct stream_plan *p = schedule_plan(problem, s, i);
+	struct stream_schedule d = {.ncontracts = p->ncontracts, .grouped = p->group != 0};
 	int64_t row_bytes = 0; /* of one walked coordinate's operands */
 	for (int k = 0; k < p->ncontracts; k++) {
-		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : 0,
-		                              p);
+		d.contract[k] = default_block(all, &p->contract[k], s, k ? d.contract[0].rows : (int)p->group, p);
 		const struct plan_contract *c = &p->contract[k];
 		row_bytes += 4 * plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes);
 	}
@@ -216,14 +219,26 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	if (d.stream_tile > walked)
 		d.stream_tile = walked;
 	d.stream_tile = round_up(d.stream_tile, panel);
-	int64_t rows = schedule_block(&d, s->isa);
+	int rows = block_rows(&d);
 	int64_t most = p->ncontracts ? 48 : 8;
 	d.row_tile = round_up(at_least_one(plan_extent(all, p->rows)), rows);
 	if (d.row_tile > most / rows * rows)
 		d.row_tile = at_least_one(most / rows) * rows;
+	if (p->group) /* whole groups share what they read, as far as their tiles are small */
+		for (d.row_tile = p->group; d.row_tile > rows && (d.row_tile > most || d.row_tile % rows || p->group % d.row_tile);)
+			d.row_tile--;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
 	sparsity_default(problem, s, i, &d);
 	return d;
+}
+
+/* Are the usual rows so few that it is worth more to share what they are multiplied with among a group? */
+static bool wants_group(const struct problem *problem, const struct schedule *s, int i)
+{
+	enum { FEW_ROWS = 8 };
+	const struct stream_plan *p = &problem_plan(problem, s->form)[i], *g = p->grouped;
+	int64_t rows = plan_extent(streams_of(problem, s), p->rows);
+	return g && !isa_is_device(s->isa) && s->form != FORM_NAIVE && rows < FEW_ROWS && (rows == 1 || g->inner != NO_INDEX);
 }
 
 struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum form form)
@@ -234,6 +249,7 @@ struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum for
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
 	for (int i = 0; i < s.nstreams; i++) {
+		s.stream[i].grouped = wants_group(p, &s, i);
 		s.stream[i] = default_stream(p, &s, i);
 		if (form != FORM_NAIVE)
 			s.stream[i].split = split_default(p, &s, i);
@@ -260,7 +276,7 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
                                     const struct schedule *s, int i, int k)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
 	const struct contract_schedule *b = &d->contract[k];
 	const char *name =
@@ -275,40 +291,17 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 		return arena_printf(arena, "contract %s: rows %d × %d vectors needs %d registers, %s has %d",
 		                    name, b->rows, b->lanes, b->rows * b->lanes + b->lanes + 1,
 		                    isa_info[s->isa].name, isa_info[s->isa].registers);
-	if (d->across ? d->contract[0].lanes % b->lanes : d->contract[0].rows % b->rows)
-		return arena_printf(arena, "contract %s: %s %d do not divide the block of %d", name,
-		                    d->across ? "lanes" : "rows", d->across ? b->lanes : b->rows,
-		                    d->across ? d->contract[0].lanes : d->contract[0].rows);
-	if (d->across && (b->pack || b->operand != OPERAND_COMPUTE))
-		return arena_printf(arena, "contract %s: with %s in the lanes nothing is %s", name,
-		                    all->cascade->index.v[p->rows].name,
-		                    b->pack ? "packed" : "rounded to be multiplied");
+	if (block_rows(d) % b->rows)
+		return arena_printf(arena, "contract %s: rows %d do not divide the block of %d rows", name,
+		                    b->rows, block_rows(d));
 	if (b->pack && !p->contract[k].packable)
 		return arena_printf(arena,
 		                    "contract %s: its second operand depends on the task's coordinates and "
 		                    "cannot be packed beforehand",
 		                    name);
-	if (d->across && p->contract[k].lanes == p->walked && d->stream_tile % b->rows)
-		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d rows", name,
-		                    (long long)d->stream_tile, b->rows);
-	if (!d->across && p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
+	if (p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);
-	return NULL;
-}
-
-const char *schedule_across_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
-{
-	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
-	if (isa_is_device(s->isa))
-		return arena_printf(arena, "stream %d: on a device contractions have their rows in rows", i);
-	if (p->rows == NO_INDEX || !p->ncontracts)
-		return arena_printf(arena, "stream %d has no contraction of rows to put in the lanes", i);
-	for (int k = 0; k < p->ncontracts; k++)
-		if (plan_reads_local(all, p->stream, p->contract[k].b))
-			return arena_printf(arena, "stream %d: what %s is multiplied by is computed here and has no place to stand",
-			                    i, all->cascade->index.v[p->rows].name);
 	return NULL;
 }
 
@@ -316,7 +309,7 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
                                   const struct schedule *s, int i)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = &plan_of(problem, s)[i];
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
 	if (d->ncontracts != p->ncontracts)
 		return arena_printf(arena, "stream %d has %d contractions, the schedule speaks of %d", i,
@@ -328,22 +321,22 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	if (skips)
 		return skips;
 	if (isa_is_device(s->isa))
-		return d->across ? schedule_across_illegal(arena, problem, s, i)
-		                 : schedule_device_illegal(arena, problem, s, i);
+		return schedule_device_illegal(arena, problem, s, i);
 	if (d->stages)
 		return arena_printf(arena, "stream %d: a host reads tensors where they stand, in no stages", i);
 	if (d->wide_tile)
 		return arena_printf(arena, "stream %d: on a host tasks have all of the wide index", i);
 	if (d->row_tile < 1 || d->stream_tile < 1)
 		return arena_printf(arena, "stream %d: a tile has at least one coordinate", i);
-	int64_t block = schedule_block(d, s->isa);
-	if (d->across && (!block || schedule_across_illegal(arena, problem, s, i)))
-		return block ? schedule_across_illegal(arena, problem, s, i)
-		             : arena_printf(arena, "stream %d: a register block without lanes", i);
-	if (block < 1 || d->row_tile % block)
-		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %lld", i,
-		                    (long long)d->row_tile, (long long)block);
-	if (!d->across && d->stream_tile % isa_info[s->isa].lanes)
+	if (d->grouped && !p->group)
+		return arena_printf(arena, "stream %d has no index whose quotient is all that its operands depend on", i);
+	if (p->group && p->group % d->row_tile)
+		return arena_printf(arena, "stream %d: %lld rows a task do not divide groups of %lld", i,
+		                    (long long)d->row_tile, (long long)p->group);
+	if (d->row_tile % block_rows(d))
+		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %d", i,
+		                    (long long)d->row_tile, block_rows(d));
+	if (d->stream_tile % isa_info[s->isa].lanes)
 		return arena_printf(arena,
 		                    "stream %d: a tile of %lld is no multiple of the %d lanes of a vector", i,
 		                    (long long)d->stream_tile, isa_info[s->isa].lanes);

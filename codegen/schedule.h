@@ -35,14 +35,12 @@ struct contract_schedule {
 
 struct stream_schedule {
 	int64_t row_tile;    /* coordinates of the tiled row index a task covers; a multiple of the register
-	                        blocks' rows, or lanes: schedule_block */
+	                        blocks' rows */
 	int64_t stream_tile; /* coordinates of the walked index a tile covers; a multiple of the panels */
 	int64_t wide_tile;   /* coordinates of the plan's wide index a task covers; 0: all, as ever on a host */
+	bool grouped;        /* by the stream's plan by groups, plan.h: rows are the index that has them */
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
-	bool across; /* contractions have the tiled row index in their lanes, and in rows what is in lanes otherwise: then
-	                operand a is the plan's b, where it stands or loaded, b the plan's a, and nothing is packed. Their
-	                register blocks are rows of that by vectors of the row index. On a host */
 	enum sparsity sparsity;
 	int64_t granule; /* TEST, LIST: coordinates of the walked index that are told apart; 0: a tile. Of LIST, never */
 	int64_t split; /* parts of the streamed index that are tasks of their own, joined by a phase after; 0
@@ -87,6 +85,8 @@ struct problem *problem_new(struct arena *, const struct cascade *, const struct
 
 const struct streams *problem_streams(const struct problem *, enum form);
 const struct stream_plan *problem_plan(const struct problem *, enum form);
+/* The plan that a schedule of the problem has of a stream. */
+const struct stream_plan *schedule_plan(const struct problem *, const struct schedule *, int stream);
 
 /* The form of the default. A device sorts few pairs only, and loads what is listed: there it is the fused one. */
 enum form problem_usual(const struct problem *, enum isa);
@@ -115,19 +115,15 @@ const char *sparsity_illegal(struct arena *, const struct problem *, const struc
 /* Are the rows of register blocks best small, because tiles are cut finely? */
 bool sparsity_is_fine(const struct stream_plan *);
 
-/* May a contraction's operand b be read where it stands? On a host its elements may be narrower reals than those of
- * computation; it stands row by row, and vectors of this register block end where the rank ends, or it stands turned
+/* May a contraction's operand b be read where it stands? On a host its elements may be narrower than those of
+ * computation, and what of b does not mention the reduced index comes after the sum; it stands row by row, and vectors of this register block end where the rank ends, or it stands turned
  * and is multiplied along its rows. */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
                      const struct contract_schedule *);
 /* As what the contractions multiply that have the highest rate of all. */
 enum operand_type schedule_operand(const struct schedule *);
-/* Coordinates of the tiled row index in a stream's register blocks. */
-int64_t schedule_block(const struct stream_schedule *, enum isa);
-/* Why a stream's contractions cannot have the rows' index in their lanes, or NULL. */
-const char *schedule_across_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
-/* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins, or every
- * register block where it is in rows. */
+/* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins.
+ */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
 /* ---- schedule_device.c: the same of a device ---- */
 
@@ -165,6 +161,7 @@ enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
 enum field {
 	FIELD_FUSE,
 	FIELD_EXP,
+	FIELD_GROUPED,    /* by the plan by groups or by the usual one */
 	FIELD_ROW_BLOCKS, /* row_tile ÷ rows of the first register block */
 	FIELD_STREAM_TILE,
 	FIELD_HEAVY_FIRST,
@@ -174,7 +171,6 @@ enum field {
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
 	FIELD_SPLIT,
-	FIELD_ACROSS,
 	/* on a device, where FIELD_ROW_BLOCKS is the number of warps */
 	FIELD_WARP_ROWS,
 	FIELD_STAGES,

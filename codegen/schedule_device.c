@@ -12,11 +12,6 @@ static const struct streams *streams_of(const struct problem *p, const struct sc
 	return problem_streams(p, s->form);
 }
 
-static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
-{
-	return &problem_plan(p, s->form)[stream];
-}
-
 /* ---- as what operands are multiplied ---- */
 
 static bool holds(enum operand_type t, enum dtype d)
@@ -166,7 +161,7 @@ static int64_t widest(const struct streams *all, const struct stream_plan *p, co
 
 struct device_need schedule_device_need(const struct problem *problem, const struct schedule *s, int i)
 {
-	return device_need_of(streams_of(problem, s), plan_of(problem, s, i), s, &s->stream[i]);
+	return device_need_of(streams_of(problem, s), schedule_plan(problem, s, i), s, &s->stream[i]);
 }
 
 /* ---- the default ---- */
@@ -189,7 +184,7 @@ static void fill_lanes(const struct streams *all, const struct stream_plan *p, s
 
 void schedule_device_lanes(const struct problem *problem, struct schedule *s, int i)
 {
-	fill_lanes(streams_of(problem, s), plan_of(problem, s, i), &s->stream[i]);
+	fill_lanes(streams_of(problem, s), schedule_plan(problem, s, i), &s->stream[i]);
 }
 
 /* The i-th tile of the wide index to try, the wanted first; -1: there are no more. */
@@ -289,7 +284,7 @@ static double tasks_of(const struct streams *all, const struct stream_plan *p, c
 struct stream_schedule schedule_device_default(const struct problem *problem, const struct schedule *s, int i)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = plan_of(problem, s, i);
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	struct stream_schedule d = {.ncontracts = p->ncontracts};
 	sparsity_default(problem, s, i, &d);
 	for (int k = 0; k < d.ncontracts; k++)
@@ -335,7 +330,7 @@ const char *schedule_device_illegal(struct arena *arena, const struct problem *p
                                     int i)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = plan_of(problem, s, i);
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
 	int rows = d->ncontracts ? d->contract[0].rows : DEVICE_WARP_ROWS;
 	for (int k = 0; k < d->ncontracts; k++) {

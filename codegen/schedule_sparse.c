@@ -22,11 +22,6 @@ static const struct streams *streams_of(const struct problem *p, const struct sc
 	return problem_streams(p, s->form);
 }
 
-static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
-{
-	return &problem_plan(p, s->form)[stream];
-}
-
 bool sparsity_is_fine(const struct stream_plan *p)
 {
 	return !p->whole && (p->band || (p->tensors && p->listable));
@@ -65,7 +60,7 @@ static const char *illegal_list(struct arena *arena, const struct streams *all, 
 
 const char *sparsity_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
 {
-	const struct stream_plan *p = plan_of(problem, s, i);
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
 	if (p->whole && d->sparsity != SPARSITY_MASK)
 		return arena_printf(
@@ -99,7 +94,7 @@ static int64_t halved(int64_t x, int64_t most)
 void sparsity_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = plan_of(problem, s, i);
+	const struct stream_plan *p = schedule_plan(problem, s, i);
 	d->granule = 0;
 	d->sparsity = p->whole                                ? SPARSITY_MASK
 	              : !p->stream->present.id || p->affine ? SPARSITY_BOUNDS

@@ -19,11 +19,6 @@ static const struct streams *streams_of(const struct problem *p, const struct sc
 	return problem_streams(p, s->form);
 }
 
-static const struct stream_plan *plan_of(const struct problem *p, const struct schedule *s, int stream)
-{
-	return &problem_plan(p, s->form)[stream];
-}
-
 static double tasks_of(const struct streams *all, const struct stream_plan *p,
                        const struct stream_schedule *d)
 {
@@ -59,7 +54,7 @@ const char *split_illegal(struct arena *arena, const struct problem *problem, co
                           int stream)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = plan_of(problem, s, stream);
+	const struct stream_plan *p = schedule_plan(problem, s, stream);
 	int64_t split = s->stream[stream].split;
 	if (split >= 0 && split <= 1)
 		return NULL;
@@ -100,7 +95,7 @@ static int blocks_that_fill(const struct problem *problem, const struct schedule
 int64_t split_default(const struct problem *problem, const struct schedule *s, int stream)
 {
 	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = plan_of(problem, s, stream);
+	const struct stream_plan *p = schedule_plan(problem, s, stream);
 	const struct stream_schedule *d = &s->stream[stream];
 	const struct machine *m = problem->machine;
 	bool device = isa_is_device(s->isa);
@@ -126,7 +121,7 @@ int split_choices(const struct problem *problem, enum isa isa, int stream, int64
 {
 	struct schedule s = schedule_default(problem, isa);
 	const struct streams *all = streams_of(problem, &s);
-	const struct stream_plan *p = plan_of(problem, &s, stream);
+	const struct stream_plan *p = schedule_plan(problem, &s, stream);
 	const struct machine *m = problem->machine;
 	double tasks = tasks_of(all, p, &s.stream[stream]), enough = 4.0 * m->cores;
 	int64_t walked = plan_extent(all, p->walked),

@@ -61,6 +61,13 @@ static const char *tensor_name(const struct space *s, const struct plan_contract
 	return c->tensor.v[c->equation.v[k->equation].tensor].name;
 }
 
+/* The rows of a task, at most. */
+static int64_t most_rows(const struct space *s, const struct stream_plan *p)
+{
+	int64_t rows = extent(s, p->rows);
+	return p->grouped && p->grouped->group > rows ? p->grouped->group : rows;
+}
+
 static void add_contract(struct arena *arena, struct space *s, int stream, int k)
 {
 	const struct plan_contract *c = &plans(s)[stream].contract[k];
@@ -69,7 +76,7 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 	        space_add(s, FIELD_BLOCK, stream, k, arena_printf(arena, "block %s", tensor_name(s, c)));
 	for (int i = 0; i < COUNT(blocks); i++) {
 		int rows = (int)(blocks[i] / 16), lanes = (int)(blocks[i] % 16);
-		bool wasteful = (lanes - 1) * width >= extent(s, c->lanes) || rows - 1 >= extent(s, c->rows);
+		bool wasteful = (lanes - 1) * width >= extent(s, c->lanes) || rows - 1 >= most_rows(s, &plans(s)[stream]);
 		if (registers_fit(s->isa, rows, lanes) && (!wasteful || (rows == 1 && lanes == 1)))
 			space_choice(d, blocks[i]);
 	}
@@ -82,10 +89,14 @@ static void add_tiles(struct arena *arena, struct space *s, int i)
 {
 	const struct stream_plan *p = &plans(s)[i];
 	struct dimension *d;
+	if (p->grouped) {
+		const char *name = arena_printf(arena, "rows %s or %s", index_name(s, p->rows), index_name(s, p->grouped->rows));
+		two(space_add(s, FIELD_GROUPED, i, 0, name));
+	}
 	if (p->rows != NO_INDEX) {
 		d = space_add(s, FIELD_ROW_BLOCKS, i, 0, arena_printf(arena, "blocks %s", index_name(s, p->rows)));
 		for (int k = 0; k < COUNT(row_blocks); k++)
-			if (row_blocks[k] <= extent(s, p->rows))
+			if (row_blocks[k] <= most_rows(s, p))
 				space_choice(d, row_blocks[k]);
 	}
 	if (p->walked != NO_INDEX) {
@@ -96,9 +107,6 @@ static void add_tiles(struct arena *arena, struct space *s, int i)
 	}
 	for (int k = 0; k < p->ncontracts; k++)
 		add_contract(arena, s, i, k);
-	struct schedule usual = schedule_default(s->problem, s->isa);
-	if (p->ncontracts && !schedule_across_illegal(arena, s->problem, &usual, i))
-		two(space_add(s, FIELD_ACROSS, i, 0, arena_printf(arena, "lanes %s", index_name(s, p->rows))));
 }
 
 static void add_sparsity(struct arena *arena, struct space *s, int i)
@@ -178,18 +186,21 @@ static uint8_t rows_within(enum isa isa, int rows, int block, int lanes)
 	return (uint8_t)rows;
 }
 
-/* … and where rows are in the lanes, its lanes the first one's. */
-static void settle_across(enum isa isa, struct stream_schedule *t)
+/* Rows of a task and of its blocks that divide a group; where there are groups and they are not taken, at most as many
+ * as there are. */
+static void settle_group(const struct stream_plan *p, struct stream_schedule *t, int64_t rows, int64_t times)
 {
-	for (int k = 0; k < t->ncontracts; k++) {
-		struct contract_schedule *b = &t->contract[k];
-		b->pack = false;
-		b->operand = OPERAND_COMPUTE;
-		while (t->contract[0].lanes % b->lanes)
-			b->lanes--;
-		while (b->rows > 1 && !registers_fit(isa, b->rows, b->lanes))
-			b->rows--;
+	struct contract_schedule *b = &t->contract[0];
+	if (!p->group) {
+		b->rows = (uint8_t)(b->rows > rows ? rows : b->rows);
+		return;
 	}
+	b->rows = (uint8_t)(b->rows > p->group ? p->group : b->rows);
+	while (p->group % b->rows)
+		b->rows--;
+	t->row_tile = times * b->rows > p->group ? p->group : times * b->rows;
+	while (p->group % t->row_tile || t->row_tile % b->rows)
+		t->row_tile -= b->rows;
 }
 
 /* The granule that a choice comes to beside this tile. */
@@ -216,6 +227,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 				return schedule_of_form(s->problem, s->isa, (enum form)v);
 			break;
 		case FIELD_EXP: out.exp_degree = (int)v; break;
+		case FIELD_GROUPED: t->grouped = v != 0; break;
 		case FIELD_ROW_BLOCKS: blocks_of[d->stream] = v; break;
 		case FIELD_STREAM_TILE: tile_of[d->stream] = v; break;
 		case FIELD_HEAVY_FIRST: t->heavy_first = v != 0; break;
@@ -228,7 +240,6 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
 		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
-		case FIELD_ACROSS: t->across = v != 0; break;
 		case FIELD_WARP_ROWS:
 			for (int k = 0; k < t->ncontracts; k++)
 				t->contract[k].rows = (uint8_t)v;
@@ -243,10 +254,10 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			continue;
 		}
 		struct stream_schedule *t = &out.stream[i];
-		const struct stream_plan *p = &plans(s)[i];
-		if (t->across)
-			settle_across(s->isa, t);
-		for (int k = 1; k < t->ncontracts && !t->across; k++) {
+		const struct stream_plan *p = schedule_plan(s->problem, &out, i);
+		if (plans(s)[i].grouped)
+			settle_group(p, t, extent(s, p->rows), blocks_of[i] ? blocks_of[i] : 1);
+		for (int k = 1; k < t->ncontracts; k++) {
 			struct contract_schedule *b = &t->contract[k];
 			b->rows = rows_within(s->isa, b->rows, t->contract[0].rows, b->lanes);
 		}
@@ -257,10 +268,13 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->stream_tile = tile > most ? most : tile;
 		}
 		settle_granule(t, granule_of[i] ? granule_of[i] : t->granule, panel);
-		int64_t rows = schedule_block(t, s->isa), all = round_up(extent(s, p->rows), rows);
-		t->row_tile = blocks_of[i] ? blocks_of[i] * rows : round_up(t->row_tile, rows);
-		if (t->across && t->row_tile > all)
-			t->row_tile = all;
+		int rows = t->ncontracts ? t->contract[0].rows : 1;
+		if (p->group)
+			continue;
+		if (blocks_of[i])
+			t->row_tile = blocks_of[i] * rows;
+		else
+			t->row_tile = round_up(t->row_tile, rows);
 	}
 	return out;
 }
@@ -268,13 +282,11 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 static int64_t value_in(const struct dimension *d, const struct schedule *s)
 {
 	const struct stream_schedule *t = &s->stream[d->stream];
-	int rows = t->across        ? (int)schedule_block(t, s->isa)
-	           : t->ncontracts       ? t->contract[0].rows
-	           : isa_is_device(s->isa) ? DEVICE_WARP_ROWS
-	                                   : 1;
+	int rows = t->ncontracts ? t->contract[0].rows : isa_is_device(s->isa) ? DEVICE_WARP_ROWS : 1;
 	switch (d->field) {
 	case FIELD_FUSE: return s->form;
 	case FIELD_EXP: return s->exp_degree;
+	case FIELD_GROUPED: return t->grouped;
 	case FIELD_ROW_BLOCKS: return t->row_tile / (rows ? rows : 1);
 	case FIELD_STREAM_TILE: return t->stream_tile;
 	case FIELD_HEAVY_FIRST: return t->heavy_first;
@@ -284,7 +296,6 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_PACK: return t->contract[d->contract].pack;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;
-	case FIELD_ACROSS: return t->across;
 	case FIELD_WARP_ROWS: return rows;
 	case FIELD_STAGES: return t->stages;
 	case FIELD_WIDE_TILE: return t->wide_tile;

@@ -49,16 +49,12 @@ static int readers(const struct builder *b, uint32_t tensor)
 	return count;
 }
 
-/* Ranks of a value that depends on these indices inside the body: rows, then others, the lane last; across, others,
- * then the lane, the rows last. */
+/* Ranks of a value that depends on these indices inside the body: rows, then others, the lane last. */
 static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, uint32_t lane,
                       uint32_t *index)
 {
 	int n = 0;
 	bool has_lane = false;
-	for (int i = 0; i < nfrom && b->across; i++)
-		if (from[i] == b->plan->rows)
-			lane = from[i];
 	for (int pass = 0; pass < 2; pass++)
 		for (int i = 0; i < nfrom; i++) {
 			if (from[i] == lane) {
@@ -69,6 +65,7 @@ static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, 
 			for (int k = 0; k < b->plan->ntasks; k++)
 				task |= b->plan->task[k] == from[i];
 			bool rows = from[i] == b->plan->rows;
+			task |= from[i] == b->inner;
 			if ((pass == 0 && rows) || (pass == 1 && !rows && !task))
 				index[n++] = from[i];
 		}
@@ -135,23 +132,21 @@ struct product {
 	enum dtype dtype; /* of the values that are its operands, and of its result */
 };
 
-/* Is the plan's operand b a tensor that is multiplied as it stands, its lanes in rows? */
-static bool stands(const struct builder *b, const struct plan_contract *c)
-{
-	return (c->direct || c->turned) &&
-	       b->c->tensor.v[expr_at(&b->c->pool, c->b)->symbol].dtype == b->p->compute;
-}
-
-/* On a device, factors that do not mention the reduced index come after the sum, so that an operand that is
- * a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum: there
- * they go into an operand that is computed, and so rounded, anyway. */
+/* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
+ * sum. On a device all such factors come after it, so that an operand that is a tensor's element is multiplied as it
+ * is stored. A carry would need a tile of its own for the sum: there they go into an operand that is computed, and so
+ * rounded, anyway. */
 static struct product product_of(const struct builder *b, int k, bool carry)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
 	const struct contract_schedule *s = &b->sizes->contract[k];
 	struct product p = {c->a, c->b, NO_EXPR, false, b->p->compute};
 	if (!b->device) {
-		p.direct = b->across ? stands(b, c) : schedule_direct(b->all, c, b->schedule, s);
+		p.direct = !s->pack && schedule_direct(b->all, c, b->schedule, s);
+		if (p.direct) {
+			p.b = c->read;
+			p.outer = build_extent(b, c->reduced) ? c->after : NO_EXPR;
+		}
 		return p;
 	}
 	if (s->operand == OPERAND_I8)
@@ -227,13 +222,6 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	                           .operand = b->sizes->contract[k].operand};
 	s.a = operand_a(b, k, p, presence);
 	s.b = operand_b(b, k, p);
-	if (b->across) {
-		s.rows = c->lanes;
-		s.lanes = c->rows;
-		struct expr a = s.a;
-		s.a = s.b;
-		s.b = a;
-	}
 	return s;
 }
 
@@ -417,8 +405,9 @@ static struct expr factor_value(struct builder *b, struct expr factor)
 	for (uint32_t i = 0; i < b->factor.n; i++)
 		if (expr_same(b->factor.v[i].expression, factor))
 			return build_value(b, b->factor.v[i].value);
-	uint32_t v = build_mapped(b, "c", &b->plan->rows, b->plan->rows != NO_INDEX, NO_INDEX,
-	                    build_translate(b, factor));
+	const uint32_t over[] = {b->plan->rows, b->plan->inner};
+	int n = over[0] == NO_INDEX ? 0 : over[1] == NO_INDEX ? 1 : 2;
+	uint32_t v = build_mapped(b, "c", over, n, NO_INDEX, build_translate(b, factor));
 	vec_push(b->arena, &b->factor, (struct operand){factor, NO_EXPR, v});
 	return build_value(b, v);
 }

@@ -139,6 +139,18 @@ static struct range ends_of(struct builder *b, struct expr coordinate, int64_t e
 	return (struct range){v.low, v.high};
 }
 
+/* Where a coordinate divides the walked index into blocks of whole granules, it is one for each granule: over the
+ * program, NO_EXPR elsewhere. */
+static struct expr same_in_granule(struct builder *b, struct expr x)
+{
+	const struct expr_pool *p = &b->c->pool;
+	int64_t by, g = b->sizes->granule;
+	if (expr_at(p, x)->op != OP_IDIV || expr_at(p, expr_operand(p, x, 0))->op != OP_INDEX ||
+	    !cascade_extent(b->c, expr_operand(p, x, 1), &by) || by < 1 || by % g)
+		return NO_EXPR;
+	return expr2(b->p->pool, OP_IDIV, at_index(b, b->granule), whole(b, by / g));
+}
+
 /* A phase that stores the summary of `read`; `along`: an index over the dimension that goes along with the rows. */
 static void summary_phase(struct builder *b, struct expr read, int rows_at, uint32_t along, struct granular *s)
 {
@@ -167,9 +179,21 @@ static void summary_phase(struct builder *b, struct expr read, int rows_at, uint
 	t.name = arena_printf(b->arena, "%s_greatest", from->name);
 	s->high = build_work_tensor(b, t);
 
-	for (int i = 0; i < n.count; i++)
-		x[i] = i == rows_at ? at_index(b, along)
-		                    : build_load_expression(b, expr_operand(&b->c->pool, read, i));
+	bool constant = false;
+	for (int i = 0; i < n.count; i++) {
+		struct expr e = expr_operand(&b->c->pool, read, i);
+		struct expr same = build_mentions(b, e, b->plan->walked) ? same_in_granule(b, e) : NO_EXPR;
+		constant |= same.id != 0;
+		x[i] = i == rows_at ? at_index(b, along) : same.id ? same : build_load_expression(b, e);
+	}
+	if (constant) { /* plan_listable: no other coordinate goes along with the walk */
+		uint32_t value = new_value_as(b, from->name, s->dtype, 1, b->granule);
+		load(b, &phase.body, value, expr_read(b->p->pool, (enum kind)n.kind, b->tensor[n.symbol], n.count, x));
+		for (int high = 0; high < 2; high++)
+			store(b, &phase.body, granular_read(b, s, high), build_value(b, value));
+		vec_push(b->arena, &b->p->phase, phase);
+		return;
+	}
 	struct tile_block inner = {0};
 	uint32_t walked = b->plan->walked, value = new_value_as(b, from->name, s->dtype, 1, walked);
 	b->p->value.v[value].capacity[0] = build_padded(b, walked, b->sizes->granule);

@@ -24,7 +24,7 @@ static uint32_t pack_index(struct pack *k, struct expr coordinate, int64_t exten
 	} else {
 		const char *stem = "i";
 		for (uint32_t i = 0; i < b->c->index.n; i++)
-			if (build_mentions(b, coordinate, i))
+			if (build_mentions(b, coordinate, i) || expr_mentions(&b->c->pool, coordinate, OP_LOW, i))
 				stem = b->c->index.v[i].name;
 		const char *name = build_name(b, arena_printf(b->arena, "%s_kv", stem), true);
 		vec_push(b->arena, &b->p->index, (struct tile_index){name, extent});
@@ -63,7 +63,8 @@ static bool pack_follows(const struct pack *k, struct expr coordinate)
 	struct expr *node;
 	uint32_t n = expr_nodes(&b->c->pool, coordinate, &node);
 	for (uint32_t i = 0; i < n; i++) {
-		bool known = expr_at(&b->c->pool, node[i])->op != OP_INDEX;
+		enum op op = (enum op)expr_at(&b->c->pool, node[i])->op;
+		bool known = op != OP_INDEX && op != OP_LOW; /* LOW: of the rows of a group */
 		for (int j = 0; j < k->n && !known; j++)
 			known = expr_same(k->outer[j], node[i]);
 		if (!known)

@@ -26,10 +26,10 @@ static inline enum kind dtype_kind(enum dtype t)
 {
 	return t == DTYPE_BOOL ? KIND_BOOL : dtype_info[t].integer ? KIND_INT : KIND_REAL;
 }
-/* Values of one are values of the other, by an instruction or two a vector. */
+/* Values of one are values of the other, by a few instructions a vector. */
 static inline bool dtype_widens(enum dtype narrow, enum dtype wide)
 {
-	return narrow == wide || (wide == DTYPE_F32 && (narrow == DTYPE_BF16 || narrow == DTYPE_F16));
+	return narrow == wide || (wide == DTYPE_F32 && dtype_info[narrow].bits <= 16 && narrow != DTYPE_BOOL);
 }
 /* Towards zero, saturating; NaN is 0. */
 static inline int64_t double_to_int64(double x)

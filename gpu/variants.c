@@ -17,7 +17,7 @@ static const int choice[DECISIONS][6] = {[ROW_TILE] = {64, 128, 192, 256},
 /* Lanes follow from the tile where the walked index is in them. */
 static void follow(const struct problem *p, struct schedule *s, int stream)
 {
-	const struct stream_plan *plan = &problem_plan(p, s->form)[stream];
+	const struct stream_plan *plan = schedule_plan(p, s, stream);
 	struct stream_schedule *d = &s->stream[stream];
 	for (int k = 0; k < d->ncontracts; k++)
 		if (plan->contract[k].lanes == plan->walked)
@@ -46,7 +46,7 @@ static bool sensible(const struct problem *p, const struct schedule *s, int stre
                      int value)
 {
 	const struct streams *all = problem_streams(p, s->form);
-	const struct stream_plan *plan = &problem_plan(p, s->form)[stream];
+	const struct stream_plan *plan = schedule_plan(p, s, stream);
 	if (what == ROW_TILE)
 		return value < 2 * plan_extent(all, plan->rows);
 	return what != STREAM_TILE || value < 2 * plan_extent(all, plan->walked);

@@ -19,7 +19,7 @@ struct variant {
 	enum operand_type type;
 	struct shape shape;
 	bool k_turned, v_turned; /* the rank of the lanes stands before the reduced one */
-	bool widened;            /* tensors of bf16, multiplied as computed */
+	enum dtype widened;      /* of the tensors, multiplied as computed; F64: not so */
 	bool b_loaded;           /* K and V are loaded as values, not fetched where they are read */
 	int stages, rows, tile;  /* rows of a warp; coordinates of a step */
 	bool down;
@@ -33,7 +33,8 @@ static const char *program_text(const struct variant *v)
 	struct text t;
 	text_init(&t, &arena);
 	bool whole = v->type == OPERAND_I8;
-	const char *type = dtype_info[v->widened ? DTYPE_BF16 : tensor_type[v->type]].spelling, *value = whole ? "i32" : "f32";
+	enum dtype narrow = v->widened == DTYPE_F64 ? tensor_type[v->type] : v->widened;
+	const char *type = dtype_info[narrow].spelling, *value = whole ? "i32" : "f32";
 	const struct shape *s = &v->shape;
 	text_printf(&t, "program chain : f32\nindex n : %d\nindex m : %d\nindex d : %d\nindex e : %d\n", s->n,
 	            s->m, s->d, s->e);
@@ -148,9 +149,10 @@ static void check(const char *text, bool whole, const char *name)
 
 static void check_variant(const struct variant *v)
 {
+	const char *of = v->widened == DTYPE_F64 ? "" : dtype_info[v->widened].spelling;
 	check(program_text(v), v->type == OPERAND_I8,
-	      arena_printf(&arena, "%s%s, n %d m %d d %d e %d, K %s, V %s%s, %d stages, %d rows, steps of %d%s",
-	                   operand_type_name[v->type], v->widened ? " of bf16" : "", v->shape.n, v->shape.m, v->shape.d, v->shape.e,
+	      arena_printf(&arena, "%s%s%s, n %d m %d d %d e %d, K %s, V %s%s, %d stages, %d rows, steps of %d%s",
+	                   operand_type_name[v->type], *of ? " of " : "", of, v->shape.n, v->shape.m, v->shape.d, v->shape.e,
 	                   v->k_turned ? "[d,m]" : "[m,d]", v->v_turned ? "[e,m]" : "[m,e]",
 	                   v->b_loaded ? ", loaded" : "", v->stages, v->rows, v->tile,
 	                   v->down ? " down" : ""));
@@ -251,6 +253,7 @@ int main(void)
 			for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
 				struct variant v = {.type = type,
 				                    .shape = shapes[s],
+				                    .widened = DTYPE_F64,
 				                    .k_turned = turned & 1,
 				                    .v_turned = turned >> 1,
 				                    .stages = (int)(s + (size_t)turned) % 4,
@@ -259,9 +262,12 @@ int main(void)
 				                    .down = s == 3};
 				arena_init(&arena);
 				check_variant(&v);
-				v.widened = type == OPERAND_COMPUTE;
-				if (v.widened)
+				static const enum dtype narrow[] = {DTYPE_BF16, DTYPE_I8, DTYPE_F8E4M3, DTYPE_I4};
+				v.widened = narrow[(s + (size_t)turned) % (sizeof narrow / sizeof *narrow)];
+				if (type == OPERAND_COMPUTE)
 					check_variant(&v);
+				else
+					v.widened = DTYPE_F64;
 				v.b_loaded = true;
 				if (turned % 3 == 0)
 					check_variant(&v);

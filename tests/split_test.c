@@ -188,12 +188,12 @@ static void test_defaults(void)
 	eight.cores = 8;
 	struct problem *p = problem(&a, &eight, path, &decode);
 	struct schedule s = schedule_default(p, ISA_AVX512);
-	ok(s.stream[0].split == 2, "four heads on eight cores: two parts (%d)", (int)s.stream[0].split);
+	ok(s.stream[0].split == 8, "one group of heads on eight cores: eight parts (%d)", (int)s.stream[0].split);
 	ok(choices(&a, p, ISA_AVX512) >= 2, "… and a search tries more (%d)",
 	   (int)choices(&a, p, ISA_AVX512));
 	p = problem(&a, &stages_machine, path, &decode);
 	s = schedule_default(p, ISA_AVX512);
-	ok(s.stream[0].split == 0, "four heads on two cores: none");
+	ok(s.stream[0].split == 2, "one group on two cores: two");
 	p = problem(&a, &eight, path, &narrow);
 	s = schedule_default(p, ISA_AVX512);
 	ok(s.stream[0].split == 0, "a short walk: none");

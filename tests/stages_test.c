@@ -13,7 +13,7 @@ struct shape {
 
 static const struct shape shapes[] = {
 	{63, 200, 64, 3}, {200, 63, 60, 2}, {63, 63, 128, 2}, {1, 200, 64, 4},
-	{200, 1, 60, 4},  {1, 1, 128, 8},   {17, 40, 8, 20},
+	{200, 1, 60, 4},  {1, 1, 128, 8},   {17, 40, 8, 20}, {3, 150, 24, 12},
 };
 
 /* Queries by N, keys by M, whatever is contracted or kept by D; few batches and heads. */

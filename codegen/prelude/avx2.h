@@ -7,6 +7,8 @@ typedef float vreal __attribute__((vector_size(32)));
 typedef int vint __attribute__((vector_size(32)));
 typedef float vreal_at __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int vint_at __attribute__((vector_size(32), aligned(4), may_alias));
+typedef unsigned char vbytes __attribute__((vector_size(8)));
+typedef unsigned short vhalves __attribute__((vector_size(16)));
 
 #define V_LANES_NUMBERED {0, 1, 2, 3, 4, 5, 6, 7}
 
@@ -64,6 +66,25 @@ INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 	__asm__("vfmadd213ps %3, %2, %0" : "=x"(a) : "0"(a), "x"(b), "x"(c));
 	return a;
 }
+
+/* The first `left` of LANES bytes; the others are 0 and not touched. */
+INLINE vbytes v_bytes_part(const void *p, long left)
+{
+	vbytes a = {0};
+	for (long i = 0; i < LANES && i < left; i++)
+		a[i] = ((const unsigned char *)p)[i];
+	return a;
+}
+
+INLINE vreal v_of_halves(vhalves a)
+{
+	vreal r;
+	__asm__("vcvtph2ps %1, %0" : "=x"(r) : "x"(a));
+	return r;
+}
+
+/* Whole numbers of four bits, the first lane's lowest. */
+INLINE vint vi_of_nibbles(unsigned long bits) { return vi_splat((int)bits) << (vint){28, 24, 20, 16, 12, 8, 4, 0} >> 28; }
 
 INLINE vreal v_of_f16(const unsigned short *p)
 {

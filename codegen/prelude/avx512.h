@@ -7,6 +7,8 @@ typedef float vreal __attribute__((vector_size(64)));
 typedef int vint __attribute__((vector_size(64)));
 typedef float vreal_at __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int vint_at __attribute__((vector_size(64), aligned(4), may_alias));
+typedef unsigned char vbytes __attribute__((vector_size(16)));
+typedef unsigned short vhalves __attribute__((vector_size(32)));
 typedef unsigned short vmask; /* a bit a lane */
 
 #define V_LANES_NUMBERED {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
@@ -106,6 +108,30 @@ INLINE vreal v_exp_fraction(vreal a, vreal n)
 INLINE vreal v_exp2_fraction(vreal a, vreal n) { return v_exp2_within(a - n); }
 
 #define v_exp2_end(p, n) v_scale(p, n)
+
+/* The first `left` of LANES bytes; the others are 0 and not touched. */
+INLINE vbytes v_bytes_part(const void *p, long left)
+{
+	typedef unsigned char bytes_at __attribute__((vector_size(16), aligned(1), may_alias));
+	vbytes a;
+	__asm__("vmovdqu8 %1, %0%{%2%}%{z%}" : "=v"(a) : "m"(*(const bytes_at *)p), "Yk"(v_mask(left)));
+	return a;
+}
+
+INLINE vreal v_of_halves(vhalves a)
+{
+	vreal r;
+	__asm__("vcvtph2ps %1, %0" : "=v"(r) : "v"(a));
+	return r;
+}
+
+/* Whole numbers of four bits, the first lane's lowest. */
+INLINE vint vi_of_nibbles(unsigned long bits)
+{
+	int low = (int)bits, high = (int)(bits >> 32);
+	vint a = {low, low, low, low, low, low, low, low, high, high, high, high, high, high, high, high};
+	return a << (vint){28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0} >> 28;
+}
 
 INLINE vreal v_of_f16(const unsigned short *p)
 {

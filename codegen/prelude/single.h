@@ -45,6 +45,12 @@ enum { LANES = 1 };
 
 #define v_get_f8e5m2(p, step, left) s_get_f8e5m2(p)
 
+#define v_get_i8(p, step, left) ((real)si_get_i8(p))
+
+#define v_get_u8(p, step, left) ((real)si_get_u8(p))
+
+#define v_get_i4(p, step, left) ((real)si_get_i4(p))
+
 #define vi_get_i8(p, step, left) si_get_i8(p)
 
 #define vi_get_u8(p, step, left) si_get_u8(p)

@@ -82,16 +82,64 @@ INLINE vreal v_get_f16(const unsigned short *p, long step, long left)
 
 V_GET(v_get_f64, vreal, double, s_get_f64)
 
-V_GET(v_get_f8e4m3, vreal, unsigned char, s_get_f8e4m3)
+INLINE vbytes v_bytes(const void *p, long left)
+{
+	typedef unsigned char bytes_at __attribute__((vector_size(LANES), aligned(1), may_alias));
+	return left >= LANES ? (vbytes)*(const bytes_at *)p : v_bytes_part(p, left);
+}
 
-V_GET(v_get_f8e5m2, vreal, unsigned char, s_get_f8e5m2)
+/* Of elements of a byte: side by side all at once, else one by one. */
+#define V_GET_BYTES(name, vector, type, get, decode)            \
+	INLINE vector name(const type *p, long step, long left) \
+	{                                                       \
+		if (step == 1)                                  \
+			return decode(v_bytes(p, left));        \
+		vector a = {0};                                 \
+		for (long i = 0; i < LANES && i < left; i++)    \
+			a[i] = get(p + i * step);               \
+		return a;                                       \
+	}
 
-V_GET(vi_get_i8, vint, signed char, (int)si_get_i8)
+/* An f16 in half the bits. */
+INLINE vreal v_of_f8e5m2(vbytes a) { return v_of_halves(__builtin_convertvector(a, vhalves) << 8); }
 
-V_GET(vi_get_u8, vint, unsigned char, (int)si_get_u8)
+/* The bits of an f16 that is 2^-8 times as large, denormal where this is; all ones made those of a NaN. */
+INLINE vreal v_of_f8e4m3(vbytes a)
+{
+	vhalves bits = __builtin_convertvector(a, vhalves) << 7, size = bits & 0x3f80;
+	return v_of_halves((bits << 1 & 0x8000) | size | ((vhalves)(size == 0x3f80) & 0x7fff)) * 256;
+}
+
+INLINE vint vi_of_i8(vbytes a)
+{
+	typedef signed char signed_bytes __attribute__((vector_size(LANES)));
+	return __builtin_convertvector((signed_bytes)a, vint);
+}
+
+INLINE vint vi_of_u8(vbytes a) { return __builtin_convertvector(a, vint); }
+
+V_GET_BYTES(v_get_f8e4m3, vreal, unsigned char, s_get_f8e4m3, v_of_f8e4m3)
+
+V_GET_BYTES(v_get_f8e5m2, vreal, unsigned char, s_get_f8e5m2, v_of_f8e5m2)
+
+V_GET_BYTES(vi_get_i8, vint, signed char, (int)si_get_i8, vi_of_i8)
+
+V_GET_BYTES(vi_get_u8, vint, unsigned char, (int)si_get_u8, vi_of_u8)
+
+/* Integers as reals. */
+#define v_get_i8(p, step, left) v_of_int(vi_get_i8(p, step, left))
+
+#define v_get_u8(p, step, left) v_of_int(vi_get_u8(p, step, left))
+
+#define v_get_i4(p, step, left) v_of_int(vi_get_i4(p, step, left))
 
 INLINE vint vi_get_i4(long p, long step, long left)
 {
+	unsigned long bits = 0;
+	if (step == 1 && !(p & 1) && left >= LANES) {
+		__builtin_memcpy(&bits, (const void *)(p >> 1), LANES / 2);
+		return vi_of_nibbles(bits);
+	}
 	vint a = {0};
 	for (long i = 0; i < LANES && i < left; i++)
 		a[i] = (int)si_get_i4(p + i * step);
