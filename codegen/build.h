@@ -74,6 +74,7 @@ struct builder {
 	const struct stream_schedule *sizes;
 	uint32_t number;           /* of the stream */
 	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
+	bool across;               /* what has the tiled row index has it last: struct stream_schedule */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
 	struct list list;
 	uint32_t inner;            /* while the body of a walk that has one is built, the plan's inner index; else NO_INDEX */
@@ -122,6 +123,9 @@ bool build_mentions(const struct builder *, struct expr, uint32_t index); /* fal
 const char *build_name(struct builder *, const char *stem, bool lower);
 /* … after the first tensor an expression reads. */
 const char *build_load_stem(const struct builder *, struct expr);
+/* A value over the target's indices, as a value that ends as the target does: itself, or, where that ends in another
+ * index than the rows it has last, computed and turned. */
+struct expr build_turned(struct builder *, struct tile_block *, const uint32_t *target, int n, struct expr);
 /* Do tasks have parts of the wide index? */
 bool build_shares_wide(const struct builder *);
 /* A last rank's capacity: whole panels of the contractions that have it in their lanes. */

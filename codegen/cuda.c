@@ -356,6 +356,48 @@ static bool emit_phase(struct cuda *c, struct c_block *unit, const struct tile_p
 
 /* ---- the unit ---- */
 
+static bool has_rank(const struct tile_program *p, uint32_t value, uint32_t index)
+{
+	const struct tile_value *v = &p->value.v[value];
+	for (int r = 0; r < v->nranks; r++)
+		if (v->index[r] == index)
+			return true;
+	return false;
+}
+
+/* Is an expression over an index? */
+static bool is_over(const struct tile_program *p, struct expr e, uint32_t index)
+{
+	struct expr *node;
+	uint32_t n = e.id ? expr_nodes(p->pool, e, &node) : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *x = expr_at(p->pool, node[i]);
+		if ((x->op == OP_INDEX && x->symbol == index) || (x->op == OP_VALUE && has_rank(p, x->symbol, index)))
+			return true;
+	}
+	return false;
+}
+
+/* Contractions whose operand a and scale lie as fragments do. */
+static void possible_contracts(const struct tile_program *p, const struct tile_block *b, struct text *reason)
+{
+	for (uint32_t i = 0; i < b->statement.n && !reason->len; i++) {
+		const struct tile_statement *s = &b->statement.v[i];
+		possible_contracts(p, &s->body, reason);
+		possible_contracts(p, &s->other, reason);
+		if (s->kind != TILE_CONTRACT || reason->len)
+			continue;
+		const struct expr_node *a = expr_at(p->pool, s->a);
+		const struct tile_value *v = a->op == OP_VALUE ? &p->value.v[a->symbol] : NULL;
+		if (!v || v->index[v->nranks - 1] != s->index)
+			text_printf(reason, "operand a of the contraction to %s is %s, and kernels for devices hold it row by row",
+			            p->value.v[s->value].name, v ? "turned" : "a tensor");
+		else if (is_over(p, s->scale, s->lanes))
+			text_printf(reason, "%s is scaled along its lanes, and kernels for devices scale rows",
+			            p->value.v[s->value].name);
+	}
+}
+
 static bool possible(const struct tile_program *p, struct text *reason)
 {
 	if (p->compute != DTYPE_F32)
@@ -370,6 +412,8 @@ static bool possible(const struct tile_program *p, struct text *reason)
 		else if (t->dtype == DTYPE_I4 && (t->role == ROLE_OUT || t->place == PLACE_WORK))
 			text_printf(reason, "%s is stored as i4, two threads to a byte", t->name);
 	}
+	for (uint32_t i = 0; i < p->phase.n && !reason->len; i++)
+		possible_contracts(p, &p->phase.v[i].body, reason);
 	for (uint32_t i = 0; i < p->phase.n && !reason->len; i++)
 		for (uint32_t k = 0; k < p->phase.v[i].task.n; k++)
 			if (p->phase.v[i].task.v[k].order.id)

@@ -223,9 +223,9 @@ int emit_lane_step(const struct emitter *, struct expr coordinate, uint32_t lane
 enum shape {
 	SHAPE_SCALAR,    /* `outer` only */
 	SHAPE_LANES,     /* vectors along `lane`; a REDUCE reduces over it */
-	SHAPE_COLUMN,    /* a REDUCE over `inner` with other coordinates in the lanes */
+	SHAPE_COLUMN,    /* vectors along `lane`, of each a loop over `inner`: REDUCEs over that, and what else is there */
 	SHAPE_FOLD,      /* a REDUCE over `inner`, one element at a time */
-	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows */
+	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows, or a MAP to a value with its last two ranks swapped */
 };
 struct shape_of {
 	enum shape shape;
@@ -260,6 +260,7 @@ struct micro {
 	const char *name;
 	int rows, vectors;
 	int64_t a_row, a_step;
+	bool far; /* a is a tensor's: its strides, and how many rows there are, are arguments */
 	int64_t b_step; /* 0: an argument of the call */
 	int64_t out_row;
 	bool edge; /* lanes may be missing or strided */
@@ -267,7 +268,8 @@ struct micro {
 	              is one coordinate of the lanes, and how many there are is an argument */
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */
-	bool accumulate, scale;
+	bool accumulate;
+	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
 };
 void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);
 

@@ -3,7 +3,7 @@
  * Every row of a block is computed, also where the range ends inside it: scratch has room (plan_value), and what is
  * there means nothing. Where the last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an
  * edge form of the micro-kernel loads what is there. Where b lies turned, its rows along the contracted index, vectors
- * run along that: a dot product an element. */
+ * run along that: a dot product an element. Where a is a tensor, a block beyond its last row takes that one again. */
 #include "codegen/emit.h"
 
 #include <stdlib.h>
@@ -65,11 +65,34 @@ static bool is_number(const char *s)
 	return *s >= '0' && *s <= '9';
 }
 
+/* C text of the strides of operand a, a tensor, along the rows and the contracted index. */
+struct far {
+	const char *row, *step;
+};
+
+static const char *stride_text(struct emitter *e, uint32_t tensor, int rank)
+{
+	struct tensor_plan *p = &e->tensor[tensor];
+	if (e->program->tensor.v[tensor].place != PLACE_ARGUMENT)
+		return arena_printf(e->arena, "%lld", (long long)p->stride[rank]);
+	p->strides |= (uint8_t)(1 << rank);
+	return arena_printf(e->arena, "%s_stride%d", p->name, rank);
+}
+
+static struct far far_of(struct emitter *e, const struct tile_statement *s)
+{
+	const struct expr_node *a = expr_at(e->pool, s->a);
+	const struct expr_node *last = expr_at(e->pool, expr_operand(e->pool, s->a, a->count - 1));
+	int rows = last->symbol == s->rows ? a->count - 1 : a->count - 2;
+	return (struct far){stride_text(e, a->symbol, rows), stride_text(e, a->symbol, 2 * a->count - 3 - rows)};
+}
+
 struct call {
 	const struct tile_statement *s;
 	struct source from;
+	struct far far;
 	struct micro micro;
-	const char *scale; /* array of the factors, from the low of the rows; NULL: a value's own */
+	const char *scale; /* array of the factors, from the low of the rows or lanes; NULL: a value's own */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
 	bool cut;          /* … are missing */
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
@@ -87,7 +110,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 {
 	struct emitter *e = n->e;
 	const struct tile_statement *s = c->s;
-	const struct expr_node *from = expr_at(e->pool, s->b);
+	const struct expr_node *from = expr_at(e->pool, s->b), *a = expr_at(e->pool, s->a);
 	struct micro k = c->micro;
 	k.edge = edge;
 	n->row = n->body = b;
@@ -97,7 +120,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	const char *b_at = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
-	text_printf(&t, "%s(%s, %s, ", emit_micro(e, k, s), nest_pointer(n, expr_at(e->pool, s->a)->symbol),
+	text_printf(&t, "%s(%s, %s, ", emit_micro(e, k, s), k.far ? nest_address(n, s->a, NULL) : nest_pointer(n, a->symbol),
 	            b_at);
 	if (k.dots) {
 		c_line(e->arena, b, "%s%s, %s, %s, %s);", t.s, c->from.lane,
@@ -109,9 +132,13 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	if (edge)
 		text_printf(&t, "%s, %s, ", c->from.lane,
 		            emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
+	if (k.far)
+		text_printf(&t, "%s, %s, %s, ", c->far.row, c->far.step,
+		            emit_left(e, e->range[s->rows], nest_coordinate(n, s->rows)));
 	if (k.scale && c->scale) {
-		const char *at = s->rows == NO_INDEX ? "0" : nest_coordinate(n, s->rows);
-		const char *low = s->rows == NO_INDEX ? "0" : e->range[s->rows]->low;
+		uint32_t along = k.scale_lanes ? s->lanes : s->rows;
+		const char *at = along == NO_INDEX ? "0" : nest_coordinate(n, along);
+		const char *low = along == NO_INDEX ? "0" : e->range[along]->low;
 		text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", c->scale, at, low);
 	} else if (k.scale) {
 		text_printf(&t, "%s, ", nest_pointer(n, expr_at(e->pool, s->scale)->symbol));
@@ -162,13 +189,26 @@ static struct c_block *emit_blocks(struct nest *n, struct c_block *b, uint32_t i
 	              (long long)width);
 }
 
-/* A scale that is not simply a value over the rows is computed into an array of its own. */
-static const char *emit_scale(struct nest *n, struct c_block *b, const struct tile_statement *s, int block)
+/* Is an expression over an index? */
+static bool is_over(const struct emitter *e, struct expr x, uint32_t index)
+{
+	const struct expr_node *n = expr_at(e->pool, x);
+	if ((n->op == OP_INDEX && n->symbol == index) || (n->op == OP_VALUE && value_rank(e, n->symbol, index) >= 0))
+		return true;
+	for (int i = 0; i < n->count; i++)
+		if (is_over(e, expr_operand(e->pool, x, i), index))
+			return true;
+	return false;
+}
+
+/* A scale that is not simply a value over `along`, the rows or lanes, is computed into an array of its own. */
+static const char *emit_scale(struct nest *n, struct c_block *b, const struct tile_statement *s, uint32_t along,
+                              int64_t block)
 {
 	struct emitter *e = n->e;
 	const struct expr_node *x = expr_at(e->pool, s->scale);
-	if (x->op == OP_VALUE && s->rows != NO_INDEX && !e->value[x->symbol].integer) {
-		int r = value_rank(e, x->symbol, s->rows);
+	if (x->op == OP_VALUE && along != NO_INDEX && !e->value[x->symbol].integer) {
+		int r = value_rank(e, x->symbol, along);
 		if (r >= 0 && e->value[x->symbol].stride[r] == 1) {
 			e->value[x->symbol].memory = true;
 			return NULL;
@@ -176,18 +216,18 @@ static const char *emit_scale(struct nest *n, struct c_block *b, const struct ti
 	}
 	const char *name =
 	        plan_name(e, arena_printf(e->arena, "%s_scale", e->program->value.v[s->value].name));
-	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
-	c_line(e->arena, b, "real %s[%lld] = {0};", name, (long long)((rows ? rows->step : 1) + block));
+	const struct current *all = along == NO_INDEX ? NULL : e->range[along];
+	c_line(e->arena, b, "real %s[%lld] = {0};", name, (long long)((all ? all->step : 1) + block));
 	nest_count(n, s->scale);
-	if (!rows || rows->single) {
+	if (!all || all->single) {
 		n->row = n->body = b;
 		c_line(e->arena, b, "%s[0] = %s;", name,
 		       emit_strip(e, nest_text(n, s->scale, KIND_REAL, false)));
 	} else {
-		n->row = n->body = emit_loop(e, b, s->rows);
-		n->loop[n->nloops++] = s->rows;
+		n->row = n->body = emit_loop(e, b, along);
+		n->loop[n->nloops++] = along;
 		const char *text = nest_text(n, s->scale, KIND_REAL, false);
-		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[s->rows], rows->low,
+		c_line(e->arena, n->body, "%s[%s - %s] = %s;", name, e->index_name[along], all->low,
 		       emit_strip(e, text));
 		n->nloops--;
 	}
@@ -257,12 +297,16 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 {
 	uint32_t names = e->taken.n;
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
-	uint32_t a = expr_at(e->pool, s->a)->symbol;
+	const struct expr_node *from = expr_at(e->pool, s->a);
+	uint32_t a = from->symbol;
+	bool far = from->op == OP_READ;
 	const struct tile_value *v = &e->program->value.v[s->value];
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows];
 	int lanes_rank = value_rank(e, s->value, s->lanes),
 	    rows_rank = rows ? value_rank(e, s->value, s->rows) : -1;
-	e->value[a].memory = e->value[s->value].memory = true;
+	e->value[s->value].memory = true;
+	if (!far)
+		e->value[a].memory = true;
 	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent))
 		return; /* the micro-kernel has at least one block */
 	c_comment(e->arena, b, emit_describe(e, s));
@@ -276,14 +320,20 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	int64_t needed = (e->range[s->lanes]->step + e->lanes - 1) / e->lanes;
 	if (needed < k->vectors)
 		k->vectors = (int)(needed ? needed : 1);
-	k->a_row = rows ? e->value[a].stride[value_rank(e, a, s->rows)] : 0;
-	k->a_step = e->value[a].stride[value_rank(e, a, s->index)];
+	k->far = far;
+	if (far) {
+		c.far = far_of(e, s);
+	} else {
+		k->a_row = rows ? e->value[a].stride[value_rank(e, a, s->rows)] : 0;
+		k->a_step = e->value[a].stride[value_rank(e, a, s->index)];
+	}
 	k->b_step = is_number(c.from.step) ? strtoll(c.from.step, NULL, 10) : 0;
 	k->out_row = rows ? e->value[s->value].stride[rows_rank] : 0;
 	k->type = c.from.type;
 	k->get = c.from.get;
 	k->accumulate = s->accumulate;
 	k->scale = s->accumulate && s->scale.id;
+	k->scale_lanes = k->scale && is_over(e, s->scale, s->lanes);
 	int64_t width = (int64_t)k->vectors * e->lanes;
 	c.ragged = !range_whole(e->range[s->lanes], width) &&
 	           (c.from.tensor || !value_may_spill(e, s->value, lanes_rank, width));
@@ -297,9 +347,9 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 			n.loop[n.nloops++] = v->index[r];
 		}
 	if (k->scale)
-		c.scale = emit_scale(&n, b, s, k->rows);
+		c.scale = emit_scale(&n, b, s, k->scale_lanes ? s->lanes : s->rows, k->scale_lanes ? width : k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
-	if (c.from.turned && !k->accumulate && k->a_step == 1) {
+	if (c.from.turned && !k->accumulate && k->a_step == 1 && !far) {
 		const char *unit = is_number(c.from.step) ? NULL : c.from.step;
 		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;
 		k->dots = true;

@@ -75,10 +75,30 @@ static int result_indices(const struct emitter *e, const struct tile_statement *
 	return n;
 }
 
+/* A value that is another one with its last two ranks swapped. */
+static bool swaps(const struct emitter *e, const struct tile_statement *s)
+{
+	const struct tile_value *to = &e->program->value.v[s->value],
+	                        *from = &e->program->value.v[expr_at(e->pool, s->expression)->symbol];
+	int n = to->nranks;
+	if (n < 2 || from->nranks != n || to->dtype != from->dtype || (e->real_double && dtype_info[to->dtype].integer))
+		return false;
+	for (int r = 0; r < n - 2; r++)
+		if (to->index[r] != from->index[r])
+			return false;
+	return to->index[n - 1] == from->index[n - 2] && to->index[n - 2] == from->index[n - 1] &&
+	       !e->range[to->index[n - 1]]->single && !e->range[to->index[n - 2]]->single &&
+	       value_may_spill(e, s->value, n - 1, e->lanes);
+}
+
 static bool transposes(const struct emitter *e, const struct tile_statement *s, const struct shape_of *shape)
 {
 	const struct expr_node *x = expr_at(e->pool, s->expression);
-	if (s->kind != TILE_STORE || x->op != OP_VALUE || shape->nouter < 2)
+	if (x->op != OP_VALUE || shape->nouter < 2)
+		return false;
+	if (s->kind == TILE_MAP)
+		return swaps(e, s);
+	if (s->kind != TILE_STORE)
 		return false;
 	const struct tile_tensor *t = &e->program->tensor.v[expr_at(e->pool, s->target)->symbol];
 	const struct tile_value *v = &e->program->value.v[x->symbol];
@@ -117,6 +137,13 @@ static struct shape_of shape_of(const struct emitter *e, const struct tile_state
 			shape.lane = last;
 			shape.nouter--;
 		}
+		return shape;
+	}
+	if (transposes(e, s, &shape) && s->kind == TILE_MAP) {
+		shape.shape = SHAPE_TRANSPOSE;
+		shape.nouter -= 2;
+		shape.inner = shape.outer[shape.nouter];
+		shape.lane = shape.outer[shape.nouter + 1];
 		return shape;
 	}
 	if (transposes(e, s, &shape)) {
@@ -170,15 +197,43 @@ bool group_allows(const struct emitter *e, const struct tile_statement *const *g
 	return true;
 }
 
-/* May a statement of this shape follow the group inside its loops? */
-static bool joins(const struct emitter *e, const struct group *g, const struct tile_statement *s,
+static bool same_outer(const struct shape_of *x, const struct shape_of *y, int n)
+{
+	return !memcmp(x->outer, y->outer, (size_t)n * sizeof *x->outer);
+}
+
+/* Is a map over the loops of a column: its outer ones, the inner, the lanes? */
+static bool along_column(const struct shape_of *map, const struct shape_of *column)
+{
+	return map->shape == SHAPE_LANES && column->shape == SHAPE_COLUMN && map->lane == column->lane &&
+	       map->nouter == column->nouter + 1 && map->outer[column->nouter] == column->inner &&
+	       same_outer(map, column, column->nouter);
+}
+
+static bool has_reduction(const struct group *g)
+{
+	for (int i = 0; i < g->count; i++)
+		if (g->statement[i]->kind == TILE_REDUCE)
+			return true;
+	return false;
+}
+
+/* May a statement of this shape follow the group inside its loops? These become those of a column where maps are
+ * reduced along a loop around their lanes. */
+static bool joins(const struct emitter *e, struct group *g, const struct tile_statement *s,
                   const struct shape_of *shape)
 {
-	if (shape->shape > SHAPE_LANES || shape->shape != g->shape.shape || shape->lane != g->shape.lane ||
-	    shape->nouter != g->shape.nouter ||
-	    memcmp(shape->outer, g->shape.outer, (size_t)shape->nouter * sizeof *shape->outer) != 0)
+	const struct shape_of *own = &g->shape;
+	bool same = shape->shape == own->shape && shape->lane == own->lane && shape->nouter == own->nouter &&
+	            same_outer(shape, own, shape->nouter) &&
+	            (shape->shape <= SHAPE_LANES || (shape->shape == SHAPE_COLUMN && shape->inner == own->inner));
+	bool follows = s->kind != TILE_REDUCE && along_column(shape, own),
+	     turns = !has_reduction(g) && along_column(own, shape);
+	if ((!same && !follows && !turns) || !group_allows(e, g->statement, g->count, s))
 		return false;
-	return group_allows(e, g->statement, g->count, s);
+	if (turns)
+		g->shape = *shape;
+	return true;
 }
 
 void group_take(const struct emitter *e, const struct tile_statement *s, uint32_t n, struct group *g)

@@ -432,33 +432,82 @@ static void emit_fold(struct nest *n, const struct tile_statement *s)
 	emit_fold_end(n, row, &f, s, false);
 }
 
-/* Other coordinates in the lanes, the reduced one in a loop inside. */
-static void emit_column(struct nest *n, const struct tile_statement *s, uint32_t lane)
+/* One step along the column, or `copies` of them with their lines interleaved. */
+static void emit_steps(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold, int copies)
+{
+	struct emitter *e = n->e;
+	uint32_t names = e->taken.n, along = g->shape.inner;
+	const char *first = e->index_name[along];
+	struct c_block copy[UNROLL] = {{0}};
+	n->staged = copies > 1;
+	for (int i = 0; i < copies; i++) {
+		if (i)
+			e->index_name[along] = plan_name(e, first);
+		n->row = n->body = &copy[i];
+		n->scalar.n = n->vector.n = 0;
+		for (int k = 0; k < g->count; k++)
+			emit_lane_statement(n, g->statement[k], &fold[k], i, NULL);
+		if (i && c_mentions(&copy[i], e->index_name[along]))
+			c_line(e->arena, body, "const long %s = %s + %d;", e->index_name[along], first, i);
+	}
+	e->index_name[along] = first;
+	c_interleave(e->arena, body, copy, copies);
+	n->staged = false;
+	n->scalar.n = n->vector.n = 0;
+	end_names(n, names);
+}
+
+/* Other coordinates in the lanes, the reduced one in a loop inside, several of its coordinates at a time. */
+static void emit_column(struct nest *n, const struct group *g)
 {
 	struct emitter *e = n->e;
 	struct arena *a = e->arena;
-	const struct current *r = e->range[lane];
-	struct fold f = fold_of(e, s);
-	const char *at = n->at = e->index_name[lane];
-	n->lane = lane;
+	const struct current *r = e->range[g->shape.lane], *along = e->range[g->shape.inner];
+	const char *at = n->at = e->index_name[g->shape.lane], *i = e->index_name[g->shape.inner];
+	bool unroll = e->lanes > 1 && !along->single && along->step >= UNROLL, rest = !unroll || !range_whole(along, UNROLL);
+	struct fold fold[MAX_GROUP] = {{0}};
+	n->lane = g->shape.lane;
 	n->left = emit_left(e, r, at);
 	n->partial = !range_whole(r, e->lanes);
 	struct c_block *body =
 	        c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at);
-	f.accumulator = plan_name(e, "folded");
-	c_line(a, body, "%s %s = %s;", f.kind == KIND_REAL ? "vreal" : "vint", f.accumulator,
-	       vector_identity(e, &f));
-	bool single = e->range[s->index]->single;
-	n->row = n->body = single ? c_group(a, body) : emit_loop(e, body, s->index);
-	if (!single)
-		n->loop[n->nloops++] = s->index;
-	emit_fold_step(n, &f, 0, nest_text(n, s->expression, f.kind, true), true);
-	if (!single)
+	for (int k = 0; k < g->count; k++) {
+		if (g->statement[k]->kind != TILE_REDUCE)
+			continue;
+		fold[k] = fold_of(e, g->statement[k]);
+		for (int c = 0; c < (unroll ? UNROLL : 1); c++) {
+			const char *name = plan_name(e, "folded");
+			*(c ? &fold[k].spare[c - 1] : &fold[k].accumulator) = name;
+			c_line(a, body, "%s %s = %s;", fold[k].kind == KIND_REAL ? "vreal" : "vint", name,
+			       vector_identity(e, &fold[k]));
+		}
+	}
+	if (!along->single)
+		n->loop[n->nloops++] = g->shape.inner;
+	if (unroll) {
+		c_line(a, body, "long %s = %s;", i, along->low);
+		emit_steps(n, c_open(a, body, "for (; %s + %d <= %s; %s += %d)", i, UNROLL - 1, along->high, i, UNROLL), g,
+		           fold, UNROLL);
+	}
+	if (along->single)
+		emit_steps(n, body, g, fold, 1);
+	else if (rest)
+		emit_steps(n,
+		           unroll ? c_open(a, body, "for (; %s <= %s; %s++)", i, along->high, i)
+		                  : emit_loop(e, body, g->shape.inner),
+		           g, fold, 1);
+	if (!along->single)
 		n->nloops--;
 	n->row = n->body = body;
-	n->scalar.n = n->vector.n = 0;
-	assign_lanes(n, s->value,
-	             nest_convert(n, bare(f.accumulator, f.kind, true), value_kind(e, s->value), true).text);
+	for (int k = 0; k < g->count; k++) {
+		const struct fold *f = &fold[k];
+		for (int c = 0; f->accumulator && unroll && c < UNROLL - 1; c++)
+			emit_fold_step(n, f, 0, f->spare[c], true);
+		if (f->accumulator)
+			assign_lanes(n, g->statement[k]->value,
+			             nest_convert(n, bare(f->accumulator, f->kind, true), value_kind(e, g->statement[k]->value), true)
+			                     .text);
+	}
 }
 
 /* A value's rows become the lanes of panels, a square of vectors at a time. */
@@ -494,6 +543,26 @@ static void emit_transpose(struct nest *n, const struct tile_statement *s, const
 	       m, emit_after(e, rd->high), d);
 }
 
+/* A value with its last two ranks swapped, a square of vectors at a time. */
+static void emit_swap(struct nest *n, const struct tile_statement *s, const struct shape_of *shape)
+{
+	struct emitter *e = n->e;
+	struct arena *a = e->arena;
+	uint32_t from = expr_at(e->pool, s->expression)->symbol;
+	const char *m = e->index_name[shape->lane], *d = e->index_name[shape->inner],
+	           *cast = e->value[from].integer ? "(real *)" : "";
+	const struct current *rm = e->range[shape->lane], *rd = e->range[shape->inner];
+	int rows = e->program->value.v[from].nranks - 2;
+	e->value[from].memory = e->value[s->value].memory = true;
+	n->loop[n->nloops++] = shape->lane;
+	n->loop[n->nloops++] = shape->inner;
+	struct c_block *b = c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", m, rm->low, m, rm->high, m);
+	b = c_open(a, b, "for (long %s = %s; %s <= %s; %s += LANES)", d, rd->low, d, rd->high, d);
+	c_line(a, b, "v_transpose(%s(%s), %lld, %s(%s), %lld, %s - %s, %s - %s);", cast, nest_pointer(n, s->value),
+	       (long long)e->value[s->value].stride[rows], cast, nest_pointer(n, from),
+	       (long long)e->value[from].stride[rows], emit_after(e, rm->high), m, emit_after(e, rd->high), d);
+}
+
 void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 {
 	uint32_t names = e->taken.n;
@@ -516,9 +585,13 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 			emit_scalar(&n, g->statement[k]);
 		break;
 	case SHAPE_LANES: emit_lanes(&n, g); break;
-	case SHAPE_COLUMN: emit_column(&n, g->statement[0], g->shape.lane); break;
+	case SHAPE_COLUMN: emit_column(&n, g); break;
 	case SHAPE_FOLD: emit_fold(&n, g->statement[0]); break;
-	case SHAPE_TRANSPOSE: emit_transpose(&n, g->statement[0], &g->shape); break;
+	case SHAPE_TRANSPOSE:
+		if (g->statement[0]->kind == TILE_MAP)
+			emit_swap(&n, g->statement[0], &g->shape);
+		else
+			emit_transpose(&n, g->statement[0], &g->shape);
 	}
 	if (g->shape.nouter) /* else what it declared is still in scope */
 		e->taken.n = names;

@@ -1,7 +1,8 @@
 /* Micro-kernels of contractions: one noinline function a shape.
  *
  * It keeps rows × vectors of the result in named vectors and streams over the contracted index: a from rows of
- * scratch, broadcast; b from panels or rows of memory. */
+ * scratch or of a tensor, broadcast; b from panels or rows of memory. Rows that a tensor does not have are its last
+ * one again. */
 #include "codegen/emit.h"
 
 #include <string.h>
@@ -9,7 +10,7 @@
 static bool same_micro(const struct micro *x, const struct micro *y)
 {
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
-	       x->a_step == y->a_step && x->b_step == y->b_step && x->out_row == y->out_row &&
+	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step && x->out_row == y->out_row &&
 	       x->edge == y->edge && x->dots == y->dots && x->accumulate == y->accumulate && x->scale == y->scale &&
 	       !strcmp(x->get, y->get);
 }
@@ -41,8 +42,10 @@ static const char *load_b(struct emitter *e, const struct micro *k, int v)
 static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
 {
 	struct text t;
+	for (int v = 0; v < k->vectors && k->scale_lanes; v++)
+		c_line(e->arena, b, "const vreal s%d = v_load(%s);", v, times(e, "scale", 0, v));
 	for (int r = 0; r < k->rows; r++) {
-		if (k->scale)
+		if (k->scale && !k->scale_lanes)
 			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
 		text_init(&t, e->arena);
 		text_add(&t, "vreal ");
@@ -53,10 +56,18 @@ static void emit_start(struct emitter *e, struct c_block *b, const struct micro 
 			else
 				text_add(&t, "v_splat(0)");
 			if (k->scale)
-				text_printf(&t, " * s%d", r);
+				text_printf(&t, " * s%d", k->scale_lanes ? v : r);
 		}
 		c_line(e->arena, b, "%s;", t.s);
 	}
+}
+
+/* The r-th row's element of a. */
+static const char *element_a(struct emitter *e, const struct micro *k, int r)
+{
+	if (!k->far)
+		return arena_printf(e->arena, "a[%lld]", (long long)(r * k->a_row));
+	return r ? arena_printf(e->arena, "a[row%d]", r) : "a[0]";
 }
 
 static void emit_outer(struct emitter *e, const struct micro *k, const char *what)
@@ -70,6 +81,8 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		text_add(&t, "long b_step, ");
 	if (k->edge)
 		text_add(&t, "long b_lane, long left, ");
+	if (k->far)
+		text_add(&t, "long a_row, long a_step, long rows, ");
 	if (k->scale)
 		text_add(&t, "const real *scale, ");
 	text_add(&t, "real *out, long count)");
@@ -77,6 +90,8 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	c_comment(a, e->functions, what);
 	struct c_block *f = c_open(a, e->functions, "%s", t.s);
 	emit_start(e, f, k);
+	for (int r = 1; k->far && r < k->rows; r++)
+		c_line(a, f, "const long row%d = i_min(%d, rows - 1) * a_row;", r, r);
 	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");
 	text_init(&t, a);
 	for (int v = 0; v < k->vectors; v++)
@@ -85,12 +100,15 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	c_line(a, loop, "vreal x;");
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
-		text_printf(&t, "x = v_splat(a[%lld]);", (long long)(r * k->a_row));
+		text_printf(&t, "x = v_splat(%s);", element_a(e, k, r));
 		for (int v = 0; v < k->vectors; v++)
 			text_printf(&t, " c%d_%d += x * b%d;", r, v, v);
 		c_line(a, loop, "%s", t.s);
 	}
-	c_line(a, loop, "a += %lld;", (long long)k->a_step);
+	if (k->far)
+		c_line(a, loop, "a += a_step;");
+	else
+		c_line(a, loop, "a += %lld;", (long long)k->a_step);
 	if (k->b_step)
 		c_line(a, loop, "b += %lld;", (long long)k->b_step);
 	else

@@ -168,10 +168,11 @@ static enum dtype compute_type(const struct cascade *c)
 	return DTYPE_F32;
 }
 
-/* The rows a register block covers, which the row tile is a multiple of. */
-static int block_rows(const struct stream_schedule *s)
+int64_t schedule_block(const struct stream_schedule *s, enum isa isa)
 {
-	return s->ncontracts ? s->contract[0].rows : 1;
+	if (!s->ncontracts)
+		return 1;
+	return s->across ? s->contract[0].lanes * isa_info[isa].lanes : s->contract[0].rows;
 }
 
 enum operand_type schedule_operand(const struct schedule *s)
@@ -187,12 +188,12 @@ enum operand_type schedule_operand(const struct schedule *s)
 
 int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule *s, enum isa isa)
 {
-	int64_t all = isa_info[isa].lanes;
+	int64_t all = s->across ? 1 : isa_info[isa].lanes;
 	if (isa_is_device(isa))
 		return schedule_device_panel(s);
 	for (int i = 0; i < s->ncontracts; i++)
-		if (p->contract[i].lanes == p->walked && s->contract[i].lanes) {
-			int64_t width = s->contract[i].lanes * isa_info[isa].lanes;
+		if (p->contract[i].lanes == p->walked && s->contract[i].lanes && s->contract[i].rows) {
+			int64_t width = s->across ? s->contract[i].rows : s->contract[i].lanes * isa_info[isa].lanes;
 			all = all / gcd(all, width) * width;
 		}
 	return all;
@@ -219,7 +220,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	if (d.stream_tile > walked)
 		d.stream_tile = walked;
 	d.stream_tile = round_up(d.stream_tile, panel);
-	int rows = block_rows(&d);
+	int64_t rows = schedule_block(&d, s->isa);
 	int64_t most = p->ncontracts ? 48 : 8;
 	d.row_tile = round_up(at_least_one(plan_extent(all, p->rows)), rows);
 	if (d.row_tile > most / rows * rows)
@@ -291,17 +292,42 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 		return arena_printf(arena, "contract %s: rows %d × %d vectors needs %d registers, %s has %d",
 		                    name, b->rows, b->lanes, b->rows * b->lanes + b->lanes + 1,
 		                    isa_info[s->isa].name, isa_info[s->isa].registers);
-	if (block_rows(d) % b->rows)
-		return arena_printf(arena, "contract %s: rows %d do not divide the block of %d rows", name,
-		                    b->rows, block_rows(d));
+	if (d->across ? d->contract[0].lanes % b->lanes : d->contract[0].rows % b->rows)
+		return arena_printf(arena, "contract %s: %s %d do not divide the block of %d", name,
+		                    d->across ? "lanes" : "rows", d->across ? b->lanes : b->rows,
+		                    d->across ? d->contract[0].lanes : d->contract[0].rows);
+	if (d->across && (b->pack || b->operand != OPERAND_COMPUTE))
+		return arena_printf(arena, "contract %s: with %s in the lanes nothing is %s", name,
+		                    all->cascade->index.v[p->rows].name,
+		                    b->pack ? "packed" : "rounded to be multiplied");
 	if (b->pack && !p->contract[k].packable)
 		return arena_printf(arena,
 		                    "contract %s: its second operand depends on the task's coordinates and "
 		                    "cannot be packed beforehand",
 		                    name);
-	if (p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
+	if (d->across && p->contract[k].lanes == p->walked && d->stream_tile % b->rows)
+		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d rows", name,
+		                    (long long)d->stream_tile, b->rows);
+	if (!d->across && p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);
+	return NULL;
+}
+
+const char *schedule_across_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
+{
+	const struct streams *all = streams_of(problem, s);
+	const struct stream_plan *p = schedule_plan(problem, s, i);
+	if (isa_is_device(s->isa))
+		return arena_printf(arena, "stream %d: on a device contractions have their rows in rows", i);
+	if (p->group)
+		return arena_printf(arena, "stream %d: with rows by groups they stay in rows", i);
+	if (p->rows == NO_INDEX || !p->ncontracts)
+		return arena_printf(arena, "stream %d has no contraction of rows to put in the lanes", i);
+	for (int k = 0; k < p->ncontracts; k++)
+		if (plan_reads_local(all, p->stream, p->contract[k].b))
+			return arena_printf(arena, "stream %d: what %s is multiplied by is computed here and has no place to stand",
+			                    i, all->cascade->index.v[p->rows].name);
 	return NULL;
 }
 
@@ -321,7 +347,8 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	if (skips)
 		return skips;
 	if (isa_is_device(s->isa))
-		return schedule_device_illegal(arena, problem, s, i);
+		return d->across ? schedule_across_illegal(arena, problem, s, i)
+		                 : schedule_device_illegal(arena, problem, s, i);
 	if (d->stages)
 		return arena_printf(arena, "stream %d: a host reads tensors where they stand, in no stages", i);
 	if (d->wide_tile)
@@ -333,10 +360,14 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	if (p->group && p->group % d->row_tile)
 		return arena_printf(arena, "stream %d: %lld rows a task do not divide groups of %lld", i,
 		                    (long long)d->row_tile, (long long)p->group);
-	if (d->row_tile % block_rows(d))
-		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %d", i,
-		                    (long long)d->row_tile, block_rows(d));
-	if (d->stream_tile % isa_info[s->isa].lanes)
+	int64_t block = schedule_block(d, s->isa);
+	if (d->across && (!block || schedule_across_illegal(arena, problem, s, i)))
+		return block ? schedule_across_illegal(arena, problem, s, i)
+		             : arena_printf(arena, "stream %d: a register block without lanes", i);
+	if (block < 1 || d->row_tile % block)
+		return arena_printf(arena, "stream %d: %lld rows a task are no multiple of the block's %lld", i,
+		                    (long long)d->row_tile, (long long)block);
+	if (!d->across && d->stream_tile % isa_info[s->isa].lanes)
 		return arena_printf(arena,
 		                    "stream %d: a tile of %lld is no multiple of the %d lanes of a vector", i,
 		                    (long long)d->stream_tile, isa_info[s->isa].lanes);

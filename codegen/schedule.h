@@ -35,12 +35,15 @@ struct contract_schedule {
 
 struct stream_schedule {
 	int64_t row_tile;    /* coordinates of the tiled row index a task covers; a multiple of the register
-	                        blocks' rows */
+	                        blocks' rows, or lanes: schedule_block */
 	int64_t stream_tile; /* coordinates of the walked index a tile covers; a multiple of the panels */
 	int64_t wide_tile;   /* coordinates of the plan's wide index a task covers; 0: all, as ever on a host */
 	bool grouped;        /* by the stream's plan by groups, plan.h: rows are the index that has them */
 	bool heavy_first;    /* tasks of the tiled row index last to first */
 	bool down;           /* streamed tiles last to first */
+	bool across; /* contractions have the tiled row index in their lanes, and in rows what is in lanes otherwise: then
+	                operand a is the plan's b, where it stands or loaded, b the plan's a, and nothing is packed. Their
+	                register blocks are rows of that by vectors of the row index. On a host */
 	enum sparsity sparsity;
 	int64_t granule; /* TEST, LIST: coordinates of the walked index that are told apart; 0: a tile. Of LIST, never */
 	int64_t split; /* parts of the streamed index that are tasks of their own, joined by a phase after; 0
@@ -122,8 +125,12 @@ bool schedule_direct(const struct streams *, const struct plan_contract *, const
                      const struct contract_schedule *);
 /* As what the contractions multiply that have the highest rate of all. */
 enum operand_type schedule_operand(const struct schedule *);
-/* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins.
- */
+/* Coordinates of the tiled row index in a stream's register blocks. */
+int64_t schedule_block(const struct stream_schedule *, enum isa);
+/* Why a stream's contractions cannot have the rows' index in their lanes, or NULL. */
+const char *schedule_across_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+/* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins, or every
+ * register block where it is in rows. */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
 /* ---- schedule_device.c: the same of a device ---- */
 
@@ -171,6 +178,7 @@ enum field {
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
 	FIELD_SPLIT,
+	FIELD_ACROSS,
 	/* on a device, where FIELD_ROW_BLOCKS is the number of warps */
 	FIELD_WARP_ROWS,
 	FIELD_STAGES,

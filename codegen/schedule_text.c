@@ -16,11 +16,12 @@ static const char *contract_name(const struct streams *all, const struct plan_co
 	return all->cascade->tensor.v[all->cascade->equation.v[k->equation].tensor].name;
 }
 
-static void print_contract(const struct streams *all, const struct plan_contract *p,
+static void print_contract(const struct streams *all, const struct plan_contract *p, bool across,
                            const struct contract_schedule *k, struct text *t)
 {
-	text_printf(t, "  contract %s rows %s:%d lanes %s:%d", contract_name(all, p), index_name(all, p->rows),
-	            k->rows, index_name(all, p->lanes), k->lanes);
+	text_printf(t, "  contract %s rows %s:%d lanes %s:%d", contract_name(all, p),
+	            index_name(all, across ? p->lanes : p->rows), k->rows, index_name(all, across ? p->rows : p->lanes),
+	            k->lanes);
 	if (k->operand != OPERAND_COMPUTE)
 		text_printf(t, " as %s", operand_type_name[k->operand]);
 	text_add(t, k->pack ? " pack\n" : "\n");
@@ -52,7 +53,7 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		text_printf(t, ":%lld", (long long)d->granule);
 	text_char(t, '\n');
 	for (int k = 0; k < p->ncontracts; k++)
-		print_contract(all, &p->contract[k], &d->contract[k], t);
+		print_contract(all, &p->contract[k], d->across, &d->contract[k], t);
 }
 
 void schedule_print(const struct problem *p, const struct schedule *s, struct text *t)
@@ -72,6 +73,7 @@ struct reader {
 	struct span word[MAX_WORDS];
 	int words;
 	bool given[MAX_CONTRACTS]; /* contractions of the stream that the text has lines of */
+	int lines; /* … how many */
 };
 
 static bool next_line(struct reader *r)
@@ -223,12 +225,26 @@ static bool read_operand(struct reader *r, int i, enum operand_type *out)
 	return diag_error(r->diags, place(r, i), "operands are multiplied as compute, bf16, f16, tf32 or i8");
 }
 
+/* Is word i NAME:…? */
+static bool is_size_of(const struct reader *r, int i, const char *name)
+{
+	size_t n = strlen(name);
+	return i < r->words && r->word[i].end - r->word[i].begin > n && !memcmp(r->source + r->word[i].begin, name, n) &&
+	       r->source[r->word[i].begin + n] == ':';
+}
+
 static bool read_contract(struct reader *r, const struct streams *all, const struct plan_contract *p,
-                          struct contract_schedule *k)
+                          struct stream_schedule *d, struct contract_schedule *k)
 {
 	int64_t rows, lanes;
-	if (!expect(r, 2, "rows") || !read_size(r, 3, index_name(all, p->rows), 64, &rows) || !expect(r, 4, "lanes") ||
-	    !read_size(r, 5, index_name(all, p->lanes), UINT8_MAX, &lanes))
+	if (!expect(r, 2, "rows"))
+		return false;
+	bool across = is_size_of(r, 3, index_name(all, p->lanes));
+	if (r->lines++ && across != d->across)
+		return diag_error(r->diags, place(r, 3), "contractions of a stream agree on which of their indices is in the lanes");
+	d->across = across;
+	if (!read_size(r, 3, index_name(all, across ? p->lanes : p->rows), 64, &rows) || !expect(r, 4, "lanes") ||
+	    !read_size(r, 5, index_name(all, across ? p->rows : p->lanes), UINT8_MAX, &lanes))
 		return false;
 	*k = (struct contract_schedule){.rows = (uint8_t)rows, .lanes = (uint8_t)lanes};
 	int next = 6;
@@ -275,7 +291,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 		for (int k = 0; k < p->ncontracts; k++)
 			if (is(r, 1, contract_name(all, &p->contract[k])))
 				return r->given[k] = true,
-				       read_contract(r, all, &p->contract[k], &d->contract[k]);
+				       read_contract(r, all, &p->contract[k], d, &d->contract[k]);
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
 	return diag_error(r->diags, place(r, 0),
@@ -324,6 +340,7 @@ bool schedule_parse(const struct problem *problem, const char *source, size_t si
 			}
 			s->stream[stream].split = s->stream[stream].wide_tile = 0; /* no line means none */
 			memset(r.given, 0, sizeof r.given);
+			r.lines = 0;
 			const struct streams *all = problem_streams(problem, s->form);
 			const struct stream_plan *p = &problem_plan(problem, s->form)[stream];
 			if (!is(&r, 1, index_name(all, p->walked)))

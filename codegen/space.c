@@ -107,6 +107,10 @@ static void add_tiles(struct arena *arena, struct space *s, int i)
 	}
 	for (int k = 0; k < p->ncontracts; k++)
 		add_contract(arena, s, i, k);
+	struct schedule usual = schedule_default(s->problem, s->isa);
+	usual.stream[i].grouped = false;
+	if (p->ncontracts && !schedule_across_illegal(arena, s->problem, &usual, i))
+		two(space_add(s, FIELD_ACROSS, i, 0, arena_printf(arena, "lanes %s", index_name(s, p->rows))));
 }
 
 static void add_sparsity(struct arena *arena, struct space *s, int i)
@@ -203,6 +207,20 @@ static void settle_group(const struct stream_plan *p, struct stream_schedule *t,
 		t->row_tile -= b->rows;
 }
 
+/* … and where rows are in the lanes, its lanes the first one's. */
+static void settle_across(enum isa isa, struct stream_schedule *t)
+{
+	for (int k = 0; k < t->ncontracts; k++) {
+		struct contract_schedule *b = &t->contract[k];
+		b->pack = false;
+		b->operand = OPERAND_COMPUTE;
+		while (t->contract[0].lanes % b->lanes)
+			b->lanes--;
+		while (b->rows > 1 && !registers_fit(isa, b->rows, b->lanes))
+			b->rows--;
+	}
+}
+
 /* The granule that a choice comes to beside this tile. */
 static void settle_granule(struct stream_schedule *t, int64_t granule, int64_t panel)
 {
@@ -240,6 +258,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
 		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
+		case FIELD_ACROSS: t->across = v != 0; break;
 		case FIELD_WARP_ROWS:
 			for (int k = 0; k < t->ncontracts; k++)
 				t->contract[k].rows = (uint8_t)v;
@@ -255,9 +274,12 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		}
 		struct stream_schedule *t = &out.stream[i];
 		const struct stream_plan *p = schedule_plan(s->problem, &out, i);
-		if (plans(s)[i].grouped)
+		t->across &= !p->group;
+		if (plans(s)[i].grouped && !t->across)
 			settle_group(p, t, extent(s, p->rows), blocks_of[i] ? blocks_of[i] : 1);
-		for (int k = 1; k < t->ncontracts; k++) {
+		if (t->across)
+			settle_across(s->isa, t);
+		for (int k = 1; k < t->ncontracts && !t->across; k++) {
 			struct contract_schedule *b = &t->contract[k];
 			b->rows = rows_within(s->isa, b->rows, t->contract[0].rows, b->lanes);
 		}
@@ -268,13 +290,12 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->stream_tile = tile > most ? most : tile;
 		}
 		settle_granule(t, granule_of[i] ? granule_of[i] : t->granule, panel);
-		int rows = t->ncontracts ? t->contract[0].rows : 1;
 		if (p->group)
 			continue;
-		if (blocks_of[i])
-			t->row_tile = blocks_of[i] * rows;
-		else
-			t->row_tile = round_up(t->row_tile, rows);
+		int64_t rows = schedule_block(t, s->isa), all = round_up(extent(s, p->rows), rows);
+		t->row_tile = blocks_of[i] ? blocks_of[i] * rows : round_up(t->row_tile, rows);
+		if (t->across && t->row_tile > all)
+			t->row_tile = all;
 	}
 	return out;
 }
@@ -282,7 +303,10 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 static int64_t value_in(const struct dimension *d, const struct schedule *s)
 {
 	const struct stream_schedule *t = &s->stream[d->stream];
-	int rows = t->ncontracts ? t->contract[0].rows : isa_is_device(s->isa) ? DEVICE_WARP_ROWS : 1;
+	int rows = t->across        ? (int)schedule_block(t, s->isa)
+	           : t->ncontracts       ? t->contract[0].rows
+	           : isa_is_device(s->isa) ? DEVICE_WARP_ROWS
+	                                   : 1;
 	switch (d->field) {
 	case FIELD_FUSE: return s->form;
 	case FIELD_EXP: return s->exp_degree;
@@ -296,6 +320,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_PACK: return t->contract[d->contract].pack;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;
+	case FIELD_ACROSS: return t->across;
 	case FIELD_WARP_ROWS: return rows;
 	case FIELD_STAGES: return t->stages;
 	case FIELD_WIDE_TILE: return t->wide_tile;

@@ -86,7 +86,9 @@ struct tile_statement {
 	double argument;        /* SELECT: of top-k, a whole number, and nucleus */
 	struct expr target;     /* STORE, SELECT: READ of the tensor at plain distinct index variables */
 	/* CONTRACT */
-	struct expr a;    /* VALUE with ranks rows and index (and single ones) */
+	struct expr a;    /* VALUE with ranks rows and index, one of them last (and single ones), or, on a host, READ of a
+	                     tensor without panels whose last two coordinates are those, in either order, in the type of
+	                     computation. Its other coordinates are over single indices */
 	struct expr b;    /* VALUE with ranks index and lanes (and single ones), or READ of a tensor whose last two
 	                     coordinates are the plain variables index and lanes, in either order; when packed the
 	                     lanes are the rank in panels. Its other coordinates are over single indices */
@@ -94,7 +96,7 @@ struct tile_statement {
 	uint8_t block_rows, block_lanes; /* register block: rows by vectors; on a device: what a warp holds */
 	enum operand_type operand;
 	bool accumulate;         /* keep what value holds, times scale */
-	struct expr scale;       /* with accumulate: expression (as MAP) over rows; NO_EXPR: 1 */
+	struct expr scale;       /* with accumulate: expression (as MAP) over rows, or, on a host, over lanes; NO_EXPR: 1 */
 	struct tile_block body, other; /* FOR, IF */
 };
 

@@ -1,5 +1,5 @@
-/* Streams × schedule to a tile program: translation of expressions, loads, packing, phases. The body of a
- * walk is in tile_build_body.c. */
+/* Streams × schedule to a tile program: translation of expressions, phases. The body of a walk is in
+ * tile_build_body.c. */
 #include <assert.h>
 #include <ctype.h>
 #include <math.h>
@@ -51,7 +51,7 @@ int64_t build_padded(const struct builder *b, uint32_t index, int64_t capacity)
 {
 	int64_t unit = lanes_of_isa(b);
 	for (int k = 0; b->plan && k < b->plan->ncontracts; k++)
-		if (b->plan->contract[k].lanes == index) {
+		if (index == (b->across ? b->plan->contract[k].rows : b->plan->contract[k].lanes)) {
 			int64_t width = b->sizes->contract[k].lanes * lanes_of_isa(b);
 			if (width > unit)
 				unit = width;
@@ -167,77 +167,6 @@ struct expr build_presence(struct builder *b, uint32_t equation)
 	return b->presence_of[equation];
 }
 
-/* ---- loads ---- */
-
-bool build_mentions(const struct builder *b, struct expr e, uint32_t index)
-{
-	return index != NO_INDEX && expr_mentions(&b->c->pool, e, OP_INDEX, index);
-}
-
-const char *build_load_stem(const struct builder *b, struct expr e)
-{
-	for (uint32_t t = 0; t < b->c->tensor.n; t++)
-		if (expr_mentions(&b->c->pool, e, OP_READ, t))
-			return b->c->tensor.v[t].name;
-	return "t";
-}
-
-uint32_t build_load(struct builder *b, struct expr e, uint32_t lane)
-{
-	enum kind kind = (enum kind)expr_at(&b->c->pool, e)->kind;
-	return build_load_as(b, e, lane, kind == KIND_REAL ? b->p->compute : DTYPE_I32);
-}
-
-uint32_t build_load_as(struct builder *b, struct expr e, uint32_t lane, enum dtype dtype)
-{
-	bool walks = build_mentions(b, e, b->plan->walked), rows = build_mentions(b, e, b->plan->rows);
-	if (lane != NO_INDEX && !build_mentions(b, e, lane))
-		lane = NO_INDEX;
-	for (int level = 0; level < 3; level++)
-		for (uint32_t i = 0; i < (level == 0   ? b->before.n
-		                          : level == 1 ? b->step.n
-		                                       : b->inside.n);
-		     i++) {
-			const struct loaded *l = level == 0   ? &b->before.v[i]
-			                         : level == 1 ? &b->step.v[i]
-			                                      : &b->inside.v[i];
-			if (expr_same(l->expression, e) && (l->lane == lane || lane == NO_INDEX) &&
-			    b->p->value.v[l->value].dtype == dtype)
-				return l->value;
-		}
-	uint32_t index[MAX_RANKS];
-	int n = 0;
-	for (uint32_t i = 0; i < b->c->index.n; i++) /* rows first, the walked index and the lane last */
-		if (i == b->plan->rows && rows && i != lane)
-			index[n++] = i;
-	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (i != b->plan->rows && i != b->plan->walked && i != lane && !build_is_task(b->plan, i) &&
-		    !(walks && rows && i == b->inner) &&
-		    build_mentions(b, e, i) && n < MAX_RANKS)
-			index[n++] = i;
-	if (walks && b->plan->walked != lane)
-		index[n++] = b->plan->walked;
-	if (lane != NO_INDEX)
-		index[n++] = lane;
-	uint32_t v = b->device && walks && rows
-	                     ? build_body_value(b, build_load_stem(b, e), dtype, index, n)
-	                     : build_new_value(b, build_load_stem(b, e), dtype, index, n,
-	                                       walks && b->block ? b->block : b->sizes->row_tile);
-	struct tile_statement s = {.kind = TILE_LOAD, .value = v, .expression = build_load_expression(b, e)};
-	struct loaded l = {e, lane, v};
-	if (!walks) {
-		vec_push(b->arena, &b->before, l);
-		vec_push(b->arena, &b->task_code->statement, s);
-	} else if (!rows) {
-		vec_push(b->arena, &b->step, l);
-		vec_push(b->arena, &b->step_code->statement, s);
-	} else {
-		vec_push(b->arena, &b->inside, l);
-		vec_push(b->arena, &b->body->statement, s);
-	}
-	return v;
-}
-
 /* ---- a stream's phase ---- */
 
 struct expr build_masked(struct builder *b, struct expr presence, struct expr x, double absent)
@@ -285,6 +214,7 @@ struct expr build_once(struct builder *b, const struct equation *q)
 static void store(struct builder *b, struct tile_block *code, const struct equation *q, struct expr e)
 {
 	struct expr x[MAX_RANKS];
+	e = build_turned(b, code, q->index, q->nindex, e);
 	for (int i = 0; i < q->nindex; i++)
 		x[i] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, q->index[i]);
 	struct tile_statement s = {.kind = TILE_STORE,
@@ -295,6 +225,22 @@ static void store(struct builder *b, struct tile_block *code, const struct equat
 	vec_push(b->arena, &one.statement, s);
 	one = build_guarded(b, build_once(b, q), one);
 	build_append(b, code, &one);
+}
+
+static void put_last(uint32_t *index, int n, uint32_t last)
+{
+	for (int k = 0; k + 1 < n; k++)
+		if (index[k] == last) {
+			index[k] = index[k + 1];
+			index[k + 1] = last;
+		}
+}
+
+/* A value's indices in the order that values have here. */
+static void rows_last(const struct builder *b, uint32_t *index, int n)
+{
+	if (b->across)
+		put_last(index, n, b->plan->rows);
 }
 
 /* A finished or pointwise equation: kept as a value when others read it here, stored when memory wants it. */
@@ -309,6 +255,7 @@ static void build_pointwise(struct builder *b, struct tile_block *code, uint32_t
 		for (int i = 0; i < q->nindex; i++)
 			if (!build_is_task(b->plan, q->index[i]))
 				index[n++] = q->index[i];
+		rows_last(b, index, n);
 		uint32_t v = build_new_value(b, b->c->tensor.v[q->tensor].name, b->p->compute, index, n,
 		                             b->sizes->row_tile);
 		build_map(b, code, v, e);
@@ -540,6 +487,7 @@ void build_identities(struct builder *b, struct tile_block *code)
 				index[k] = index[n - 1];
 				index[n - 1] = b->plan->wide;
 			}
+		rows_last(b, index, n);
 		const char *name = b->c->tensor.v[q->tensor].name;
 		uint32_t v = build_new_value(b, name, b->p->compute, index, n, b->sizes->row_tile);
 		b->running[q->tensor] = v;
@@ -597,8 +545,9 @@ static void build_stream(struct builder *b, uint32_t number)
 	b->fresh = build_no_values(b);
 	b->count = build_no_values(b);
 	b->before.n = b->step.n = b->inside.n = b->summary.n = b->operand.n = 0;
-	int rows = b->plan->ncontracts ? b->sizes->contract[0].rows : 0;
-	b->block = rows && rows < b->sizes->row_tile && !b->device ? rows : 0;
+	b->across = b->sizes->across;
+	int64_t block = b->plan->ncontracts ? schedule_block(b->sizes, b->schedule->isa) : 0;
+	b->block = block && block < b->sizes->row_tile && !b->device ? block : 0;
 	build_forget(b);
 	build_packs(b);
 	b->storage.n = b->parts.n = 0;

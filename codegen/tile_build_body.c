@@ -49,12 +49,16 @@ static int readers(const struct builder *b, uint32_t tensor)
 	return count;
 }
 
-/* Ranks of a value that depends on these indices inside the body: rows, then others, the lane last. */
+/* Ranks of a value that depends on these indices inside the body: rows, then others, the lane last; across, others,
+ * then the lane, the rows last. */
 static int body_ranks(const struct builder *b, const uint32_t *from, int nfrom, uint32_t lane,
                       uint32_t *index)
 {
 	int n = 0;
 	bool has_lane = false;
+	for (int i = 0; i < nfrom && b->across; i++)
+		if (from[i] == b->plan->rows)
+			lane = from[i];
 	for (int pass = 0; pass < 2; pass++)
 		for (int i = 0; i < nfrom; i++) {
 			if (from[i] == lane) {
@@ -132,6 +136,13 @@ struct product {
 	enum dtype dtype; /* of the values that are its operands, and of its result */
 };
 
+/* Is the plan's operand b a tensor that is multiplied as it stands, its lanes in rows? */
+static bool stands(const struct builder *b, const struct plan_contract *c)
+{
+	return (c->direct || c->turned) &&
+	       b->c->tensor.v[expr_at(&b->c->pool, c->read)->symbol].dtype == b->p->compute;
+}
+
 /* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
  * sum. On a device all such factors come after it, so that an operand that is a tensor's element is multiplied as it
  * is stored. A carry would need a tile of its own for the sum: there they go into an operand that is computed, and so
@@ -142,7 +153,7 @@ static struct product product_of(const struct builder *b, int k, bool carry)
 	const struct contract_schedule *s = &b->sizes->contract[k];
 	struct product p = {c->a, c->b, NO_EXPR, false, b->p->compute};
 	if (!b->device) {
-		p.direct = !s->pack && schedule_direct(b->all, c, b->schedule, s);
+		p.direct = b->across ? stands(b, c) : !s->pack && schedule_direct(b->all, c, b->schedule, s);
 		if (p.direct) {
 			p.b = c->read;
 			p.outer = build_extent(b, c->reduced) ? c->after : NO_EXPR;
@@ -222,6 +233,13 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	                           .operand = b->sizes->contract[k].operand};
 	s.a = operand_a(b, k, p, presence);
 	s.b = operand_b(b, k, p);
+	if (b->across) {
+		s.rows = c->lanes;
+		s.lanes = c->rows;
+		struct expr a = s.a;
+		s.a = s.b;
+		s.b = a;
+	}
 	return s;
 }
 

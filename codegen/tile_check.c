@@ -277,6 +277,70 @@ static enum dtype operand_dtype(const struct check *c, enum operand_type t)
 	}
 }
 
+/* Operand a out of a tensor. */
+static bool check_far(struct check *c, const struct tile_statement *s)
+{
+	const struct tile_program *p = c->p;
+	const struct expr_node *n = expr_at(p->pool, s->a);
+	const struct tile_tensor *t = n->symbol < p->tensor.n ? &p->tensor.v[n->symbol] : NULL;
+	if (!t || n->count != t->nranks || t->nranks < 2 || s->rows == UINT32_MAX)
+		return fail(c, s, "operand a is no value, and no tensor of rows and two ranks or more");
+	if (s->operand != OPERAND_COMPUTE || t->dtype != p->compute || t->panel)
+		return fail(c, s, "operand a is a tensor, %s, and is not multiplied as it stands",
+		            t->panel ? "in panels" : dtype_info[t->dtype].spelling);
+	int rows = t->nranks - 2 + is_index(c, expr_operand(p->pool, s->a, t->nranks - 1), s->rows),
+	    other = 2 * t->nranks - 3 - rows;
+	if (!is_index(c, expr_operand(p->pool, s->a, rows), s->rows) ||
+	    !is_index(c, expr_operand(p->pool, s->a, other), s->index))
+		return fail(c, s, "%s is not read at its rows %s and contracted rank %s last", t->name,
+		            index_name(c, s->rows), index_name(c, s->index));
+	if (p->index.v[s->rows].extent > t->extent[rows] || p->index.v[s->index].extent > t->extent[other])
+		return fail(c, s, "the contraction runs past the extents of %s", t->name);
+	take_hand(c, 0, NULL);
+	for (int k = 0; k < n->count - 2; k++)
+		if (!check_expression(c, s, expr_operand(p->pool, s->a, k), 0))
+			return false;
+	return check_read(c, s, n->symbol);
+}
+
+/* Operand a: a value with the contracted rank or the rows last, or a tensor. */
+static bool check_a(struct check *c, const struct tile_statement *s)
+{
+	const struct expr_node a = *expr_at(c->p->pool, s->a);
+	bool rows = s->rows != UINT32_MAX;
+	uint32_t coordinates[3] = {s->index, s->lanes, s->rows};
+	if (a.op == OP_READ)
+		return check_far(c, s);
+	if (a.op != OP_VALUE || a.symbol >= c->p->value.n)
+		return fail(c, s, "operand a is neither a value nor a tensor");
+	const struct tile_value *v = &c->p->value.v[a.symbol];
+	bool turned = rows && v->nranks && v->index[v->nranks - 1] == s->rows;
+	take_hand(c, rows ? 3 : 2, coordinates);
+	if (!check_value(c, s, a.symbol) ||
+	    !(turned ? check_tile(c, s, a.symbol, s->index, s->rows) : check_tile(c, s, a.symbol, s->rows, s->index)))
+		return false;
+	return !has_rank(v, s->lanes) || fail(c, s, "operand a has the lanes");
+}
+
+/* What the sum so far is multiplied by: over rows, or over lanes. */
+static bool check_scale(struct check *c, const struct tile_statement *s)
+{
+	struct expr *node;
+	bool rows = false, lanes = false;
+	uint32_t coordinates[2] = {s->lanes, s->rows};
+	take_hand(c, s->rows != UINT32_MAX ? 2 : 1, coordinates);
+	if (!check_expression(c, s, s->scale, ALLOW_VALUE))
+		return false;
+	uint32_t n = expr_nodes(c->p->pool, s->scale, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *x = expr_at(c->p->pool, node[i]);
+		const struct tile_value *v = x->op == OP_VALUE ? &c->p->value.v[x->symbol] : NULL;
+		rows |= (x->op == OP_INDEX && x->symbol == s->rows) || (v && has_rank(v, s->rows));
+		lanes |= (x->op == OP_INDEX && x->symbol == s->lanes) || (v && has_rank(v, s->lanes));
+	}
+	return !(rows && lanes) || fail(c, s, "the scale is over rows and over lanes");
+}
+
 /* Operand b out of a tensor. */
 static bool check_operand(struct check *c, const struct tile_statement *s)
 {
@@ -323,14 +387,10 @@ static bool check_contract(struct check *c, const struct tile_statement *s)
 	    expr_at(p->pool, s->scale)->kind == KIND_REAL)
 		return fail(c, s, "a contraction as i8 is scaled by a real");
 	const struct expr_node a = *expr_at(p->pool, s->a), b = *expr_at(p->pool, s->b);
-	if (a.op != OP_VALUE || a.symbol >= p->value.n)
-		return fail(c, s, "operand a is no value");
+	if (!check_a(c, s))
+		return false;
 	uint32_t coordinates[3] = {s->index, s->lanes, s->rows};
 	take_hand(c, rows ? 3 : 2, coordinates);
-	if (!check_value(c, s, a.symbol) || !check_tile(c, s, a.symbol, s->rows, s->index))
-		return false;
-	if (has_rank(&p->value.v[a.symbol], s->lanes))
-		return fail(c, s, "operand a has the lanes");
 	if (b.op == OP_VALUE && b.symbol < p->value.n) {
 		if (!check_value(c, s, b.symbol) || !check_tile(c, s, b.symbol, s->index, s->lanes))
 			return false;
@@ -339,14 +399,13 @@ static bool check_contract(struct check *c, const struct tile_statement *s)
 	} else if (!check_operand(c, s)) {
 		return false;
 	}
-	if (a.symbol == s->value || (b.op == OP_VALUE && b.symbol == s->value))
+	if ((a.op == OP_VALUE && a.symbol == s->value) || (b.op == OP_VALUE && b.symbol == s->value))
 		return fail(c, s, "%s is an operand of its own contraction", p->value.v[s->value].name);
 	if (!check_tile(c, s, s->value, s->rows, s->lanes))
 		return false;
 	if (s->accumulate && !c->live[s->value])
 		return fail(c, s, "%s is accumulated before it is assigned", p->value.v[s->value].name);
-	take_hand(c, rows, &s->rows);
-	if (s->accumulate && s->scale.id && !check_expression(c, s, s->scale, ALLOW_VALUE))
+	if (s->accumulate && s->scale.id && !check_scale(c, s))
 		return false;
 	return assign(c, s);
 }

@@ -106,6 +106,8 @@ static bool count_statement(struct tile_walk *w, const struct tile_statement *s)
 		c->contract_flops += 2 * v * steps;
 		c->contract[s->operand] += 2 * v * steps;
 		count(w, s->b, steps * (double)tile_count(w, s->lanes));
+		if (s->rows != UINT32_MAX)
+			count(w, s->a, steps * (double)tile_count(w, s->rows));
 		if (s->scale.id)
 			count(w, s->scale, s->rows == UINT32_MAX ? 1 : (double)tile_count(w, s->rows));
 		return true;

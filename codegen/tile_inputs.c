@@ -25,8 +25,9 @@ static void look_in(struct look *l, const struct tile_block *b)
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
 		const struct expr all[] = {s->expression, s->present,
+		                           s->kind == TILE_CONTRACT ? s->a : NO_EXPR,
 		                           s->kind == TILE_CONTRACT ? s->b : NO_EXPR};
-		for (int k = 0; k < 3; k++)
+		for (int k = 0; k < 4; k++)
 			look_at(l, all[k]);
 		if (tile_stores(s)) {
 			uint32_t t = expr_at(l->p->pool, s->target)->symbol;

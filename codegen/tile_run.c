@@ -178,15 +178,15 @@ static double operand(const struct run *r, enum operand_type t, double x)
 
 static double contract(struct tile_walk *w, const struct tile_statement *s, double so_far)
 {
-	const struct expr_node *b = expr_at(w->p->pool, s->b);
+	const struct expr_node *a = expr_at(w->p->pool, s->a), *b = expr_at(w->p->pool, s->b);
 	double sum = s->accumulate ? s->scale.id ? so_far * tile_evaluate(w, s->scale) : so_far : 0;
 	if (!tile_first(w, 1, &s->index))
 		return sum;
-	struct line x = value_line(w, expr_at(w->p->pool, s->a)->symbol, s->index);
+	struct line x = a->op == OP_VALUE ? value_line(w, a->symbol, s->index) : tensor_line(w, s->a, s->index);
 	struct line y = b->op == OP_VALUE ? value_line(w, b->symbol, s->index) : tensor_line(w, s->b, s->index);
-	if (!x.first || (b->op == OP_VALUE && !y.first))
+	if ((a->op == OP_VALUE && !x.first) || (b->op == OP_VALUE && !y.first))
 		return NAN;
-	for (int64_t i = tile_count(w, s->index); i && y.first; i--) {
+	for (int64_t i = tile_count(w, s->index); i && x.first && y.first; i--) {
 		sum += operand(w->owner, s->operand, *x.first) * operand(w->owner, s->operand, *y.first);
 		x.first += x.stride;
 		y.first += y.stride;

@@ -1,0 +1,235 @@
+/* across_test.c: contractions with the rows' index in their lanes. Kernels of every kind of operand and mask, at few
+ * and odd extents, in random schedules of that form: in the interpreter, and compiled for every ISA here, between
+ * guard pages on odd strides. What is refused, and that an untuned kernel is of either form. SEED=n another seed,
+ * LONG=1 five times as many. */
+#include <stdlib.h>
+
+#include "tests/stages_c.h"
+#include "tests/tap.h"
+
+static uint64_t state = 7;
+static int below(int n)
+{
+	return (int)stages_below(&state, (uint32_t)n);
+}
+
+#define HEAD                                                                                     \
+	"kernel test\nrank B, H, N, M, D, E\nin Q[B, H, N, D], K[B, H, M, D], V[B, H, M, E] : f32\n" \
+	"out O[B, H, N, E] : f32\n"
+#define SOFTMAX "P = softmax[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n"
+
+static const struct {
+	const char *name, *text;
+	double tolerance;
+} kernel[] = {
+        {"attention", HEAD "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] * 0.3\n" SOFTMAX, 2e-5},
+        {"causal", HEAD "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where m <= n + (M - N)\n" SOFTMAX, 2e-5},
+        {"a window", HEAD "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where abs(n - m) <= 20\n" SOFTMAX, 2e-5},
+        {"a bias, a soft cap",
+         HEAD "in bias[H, N, M] : f32\nS[b,h,n,m] = sum[d](Q[b,h,n,d] * K[b,h,m,d]) + bias[h,n,m]\nT = 5 * tanh(S / 5)\n"
+              "P = softmax[m](T)\nO[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n",
+         2e-5},
+        {"a bool mask",
+         HEAD "in on[B, N, M] : bool\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where on[b,n,m]\n" SOFTMAX, 2e-5},
+        {"documents",
+         HEAD "in q[B, N], k[B, M] : i32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where q[b,n] == k[b,m]\n" SOFTMAX, 2e-5},
+        {"factors of rows and keys",
+         HEAD "in a[B, N], k[B, M] : f32\nS[b,h,n,m] = Q[b,h,n,d] * a[b,n] * K[b,h,m,d] * k[b,m]\n" SOFTMAX, 2e-5},
+        {"narrow operands",
+         "kernel test\nrank B, H, N, M, D, E\nin Q[B, H, N, D], K[B, H, M, D], V[B, H, M, E] : bf16\n"
+         "out O[B, H, N, E] : f16\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\n" SOFTMAX,
+         2e-3},
+        {"keys that lie turned, values too",
+         "kernel test\nrank B, H, N, M, D, E\nin Q[B, H, D, N], K[B, H, D, M], V[B, H, E, M] : f32\n"
+         "out O[B, H, E, N] : f32\nS[b,h,n,m] = Q[b,h,d,n] * K[b,h,d,m]\nP = softmax[m](S)\n"
+         "O[b,h,e,n] = P[b,h,n,m] * V[b,h,e,m]\n",
+         2e-5},
+        {"shared heads, pages",
+         "kernel test\nrank B, H, N, M, D, E\nin Q[B, H, N, D], K[B, 2, M, D], V[B, 2, M, E] : f32\n"
+         "in page[B, M] : i32\nout O[B, H, N, E] : f32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h/2,min(page[b,m/4],M-1),d]\n"
+         "P = softmax[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[b,h/2,m,e]\n",
+         2e-5},
+        {"probabilities stored",
+         HEAD "out A[B, H, N, M] : f32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\nA = softmax[m](S)\n"
+              "O[b,h,n,e] = A[b,h,n,m] * V[b,h,m,e]\n",
+         2e-5},
+        {"scores stored",
+         HEAD "out A[B, H, N, M] : f32\nA[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\nP = softmax[m](A)\n"
+              "O[b,h,n,e] = P[b,h,n,m] * V[b,h,m,e]\n",
+         2e-5},
+        {"several sums",
+         HEAD "out C[B, H, N] : f32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\nX[b,h,n] = max[m](S)\nC = mean[m](S * S)\n"
+              "O[b,h,n,e] = sum[m]((S - X) * exp(S - X) * V[b,h,m,e])\n",
+         2e-5},
+        {"no softmax", HEAD "S[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d]\nO[b,h,n,e] = sigmoid(S[b,h,n,m]) * V[b,h,m,e]\n", 2e-5},
+};
+enum { KERNELS = sizeof kernel / sizeof *kernel };
+
+struct shape {
+	int64_t n, m, d, e;
+};
+static const struct shape shapes[] = {
+        {64, 96, 16, 16}, {1, 40, 8, 8},   {2, 3, 5, 7},    {15, 33, 17, 6}, {16, 16, 16, 16}, {17, 100, 24, 40},
+        {31, 1, 1, 1},    {33, 70, 60, 9}, {47, 64, 13, 30}, {100, 31, 7, 18}, {5, 0, 3, 3},    {80, 200, 20, 12},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static struct cascade *bound(struct arena *a, const char *source, const struct shape *s, struct text *errors)
+{
+	struct diags d;
+	diags_init(&d, a, "kernel", source, strlen(source));
+	struct cascade *c = cascade_parse(a, source, strlen(source), NULL, 0, &d);
+	diags_print(&d, errors);
+	for (uint32_t i = 0; c && i < c->rank.n; i++) {
+		char r = *c->rank.v[i].name;
+		if (c->rank.v[i].extent == NOT_BOUND)
+			c->rank.v[i].extent = r == 'B' ? 1 : r == 'H' ? 4 : r == 'N' ? s->n : r == 'M' ? s->m : r == 'D' ? s->d : s->e;
+	}
+	return c;
+}
+
+static int streams_across(const struct schedule *s)
+{
+	int count = 0;
+	for (int i = 0; i < s->nstreams; i++)
+		count += s->stream[i].across;
+	return count;
+}
+
+/* A random point with rows in the lanes of every stream where they may be. */
+static bool random_across(struct stages *s, enum isa isa, struct schedule *out)
+{
+	struct space space;
+	space_init(s->arena, &space, s->problem, isa);
+	for (int tries = 0; tries < 50; tries++) {
+		struct point point = {0};
+		for (int i = 0; i < space.dimensions; i++) {
+			const struct dimension *d = &space.dimension[i];
+			point.choice[i] = (uint8_t)below(d->choices);
+			for (int k = 0; k < d->choices; k++)
+				if ((d->field == FIELD_ACROSS && d->value[k]) ||
+				    (d->field == FIELD_FUSE && d->value[k] == (int64_t)problem_usual(s->problem, isa)))
+					point.choice[i] = (uint8_t)k;
+		}
+		*out = space_schedule(&space, &point);
+		if (!schedule_illegal(s->arena, s->problem, out) && streams_across(out))
+			return true;
+	}
+	return false;
+}
+
+static bool tried(struct stages *s, const struct schedule *schedule, double tolerance, bool compiles)
+{
+	bool good = stages_text_is_kept(s, schedule) && stages_schedule(s, schedule);
+	if (good && compiles)
+		good = stages_target(s, schedule, schedule->isa == ISA_SCALAR ? &target_tcc : &target_clang, tolerance);
+	if (!good) {
+		struct text t;
+		text_init(&t, s->arena);
+		schedule_print(s->problem, schedule, &t);
+		printf("# with the schedule\n%s", t.s);
+	}
+	return good;
+}
+
+static int schedules, most_isa;
+static bool tcc_here, clang_here;
+
+static bool through(struct stages *s, int k, int shape)
+{
+	struct schedule schedule;
+	for (int i = 0; i < schedules; i++) {
+		enum isa isa = (enum isa)(i % (most_isa + 1));
+		if (!random_across(s, isa, &schedule))
+			return stages_fault(s, "no legal schedule of the form");
+		bool compiles = isa == ISA_SCALAR ? tcc_here : clang_here && (k + shape + i) % 4 == 0;
+		if (!tried(s, &schedule, kernel[k].tolerance, compiles))
+			return false;
+	}
+	return true;
+}
+
+static void try_one(int k, int shape)
+{
+	struct arena a;
+	jmp_buf env;
+	arena_init(&a);
+	a.limit = (size_t)2 << 30;
+	const struct shape *x = &shapes[shape];
+	if (ARENA_TRY(&a, &env)) {
+		struct text errors;
+		struct stages s = {0};
+		text_init(&errors, &a);
+		struct cascade *c = bound(&a, kernel[k].text, x, &errors);
+		bool good = c && stages_begin(&s, &a, c, (uint64_t)(k + 1)) && through(&s, k, shape);
+		ok(good, "%s, N %d M %d D %d E %d, rows in the lanes %s%s", kernel[k].name, (int)x->n, (int)x->m, (int)x->d,
+		   (int)x->e, errors.s ? errors.s : "", s.fault.s ? s.fault.s : "");
+	} else {
+		ok(false, "%s: memory", kernel[k].name);
+	}
+	arena_free(&a);
+}
+
+/* The second form of a schedule's text; what is not legal. */
+static void test_refusals(void)
+{
+	static const struct {
+		const char *from, *to, *why;
+	} edit[] = {
+	        {"S rows m:4 lanes n:2", "S rows m:4 lanes n:2 pack", "nothing is packed"},
+	        {"S rows m:4 lanes n:2", "S rows m:5 lanes n:2", "no multiple of its 5 rows"},
+	        {"O_sum rows e:4 lanes n:2", "O_sum rows e:4 lanes n:3", "lanes 3 do not divide"},
+	        {"rows n:64\n", "rows n:48\n", "no multiple of the block's 32"},
+	        {"O_sum rows e:4 lanes n:2", "O_sum rows n:4 lanes e:2", "agree on which"},
+	        {"S rows m:4 lanes n:2", "S rows m:16 lanes n:2", "needs 35 registers"},
+	};
+	static const char text[] = "isa avx512\nfuse all\nstream m for b h n\n  rows n:64\n  tile m:128 up\n  sparsity bounds\n"
+	                           "  contract S rows m:4 lanes n:2\n  contract O_sum rows e:4 lanes n:2\n";
+	static const struct shape shape = {64, 128, 64, 64};
+	struct arena a;
+	struct diags d;
+	struct text errors;
+	arena_init(&a);
+	text_init(&errors, &a);
+	diags_init(&d, &a, "test", "", 0);
+	struct problem *p = problem_new(&a, bound(&a, kernel[0].text, &shape, &errors), &stages_machine, &d);
+	for (size_t i = 0; i < sizeof edit / sizeof *edit; i++) {
+		const char *at = strstr(text, edit[i].from);
+		const char *one = arena_printf(&a, "%.*s%s%s", (int)(at - text), text, edit[i].to, at + strlen(edit[i].from));
+		struct schedule s;
+		diags_init(&d, &a, "schedule", one, strlen(one));
+		const char *why = schedule_parse(p, one, strlen(one), &s, &d) ? schedule_illegal(&a, p, &s)
+		                                                              : d.list.v[0].message;
+		ok(why && strstr(why, edit[i].why), "%s: %s", edit[i].to, why ? why : "(legal)");
+	}
+	struct schedule s, device = schedule_default(p, ISA_SM80);
+	diags_init(&d, &a, "schedule", text, strlen(text));
+	ok(schedule_parse(p, text, strlen(text), &s, &d) && s.stream[0].across && !schedule_illegal(&a, p, &s),
+	   "a schedule with rows in the lanes");
+	ok(!emit_cuda(&a, tile_build(&a, p, &s)).text, "… is none for a device: %s",
+	   emit_cuda(&a, tile_build(&a, p, &s)).reason);
+	device.stream[0].across = true;
+	ok(schedule_illegal(&a, p, &device), "nor is a device's of the form");
+	arena_free(&a);
+}
+
+int main(void)
+{
+	struct arena a;
+	struct machine here;
+	const char *seed = getenv("SEED"), *full = getenv("LONG");
+	arena_init(&a);
+	machine_detect(&here);
+	most_isa = (int)here.isa;
+	tcc_here = !target_tcc.missing(&a);
+	clang_here = !target_clang.missing(&a);
+	schedules = full ? 20 : 4;
+	if (seed)
+		state = strtoull(seed, NULL, 10);
+	for (int k = 0; k < KERNELS; k++)
+		for (int i = 0; i < SHAPES; i++)
+			try_one(k, i);
+	test_refusals();
+	arena_free(&a);
+	return tap_done();
+}
