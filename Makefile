@@ -2,7 +2,7 @@
 # make LLVM=none  the same without the shim: kernels are compiled by libtcc only
 # make deps       installs what is needed, from Debian packages (root)
 # make check      the tests: no network, no GPU, a few minutes on two cores
-# make check-long the same with the longer variant of each test that has one
+# make check-long the same with the longer variant of each test that has one (scripts/deps long: what it needs further)
 # make golden     rewrites expectations; review the diff
 # make check-asan the tests under AddressSanitizer and UBSan
 # make fuzz       ten minutes of fuzzing (FUZZ_SECONDS=600)

@@ -25,7 +25,7 @@ SWITCH(0,   "rounds",   "N",           COUNT,    rounds,      FOR(BENCH), "inter
 SWITCH(0,   "measure",  NULL,          FLAG,     measure,     FOR(DEVICE), "measure again, whatever is kept from before")
 SWITCH(0,   "name",     "NAME",        TEXT,     name,        FOR(BUILD), "of files and function; default the kernel's name")
 SWITCH(0,   "threads",  "N",           COUNT,    threads,     COMPILES | FOR(GPU_PACK), "threads a kernel may use, or gpu-pack; default all usable cores")
-SWITCH(0,   "isa",      "ISA",         TEXT,     isa,         COMPILES, "avx512, avx2 or scalar; default the best of this machine")
+SWITCH(0,   "isa",      "ISA",         TEXT,     isa,         COMPILES, "avx512bf16, avx512, avx2, scalar, or neon to emit and build; default the best of this machine")
 SWITCH(0,   "target",   "TARGET",      TEXT,     target,      COMPILES | FOR(GPU_PACK) | FOR(CHECK_GPU), "clang, tcc, cuda or cuda-emulated; default the best for this processor that is installed")
 SWITCH(0,   "arch",     "ARCH",        TEXT,     arch,        COMPILES, "sm_80, sm_90, ...: compile for it; default the device at hand, sm_80 where there is none")
 SWITCH(0,   "cache",    "FILE",        TEXT,     cache,       COMPILES | FOR(CACHE) | FOR(DEVICE), "the tuning cache; 'none' for none; default $XDG_CACHE_HOME/attune/tune.db")

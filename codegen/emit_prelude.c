@@ -10,7 +10,8 @@
 
 extern const char embed_codegen_prelude_abi_h[], embed_codegen_prelude_f32_h[], embed_codegen_prelude_f64_h[],
         embed_codegen_prelude_scalar_h[], embed_codegen_prelude_single_h[], embed_codegen_prelude_vector_h[],
-        embed_codegen_prelude_avx2_h[], embed_codegen_prelude_exp_bits_h[], embed_codegen_prelude_avx512_h[], embed_codegen_prelude_select_h[],
+        embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[], embed_codegen_prelude_neon_h[],
+        embed_codegen_prelude_exp_bits_h[], embed_codegen_prelude_select_h[],
         embed_codegen_prelude_select_single_h[], embed_codegen_prelude_select_vector_h[],
         embed_codegen_prelude_cuda_math_h[];
 
@@ -161,8 +162,14 @@ void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const cha
 		add_file(&c, embed_codegen_prelude_single_h);
 		add_file(&c, embed_codegen_prelude_select_single_h);
 	} else {
-		add_file(&c, isa == ISA_AVX2 ? embed_codegen_prelude_avx2_h : embed_codegen_prelude_avx512_h);
-		if (isa == ISA_AVX2)
+		static const char *const vectors[HOST_ISAS] = {
+			[ISA_AVX2] = embed_codegen_prelude_avx2_h,
+			[ISA_AVX512] = embed_codegen_prelude_avx512_h,
+			[ISA_AVX512_BF16] = embed_codegen_prelude_avx512_h,
+			[ISA_NEON] = embed_codegen_prelude_neon_h,
+		};
+		add_file(&c, vectors[isa]);
+		if (isa == ISA_AVX2 || isa == ISA_NEON)
 			add_file(&c, embed_codegen_prelude_exp_bits_h);
 		add_file(&c, embed_codegen_prelude_vector_h);
 		add_file(&c, embed_codegen_prelude_select_vector_h);

@@ -8,6 +8,7 @@ const struct isa_info isa_info[ISAS] = {
 	[ISA_AVX2] = {"avx2", PROCESSOR_X86_64, 8, 16, 0, "x86-64-v3"},
 	[ISA_AVX512] = {"avx512", PROCESSOR_X86_64, 16, 32, 0, "x86-64-v4"},
 	[ISA_AVX512_BF16] = {"avx512bf16", PROCESSOR_X86_64, 16, 32, 1 << OPERAND_BF16 | 1 << OPERAND_I8, "x86-64-v4"},
+	[ISA_NEON] = {"neon", PROCESSOR_AARCH64, 4, 32, 0, "armv8-a"},
 	[ISA_SM80] = {"sm80", PROCESSOR_DEVICE, 8, 255,
 	              1 << OPERAND_BF16 | 1 << OPERAND_F16 | 1 << OPERAND_TF32 | 1 << OPERAND_I8, "sm_80"},
 };

@@ -6,16 +6,17 @@
 #include <stdint.h>
 
 /* Processors, then devices. ISA_AVX512_BF16 is AVX-512 with its dot products of narrow operands, BF16 and VNNI
- * (Zen 4, Sapphire Rapids). ISA_SM80 is CUDA with the tensor cores of compute capability 8.0 and what came after it:
- * a schedule's family, not the architecture that a compiler is told. Within a family each one runs what those before
- * it run; tiles of matrix units (AMX) and AVX10 would be rows of their own, told apart by `dots` and lanes. */
-enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16, ISA_SM80, ISAS, HOST_ISAS = ISA_SM80 };
+ * (Zen 4, Sapphire Rapids). ISA_NEON is any 64-bit ARM; its code is made here and runs elsewhere. ISA_SM80 is CUDA with
+ * the tensor cores of compute capability 8.0 and what came after it: a schedule's family, not the architecture that a
+ * compiler is told. Within a family each one runs what those before it run; tiles of matrix units (AMX) and AVX10 would
+ * be rows of their own, told apart by `dots` and lanes. */
+enum isa { ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16, ISA_NEON, ISA_SM80, ISAS, HOST_ISAS = ISA_SM80 };
 
 /* As what a contraction multiplies; tile.h says what it means. */
 enum operand_type { OPERAND_COMPUTE, OPERAND_BF16, OPERAND_F16, OPERAND_TF32, OPERAND_I8, OPERANDS };
 extern const char *const operand_type_name[OPERANDS]; /* "compute", "bf16", "f16", "tf32", "i8" */
 
-enum processor { PROCESSOR_ANY, PROCESSOR_X86_64, PROCESSOR_DEVICE };
+enum processor { PROCESSOR_ANY, PROCESSOR_X86_64, PROCESSOR_AARCH64, PROCESSOR_DEVICE };
 struct isa_info {
 	const char *name;      /* "avx512" */
 	enum processor family; /* of scalar code any */

@@ -73,7 +73,8 @@ struct attune_options {
 	const char *cache;  /* the tuning cache, an SQLite file made when missing; NULL: .cache/attune/tune.db
 	                       in  the home directory that the user database names; "": none */
 	int threads;        /* that a call may use, the caller's included; 0: all usable cores */
-	const char *isa;    /* "avx512", "avx2", "scalar"; NULL: the best this machine allows */
+	const char *isa;    /* "avx512bf16" (with dot products of bf16 and int8), "avx512", "avx2", "scalar", and "neon" for
+	                       64-bit ARM, to emit and build only; NULL: the best this machine allows */
 	const char *target; /* "clang", "tcc"; "cuda", "cuda-emulated" for kernels of a device; NULL: the best
 	                       for this processor that is installed */
 	const char *arch;   /* of a device target: "sm_90"; NULL: that of the device at hand, "sm_80" where there

@@ -121,22 +121,29 @@ static const char *missing(struct arena *a)
  * 512-bit registers, and vectors of that size would be split in two. */
 /* clang-format off */
 static const char *const common[] = {
-	"-triple", "x86_64-pc-linux-gnu", "-std=gnu17", "-x", "c", "-fgnuc-version=4.2.1",
+	"-std=gnu17", "-x", "c", "-fgnuc-version=4.2.1",
 	"-mrelocation-model", "pic", "-pic-level", "2", "-mframe-pointer=none",
 	"-ffp-contract=fast", "-fno-rounding-math", "-ffp-exception-behavior=ignore",
 	"-vectorize-loops", "-vectorize-slp",
 	"-discard-value-names", "-disable-llvm-verifier", "-clear-ast-before-backend", "-ferror-limit", "20",
 };
 /* clang-format on */
-enum { COMMON = sizeof common / sizeof *common, MOST_FLAGS = COMMON + 5 };
+enum { COMMON = sizeof common / sizeof *common, MOST_FLAGS = COMMON + 8 };
 
 static int flags(const char *flag[MOST_FLAGS], const struct target_options *o)
 {
 	memcpy(flag, common, sizeof common);
 	int n = COMMON;
 	flag[n++] = o->optimise >= 3 ? "-O3" : o->optimise == 2 ? "-O2" : o->optimise == 1 ? "-O1" : "-O0";
+	bool arm = isa_info[o->isa].family == PROCESSOR_AARCH64;
+	flag[n++] = "-triple";
+	flag[n++] = arm ? "aarch64-unknown-linux-gnu" : "x86_64-pc-linux-gnu";
 	flag[n++] = "-target-cpu";
-	flag[n++] = isa_info[o->isa].march;
+	flag[n++] = arm ? "generic" : isa_info[o->isa].march;
+	if (arm) {
+		flag[n++] = "-target-feature";
+		flag[n++] = "+neon";
+	}
 	if (isa_info[o->isa].lanes == 16)
 		flag[n++] = "-mprefer-vector-width=512";
 	if (o->checked)

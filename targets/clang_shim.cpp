@@ -129,10 +129,26 @@ struct frontend {
 	}
 };
 
+/* Beside this processor's, which is known from the start: code for another is rarely asked for. */
+void know_all_targets()
+{
+	static std::once_flag once;
+	std::call_once(once, [] {
+		InitializeAllTargetInfos();
+		InitializeAllTargets();
+		InitializeAllTargetMCs();
+		InitializeAllAsmPrinters();
+		InitializeAllAsmParsers();
+	});
+}
+
 int compile(const char *text, const char *const *arguments, int n, void **bytes, size_t *size,
             char **diagnostics)
 {
 	std::vector<const char *> all(arguments, arguments + n);
+	for (const char *argument : all)
+		if (StringRef(argument).starts_with("aarch64"))
+			know_all_targets();
 	all.push_back("kernel.c");
 	auto clang = std::make_unique<frontend>();
 	bool good = false, crashed;

@@ -199,7 +199,8 @@ static void ahead_of_time(const char *name, const char *source, enum isa isa)
 	posix_spawn_file_actions_t files;
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, fileno(f), 0);
-	char *argv[] = {"gcc",       arena_printf(&a, "-march=%s", isa_info[isa].march),
+	char *gcc = isa_info[isa].family == PROCESSOR_AARCH64 ? "aarch64-linux-gnu-gcc" : "gcc";
+	char *argv[] = {gcc,         arena_printf(&a, "-march=%s", isa_info[isa].march),
 	                "-O2",       "-Wall",
 	                "-Wextra",   "-Werror",
 	                "-c",        "-o",
@@ -208,8 +209,8 @@ static void ahead_of_time(const char *name, const char *source, enum isa isa)
 	                NULL};
 	pid_t child;
 	int status = -1;
-	if (posix_spawnp(&child, "gcc", &files, NULL, argv, environ))
-		tap_skip("no gcc");
+	if (posix_spawnp(&child, gcc, &files, NULL, argv, environ))
+		tap_skip(arena_printf(&a, "no %s", gcc));
 	else
 		ok(waitpid(child, &status, 0) == child && status == 0, "%s, %s: gcc has no complaint", name,
 		   isa_info[isa].name);

@@ -91,9 +91,13 @@ static bool stages_result(struct stages *s, struct stages_c *c, uint32_t i, doub
 	return error <= bound || stages_fault(s, "c: %s is off by %g", t->name, error);
 }
 
+/* How a kernel is compiled and its phases are run. */
+typedef bool stages_caller(struct stages *, struct stages_c *, const struct kernel_source *, const struct target *,
+                           enum isa);
+
 /* The last schedule's program through a target. `bound` holds for real outputs, in units of the largest. */
-static bool stages_target(struct stages *s, const struct schedule *schedule, const struct target *target,
-                          double bound)
+static bool stages_through(struct stages *s, const struct schedule *schedule, stages_caller *call,
+                           const struct target *target, double bound)
 {
 	struct stages_c *c = arena_new(s->arena, struct stages_c);
 	struct kernel_source k = emit_c(s->arena, s->program, schedule->isa, schedule->exp_degree);
@@ -105,7 +109,7 @@ static bool stages_target(struct stages *s, const struct schedule *schedule, con
 	for (uint32_t i = 0; good && i < n; i++)
 		if (s->program->tensor.v[i].place == PLACE_ARGUMENT)
 			good = stages_lay_out(s, c, i);
-	good = good && stages_call(s, c, &k, target, schedule->isa);
+	good = good && call(s, c, &k, target, schedule->isa);
 	if (good && !(guarded_intact(&c->work) && guarded_intact(&c->scratch)))
 		good = stages_fault(s, "c: wrote outside its work area or scratch");
 	for (uint32_t i = 0; i < n; i++) {
@@ -121,6 +125,12 @@ static bool stages_target(struct stages *s, const struct schedule *schedule, con
 	guarded_free(&c->work);
 	guarded_free(&c->scratch);
 	return good;
+}
+
+__attribute__((unused)) static bool stages_target(struct stages *s, const struct schedule *schedule,
+                                                  const struct target *target, double bound)
+{
+	return stages_through(s, schedule, stages_call, target, bound);
 }
 
 #endif

@@ -119,8 +119,16 @@ INLINE unsigned select_byte_bits(const unsigned char *p)
 	typedef char bytes __attribute__((vector_size(32)));
 	typedef char bytes_at __attribute__((vector_size(32), aligned(1), may_alias));
 	bytes there = *(const bytes_at *)p != (bytes){0};
-	unsigned bits;
+	unsigned bits = 0;
+#ifdef __x86_64__
 	__asm__("vpmovmskb %1, %0" : "=r"(bits) : "x"(there));
+#else
+	/* Of each eight bytes a bit each, summed into the highest byte. */
+	typedef unsigned long eights __attribute__((vector_size(32)));
+	eights marks = ((eights)there & 0x8040201008040201UL) * 0x0101010101010101UL >> 56;
+	for (int i = 0; i < 4; i++)
+		bits |= (unsigned)marks[i] << 8 * i;
+#endif
 	return bits;
 }
 
