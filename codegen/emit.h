@@ -266,6 +266,7 @@ struct micro {
 	bool edge; /* lanes may be missing or strided */
 	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
 	              is one coordinate of the lanes, and how many there are is an argument */
+	int64_t count; /* with dots: coordinates of the contracted index; 0: only the call knows */
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */
 	bool accumulate;

@@ -352,9 +352,12 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	if (c.from.turned && !k->accumulate && k->a_step == 1 && !far) {
 		const char *unit = is_number(c.from.step) ? NULL : c.from.step;
 		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;
+		const struct current *along_b = e->range[s->index];
 		k->dots = true;
+		k->count = along_b->outer ? 0 : e->program->index.v[s->index].extent; /* else it may be less */
 		emit_rows(&n, along, &c, spill, emit_dots_call);
 		k->dots = false;
+		k->count = 0;
 		b = unit ? c_open(e->arena, b, "else") : NULL;
 	}
 	if (b)

@@ -1,6 +1,123 @@
-/* Micro-kernels of contractions whose operand b lies turned, its rows along the contracted index: of each coordinate of
- * the lanes the products of b's row with rows of a, vectors along the contracted index. */
+/* Micro-kernels of contractions whose operand b lies turned, its rows along the contracted index: products of rows of b
+ * with rows of a, vectors along the contracted index.
+ *
+ * Several rows of b at a time, as many as the accumulators leave registers for, so that what is read of a row of b
+ * serves all rows of a and the sums across their vectors are made together. They come from memory as fast as it gives
+ * them: the machine fetches ahead of plain reading only, so each block asks for the one that comes after so many bytes. */
 #include "codegen/emit.h"
+
+#include <string.h>
+
+enum { AHEAD_UNKNOWN = 64 }; /* rows, where their length is not known */
+
+/* The most rows of b at a time. */
+static int columns_of(const struct emitter *e, const struct micro *k)
+{
+	int registers = e->lanes >= 16 ? 32 : 16, t = e->lanes;
+	while (t > 1 && k->rows * t + (k->rows > 1 ? t : 1) + 1 > registers)
+		t /= 2;
+	return t;
+}
+
+static const char *accumulators(struct emitter *e, const struct micro *k, int columns)
+{
+	struct text t;
+	text_init(&t, e->arena);
+	for (int r = 0; r < k->rows; r++)
+		for (int c = 0; c < columns; c++)
+			text_printf(&t, "%sc%d_%d = v_splat(0)", t.len ? ", " : "vreal ", r, c);
+	return t.s;
+}
+
+/* The accumulators' share of a step: `left` elements of each row, or NULL for a vector. */
+static void emit_step(struct emitter *e, struct c_block *b, const struct micro *k, int columns, const char *left)
+{
+	struct arena *a = e->arena;
+	struct text t;
+	text_init(&t, a);
+	for (int c = 0; c < columns; c++) {
+		const char *at = c ? arena_printf(a, c == 1 ? "b + b_lane + k" : "b + %d * b_lane + k", c) : "b + k";
+		text_printf(&t, "%sx%d = v_get_%s(%s, 1, %s)", c ? ", " : "const vreal ", c, k->get, at,
+		            left ? left : "LANES");
+	}
+	c_line(a, b, "%s;", t.s);
+	c_line(a, b, "vreal y;");
+	for (int r = 0; r < k->rows; r++) {
+		text_init(&t, a);
+		if (left)
+			text_printf(&t, "y = v_load_step(a + %lld + k, 1, %s);", (long long)(r * k->a_row), left);
+		else
+			text_printf(&t, "y = v_load(a + %lld + k);", (long long)(r * k->a_row));
+		for (int c = 0; c < columns; c++)
+			text_printf(&t, " c%d_%d += y * x%d;", r, c, c);
+		c_line(a, b, "%s", t.s);
+	}
+}
+
+/* Halves of vectors are added till one holds all sums: of rows `from` to from + n, each times `columns`, in order. */
+static void emit_joined(struct emitter *e, struct c_block *b, int from, int n, int columns)
+{
+	int vectors = n * columns;
+	struct text t;
+	for (int size = vectors / 2; size > 0; size /= 2) {
+		text_init(&t, e->arena);
+		for (int i = 0; i < size; i++) {
+			int j = i + size;
+			text_printf(&t, "%sc%d_%d = v_join(c%d_%d, c%d_%d, %d);", i ? " " : "", from + i / columns, i % columns,
+			            from + i / columns, i % columns, from + j / columns, j % columns, size);
+		}
+		c_line(e->arena, b, "%s", t.s);
+	}
+	for (int size = vectors; size < e->lanes; size *= 2)
+		c_line(e->arena, b, "c%d_0 = v_join(c%d_0, c%d_0, %d);", from, from, from, size);
+}
+
+static void emit_sums(struct emitter *e, struct c_block *b, const struct micro *k, int columns)
+{
+	struct arena *a = e->arena;
+	for (int r = 0, n; r < k->rows; r += n) {
+		n = e->lanes / columns;
+		while (n > k->rows - r)
+			n /= 2;
+		emit_joined(e, b, r, n, columns);
+		for (int i = 0; i < n; i++)
+			c_line(a, b, "v_store_lanes(out + %lld + j, c%d_0, %d, %d);", (long long)((r + i) * k->out_row), r,
+			       i * columns, columns);
+	}
+}
+
+/* As many bytes ahead as hide the memory's latency at all its bandwidth; in whole rows, wherever they lie. */
+static void emit_ahead(struct emitter *e, struct c_block *b, const struct micro *k, int columns)
+{
+	enum { BYTES = 16 << 10, LINE = 64 };
+	struct arena *a = e->arena;
+	if (strncmp(k->type, "const ", 6) || e->real_double)
+		return;
+	const char *rows = arena_printf(a, "%d", AHEAD_UNKNOWN);
+	if (k->count)
+		rows = arena_printf(a, "%d / (%lld * (long)sizeof *b)", BYTES, (long long)k->count);
+	struct c_block *row = c_open(a, b, "for (long i = %s; i < %s + %d; i++)", rows, rows, columns);
+	c_line(a, c_open(a, row, "for (long k = 0; k < count; k += %d / (long)sizeof *b)", LINE), "v_ahead(b + i * b_lane + k);");
+}
+
+/* Blocks of so many rows of b. */
+static void emit_block(struct emitter *e, struct c_block *f, const struct micro *k, int columns)
+{
+	struct arena *a = e->arena;
+	struct c_block *b = c_open(a, f, "for (; j + %d <= lanes; j += %d, b += %d * b_lane)", columns, columns, columns);
+	if (columns > 1)
+		emit_ahead(e, b, k, columns);
+	c_line(a, b, "%s;", accumulators(e, k, columns));
+	c_line(a, b, "long k = 0;");
+	emit_step(e, c_open(a, b, "for (; k + LANES <= count; k += LANES)"), k, columns, NULL);
+	if (!k->count || k->count % e->lanes)
+		emit_step(e, c_open(a, b, "if (k < count)"), k, columns, "count - k");
+	if (columns > 1)
+		emit_sums(e, b, k, columns);
+	else
+		for (int r = 0; r < k->rows; r++)
+			c_line(a, b, "out[%lld + j] = v_across_sum(c%d_0);", (long long)(r * k->out_row), r);
+}
 
 void emit_dots(struct emitter *e, const struct micro *k, const char *what)
 {
@@ -11,25 +128,9 @@ void emit_dots(struct emitter *e, const struct micro *k, const char *what)
 	                           "static __attribute__((noinline)) void %s(const real *a, %sb, long b_lane, "
 	                           "long lanes, real *out, long count)",
 	                           k->name, k->type);
-	struct c_block *lane = c_open(a, f, "for (long j = 0; j < lanes; j++, b += b_lane)");
-	struct text sums, whole, part;
-	text_init(&sums, a);
-	text_init(&whole, a);
-	text_init(&part, a);
-	for (int r = 0; r < k->rows; r++) {
-		text_printf(&sums, "%sc%d = v_splat(0)", r ? ", " : "vreal ", r);
-		text_printf(&whole, "%sc%d += v_load(a + %lld + k) * x;", r ? " " : "", r, (long long)(r * k->a_row));
-		text_printf(&part, "%sc%d += v_load_step(a + %lld + k, 1, count - k) * x;", r ? " " : "", r,
-		            (long long)(r * k->a_row));
-	}
-	c_line(a, lane, "%s;", sums.s);
-	c_line(a, lane, "long k = 0;");
-	struct c_block *loop = c_open(a, lane, "for (; k + LANES <= count; k += LANES)");
-	c_line(a, loop, "const vreal x = v_get_%s(b + k, 1, LANES);", k->get);
-	c_line(a, loop, "%s", whole.s);
-	struct c_block *rest = c_open(a, lane, "if (k < count)");
-	c_line(a, rest, "const vreal x = v_get_%s(b + k, 1, count - k);", k->get);
-	c_line(a, rest, "%s", part.s);
-	for (int r = 0; r < k->rows; r++)
-		c_line(a, lane, "out[%lld + j] = v_across_sum(c%d);", (long long)(r * k->out_row), r);
+	c_line(a, f, "long j = 0;");
+	int columns = columns_of(e, k);
+	emit_block(e, f, k, columns);
+	if (columns > 1)
+		emit_block(e, f, k, 1);
 }

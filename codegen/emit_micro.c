@@ -10,8 +10,9 @@
 static bool same_micro(const struct micro *x, const struct micro *y)
 {
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
-	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step && x->out_row == y->out_row &&
-	       x->edge == y->edge && x->dots == y->dots && x->accumulate == y->accumulate && x->scale == y->scale &&
+	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
+	       x->out_row == y->out_row && x->edge == y->edge && x->dots == y->dots && x->count == y->count &&
+	       x->accumulate == y->accumulate && x->scale == y->scale &&
 	       !strcmp(x->get, y->get);
 }
 

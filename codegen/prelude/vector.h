@@ -229,6 +229,20 @@ V_PUT(vi_put_bool, vint, unsigned char, si_put_bool)
 		v_swap(&a[i / (size) * 2 * (size) + i % (size)],                                        \
 		       &a[i / (size) * 2 * (size) + i % (size) + (size)], size);
 
+/* Vectors whose lanes add up to those of a and of b: as v_swap exchanges them, and summed. */
+INLINE vreal v_join(vreal a, vreal b, int size)
+{
+	v_swap(&a, &b, size);
+	return a + b;
+}
+
+/* `count` lanes from lane `from`. */
+INLINE void v_store_lanes(real *p, vreal a, int from, int count)
+{
+	for (int i = 0; i < count; i++)
+		p[i] = a[from + i];
+}
+
 /* A square of LANES rows, of which `rows` exist, becomes the `columns` first of its columns. */
 INLINE void v_transpose(real *to, long to_step, const real *from, long from_step, long rows, long columns)
 {
