@@ -210,12 +210,15 @@ const char *nest_coordinate(const struct nest *, uint32_t index);
 const char *nest_element(const struct nest *, uint32_t value);
 /* Its address. */
 const char *nest_pointer(const struct nest *, uint32_t value);
-/* Address of the element of READ e, and the stride along the lane (NULL when the lane is not in it). */
+/* Address of the element of READ e, and the stride along the lane (NULL when the lane is not in it). Where elements are
+ * gathered it is that of coordinate 0 of the rank, and the stride that rank's. */
 const char *nest_address(struct nest *, struct expr e, const char **lane_stride);
 /* Is a coordinate known to lie in [0, extent), wherever its indices are in theirs? */
 bool emit_within(const struct emitter *, struct expr coordinate, int64_t extent);
 /* 1 or -1 where a coordinate is the lane's plus or minus something that is the same in all lanes; else 0. */
 int emit_lane_step(const struct emitter *, struct expr coordinate, uint32_t lane);
+/* The rank of a READ whose coordinate is any number from lane to lane, where the elements can be gathered; else -1. */
+int emit_gathered(const struct emitter *, struct expr read, uint32_t lane);
 
 /* ---- emit_group.c, emit_loops.c ---- */
 

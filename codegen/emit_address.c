@@ -2,6 +2,7 @@
 #include "codegen/emit.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 const char *nest_coordinate(const struct nest *n, uint32_t index)
@@ -98,6 +99,39 @@ int emit_lane_step(const struct emitter *e, struct expr x, uint32_t lane)
 	return in_b && node->op == OP_SUB ? -step : step;
 }
 
+/* Is a whole number the same in 32 bits? One that is read, as it stands, from elements of no more bits is; of others
+ * all that it is made of must be known to be. */
+static bool narrow(const struct emitter *e, struct expr x)
+{
+	const struct expr_node *node = expr_at(e->pool, x);
+	if (node->op == OP_READ)
+		return dtype_info[e->program->tensor.v[node->symbol].dtype].bits <= 32;
+	struct reach r = reach_of(e, x, 0);
+	bool fits = r.low >= -INT32_MAX && r.high <= INT32_MAX && node->kind == KIND_INT;
+	for (int i = 0; i < node->count && fits; i++)
+		fits = narrow(e, expr_operand(e->pool, x, i));
+	return fits;
+}
+
+int emit_gathered(const struct emitter *e, struct expr read, uint32_t lane)
+{
+	const struct expr_node *node = expr_at(e->pool, read);
+	const struct tile_tensor *t = &e->program->tensor.v[node->symbol];
+	int gathered = -1;
+	if (t->panel || t->dtype != DTYPE_F32 || lane == NO_INDEX)
+		return -1;
+	for (int r = 0; r < t->nranks; r++) {
+		struct expr at = expr_operand(e->pool, read, r);
+		if (!expr_mentions(e->pool, at, OP_INDEX, lane))
+			continue;
+		bool straight = emit_lane_step(e, at, lane) && emit_within(e, at, t->extent[r]);
+		if (straight || gathered >= 0 || t->extent[r] > INT32_MAX || !narrow(e, at))
+			return -1;
+		gathered = r;
+	}
+	return gathered;
+}
+
 /* Such a coordinate at the vector's first lane. */
 static const char *first_lane(struct nest *n, struct expr x)
 {
@@ -147,14 +181,15 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 	const struct tile_tensor *t = &m->program->tensor.v[node->symbol];
 	struct tensor_plan *p = &m->tensor[node->symbol];
 	const char *at[MAX_RANKS], *sum = "";
+	int gathered = n->spread ? -1 : emit_gathered(m, e, n->lane);
 	p->used = true;
 	if (lane_stride)
 		*lane_stride = NULL;
 	for (int r = 0; r < t->nranks; r++) {
 		struct expr x = expr_operand(m->pool, e, r);
-		int step = n->lane == NO_INDEX ? 0 : emit_lane_step(m, x, n->lane);
+		int step = n->lane == NO_INDEX ? 0 : r == gathered ? 1 : emit_lane_step(m, x, n->lane);
 		bool in_lane = step;
-		at[r] = in_lane ? first_lane(n, x) : nest_text(n, x, KIND_INT, false);
+		at[r] = r == gathered ? "0" : in_lane ? first_lane(n, x) : nest_text(n, x, KIND_INT, false);
 		const char *stride = NULL;
 		if (t->place == PLACE_ARGUMENT && m->unit && r == t->nranks - 1) {
 			stride = "1";

@@ -190,15 +190,15 @@ static struct term value_term(struct nest *n, struct expr e)
 	                     kind, false));
 }
 
-/* The condition that a READ's coordinates lie inside the tensor; "" where they are known to. */
-static const char *inside(struct nest *n, struct expr e)
+/* The condition that a READ's coordinates, but for a gathered one, lie inside the tensor; "" where they are known to. */
+static const char *inside(struct nest *n, struct expr e, int gathered)
 {
 	struct emitter *m = n->e;
 	const struct tile_tensor *t = &m->program->tensor.v[expr_at(m->pool, e)->symbol];
 	const char *condition = "";
 	for (int r = 0; r < t->nranks; r++) {
 		struct expr x = expr_operand(m->pool, e, r);
-		if (emit_within(m, x, t->extent[r]))
+		if (r == gathered || emit_within(m, x, t->extent[r]))
 			continue;
 		const char *at = nest_text(n, x, KIND_INT, false);
 		condition = arena_printf(m->arena, "%s%s(unsigned long)%s < %lld", condition,
@@ -232,12 +232,17 @@ static struct term read_term(struct nest *n, struct expr e)
 	struct emitter *m = n->e;
 	const struct expr_node *node = expr_at(m->pool, e);
 	const struct tensor_plan *p = &m->tensor[node->symbol];
-	const char *stride, *condition = inside(n, e), *address = nest_address(n, e, &stride), *text;
+	int gathered = n->spread ? -1 : emit_gathered(m, e, n->lane);
+	const char *stride, *condition = inside(n, e, gathered), *address = nest_address(n, e, &stride), *text;
 	enum kind kind = (enum kind)node->kind == KIND_REAL ? KIND_REAL : KIND_INT;
 	const char *prefix = kind == KIND_REAL ? "" : "i";
 	if (stride && m->ahead && !*condition)
 		emit_ahead(n, e, address);
-	if (stride)
+	if (gathered >= 0)
+		text = arena_printf(m->arena, "v_gather_%s(%s, %s, %s, %lld)", p->get, address,
+		                    nest_text(n, expr_operand(m->pool, e, gathered), KIND_INT, true), stride,
+		                    (long long)m->program->tensor.v[node->symbol].extent[gathered]);
+	else if (stride)
 		text = arena_printf(m->arena, "v%s_get_%s(%s, %s, %s)", prefix, p->get, address, stride,
 		                    n->left);
 	else

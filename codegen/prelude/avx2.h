@@ -86,6 +86,9 @@ INLINE vreal v_of_halves(vhalves a)
 /* Whole numbers of four bits, the first lane's lowest. */
 INLINE vint vi_of_nibbles(unsigned long bits) { return vi_splat((int)bits) << (vint){28, 24, 20, 16, 12, 8, 4, 0} >> 28; }
 
+/* The instruction is no faster than its loads. */
+#define v_gather_f32(p, at, step, extent) v_gather_each(p, at, step, extent)
+
 INLINE vreal v_of_f16(const unsigned short *p)
 {
 	typedef short half_at __attribute__((vector_size(16), aligned(2), may_alias));

@@ -133,6 +133,24 @@ INLINE vint vi_of_nibbles(unsigned long bits)
 	return a << (vint){28, 24, 20, 16, 12, 8, 4, 0, 28, 24, 20, 16, 12, 8, 4, 0} >> 28;
 }
 
+/* Elements p[at · step]; 0 where `at` is not in [0, extent). */
+INLINE vreal v_gather_f32(const float *p, vint at, long step, long extent)
+{
+	typedef int half __attribute__((vector_size(32)));
+	typedef long wide __attribute__((vector_size(64)));
+	typedef float real8 __attribute__((vector_size(32)));
+	half at0 = __builtin_shufflevector(at, at, 0, 1, 2, 3, 4, 5, 6, 7),
+	     at1 = __builtin_shufflevector(at, at, 8, 9, 10, 11, 12, 13, 14, 15);
+	wide by0 = __builtin_convertvector(at0, wide) * step, by1 = __builtin_convertvector(at1, wide) * step;
+	real8 a0 = {0}, a1 = {0};
+	vmask live;
+	__asm__("vpcmpud $1, %2, %1, %0" : "=Yk"(live) : "v"(at), "v"((int)extent - (vint){0}));
+	vmask rest = live >> 8;
+	__asm__("vgatherqps (%2,%3,4), %0%{%1%}" : "+&v"(a0), "+&Yk"(live) : "r"(p), "v"(by0) : "memory");
+	__asm__("vgatherqps (%2,%3,4), %0%{%1%}" : "+&v"(a1), "+&Yk"(rest) : "r"(p), "v"(by1) : "memory");
+	return __builtin_shufflevector(a0, a1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
 INLINE vreal v_of_f16(const unsigned short *p)
 {
 	typedef short half_at __attribute__((vector_size(32), aligned(2), may_alias));

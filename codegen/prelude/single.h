@@ -37,6 +37,9 @@ enum { LANES = 1 };
 
 #define v_get_f32(p, step, left) s_get_f32(p)
 
+#define v_gather_f32(p, at, step, extent) \
+	((unsigned long)(at) < (unsigned long)(extent) ? s_get_f32((p) + (at) * (step)) : 0)
+
 #define v_get_f16(p, step, left) s_get_f16(p)
 
 #define v_get_bf16(p, step, left) s_get_bf16(p)

@@ -50,6 +50,16 @@ INLINE vreal v_load_step(const real *p, long step, long left)
 
 INLINE vreal v_get_f32(const float *p, long step, long left) { return v_load_step(p, step, left); }
 
+/* Elements p[at · step]; 0 where `at` is not in [0, extent). One after the other. */
+INLINE vreal v_gather_each(const float *p, vint at, long step, long extent)
+{
+	vreal a = {0};
+	for (long i = 0; i < LANES; i++)
+		if ((unsigned)at[i] < (unsigned long)extent)
+			a[i] = p[at[i] * step];
+	return a;
+}
+
 INLINE vreal v_get_bf16(const unsigned short *p, long step, long left)
 {
 	typedef unsigned short half __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
@@ -146,7 +156,15 @@ INLINE vint vi_get_i4(long p, long step, long left)
 	return a;
 }
 
-V_GET(vi_get_i32, vint, int, (int)si_get_i32)
+INLINE vint vi_get_i32(const int *p, long step, long left)
+{
+	if (step == 1 && left >= LANES)
+		return vi_load(p);
+	vint a = {0};
+	for (long i = 0; i < LANES && i < left; i++)
+		a[i] = p[i * step];
+	return a;
+}
 
 V_GET(vi_get_i64, vint, long, (int)si_get_i64)
 
