@@ -122,7 +122,7 @@ static int64_t uses(const struct streams *all, const struct plan_contract *k)
 static bool worth_packing(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                           const struct contract_schedule *block)
 {
-	enum { FEW = 16 }; /* of as many uses a copy costs more than it saves: docs/performance.md */
+	enum { FEW = 32 }; /* of as many uses a copy costs more than it saves: docs/performance.md */
 	if (!k->packable || !schedule_direct(all, k, s, block))
 		return k->packable;
 	const struct cascade *c = all->cascade;
@@ -148,7 +148,10 @@ static struct contract_schedule default_block(const struct streams *all, const s
 		most_rows = 4;
 	}
 	struct contract_schedule b = {0};
+	int64_t blocks = (vectors + most_lanes - 1) / most_lanes;
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
+	if (k->lanes != p->walked) /* the last block is about as wide as the others */
+		b.lanes = (uint8_t)((vectors + blocks - 1) / blocks);
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
 	while (b.rows > 1 && within && within % b.rows)
 		b.rows--;

@@ -10,7 +10,7 @@ static const int64_t granules[] = {32, 64, 128, 256, 512};
 static const int64_t row_blocks[] = {1, 2, 4, 8, 16, 32};
 /* Register blocks as 16 · rows + lanes; those that do not fit an ISA's registers are left out. */
 static const int64_t blocks[] = {
-        16 * 6 + 4, 16 * 5 + 4, 16 * 4 + 4, 16 * 8 + 3, 16 * 12 + 2, 16 * 10 + 2, 16 * 8 + 2, 16 * 6 + 2,
+        16 * 6 + 4, 16 * 6 + 3, 16 * 4 + 4, 16 * 8 + 3, 16 * 12 + 2, 16 * 10 + 2, 16 * 8 + 2, 16 * 6 + 2,
         16 * 4 + 6, 16 * 3 + 4, 16 * 4 + 2, 16 * 2 + 4, 16 * 1 + 8,  16 * 1 + 4,  16 * 2 + 1, 16 * 1 + 1,
 };
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
