@@ -208,6 +208,11 @@ void build_share(struct builder *, struct tile_statement *walk);
 void build_parts(struct builder *, struct tile_block *);
 void build_join(struct builder *);
 
+/* ---- tile_units.c ---- */
+
+/* Exponentials of a finished program become powers of two, where what they are of can be kept times log2 e. */
+void build_units(struct tile_program *);
+
 /* x with its absent elements replaced, in a partial tile; as it is in a full one. */
 struct expr build_masked(struct builder *, struct expr presence, struct expr x, double absent);
 

@@ -294,6 +294,8 @@ void emit_put(const struct nest *, struct c_block *, struct expr target, uint32_
 
 /* Adds to `out` the paragraphs of the ISA's prelude that `body` mentions, and those they mention. */
 void emit_prelude(struct arena *, enum isa, bool real_double, const char *body, struct text *out);
+/* For emitter.prelude: what any of them may be called. */
+const char *const *emit_prelude_names(void);
 /* … of the numbers on a device. */
 void emit_cuda_prelude(struct arena *, const char *body, struct text *out);
 

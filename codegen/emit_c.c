@@ -157,6 +157,7 @@ struct kernel_source emit_c(struct arena *arena, const struct tile_program *prog
 	                    .program = program,
 	                    .pool = program->pool,
 	                    .integer = "long",
+	                    .prelude = emit_prelude_names(),
 	                    .real_double = program->compute == DTYPE_F64};
 	if (e.real_double)
 		isa = ISA_SCALAR;

@@ -363,7 +363,7 @@ static const struct {
 } staged[] = {
         {OP_EXP,
          {"v_exp_whole(%0)", "v_exp_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
-        {OP_EXP2, {"v_exp2_whole(%0)", "v_exp2_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
+        {OP_EXP2, {"v_exp2_whole(%0)", "v_exp2_fraction(%0, %1)", "v_exp2_power(%2)", "v_exp2_end(%3, %1)"}},
 };
 
 static const char *stage(struct nest *n, enum op op, struct term operand)

@@ -16,11 +16,11 @@ static const char *const reserved[] = {
         "select_nucleus", "select_bytes", "select_flagged", "select_keys",
 };
 
-/* Begins as names of preludes do: at_max, s_max, si_get_i8. */
+/* Begins as names of preludes do: at_max, s_max, si_get_i8, v_max. */
 static bool is_prelude_like(const char *name)
 {
 	return !strncmp(name, "at_", 3) || !strncmp(name, "s_", 2) || !strncmp(name, "i_", 2) ||
-	       !strncmp(name, "si_", 3);
+	       !strncmp(name, "si_", 3) || !strncmp(name, "v_", 2) || !strncmp(name, "vi_", 3);
 }
 
 static bool taken(const struct emitter *e, const char *name)

@@ -152,6 +152,14 @@ static void take(struct chooser *c, const char *text, const char *end)
 	}
 }
 
+const char *const *emit_prelude_names(void)
+{
+	static const char *const text[] = {embed_codegen_prelude_scalar_h, embed_codegen_prelude_f32_h,
+	                                   embed_codegen_prelude_vector_h, embed_codegen_prelude_avx512_h,
+	                                   embed_codegen_prelude_avx2_h, embed_codegen_prelude_exp_bits_h, NULL};
+	return text;
+}
+
 void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const char *body, struct text *out)
 {
 	struct chooser c = {.arena = arena, .slot = arena_new_array(arena, SLOTS, uint32_t), .out = out};

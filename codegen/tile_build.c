@@ -644,5 +644,7 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 	}
 	for (uint32_t i = 0; i < b.all->stream.n; i++)
 		build_stream(&b, i);
+	if (!b.device && schedule->compute == DTYPE_F32)
+		build_units(b.p);
 	return b.p;
 }

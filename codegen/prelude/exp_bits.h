@@ -33,4 +33,6 @@ INLINE vreal v_exp2_whole(vreal a) { return v_exp2_rounded(v_exp2_bounded(a) + V
 
 INLINE vreal v_exp2_fraction(vreal a, vreal rounded) { return v_exp2_bounded(a) - (rounded - V_ROUNDER); }
 
+#define v_exp2_power(fraction) v_exp2_polynomial(fraction)
+
 #define v_exp2_end(p, rounded) ((p) * (vreal)((vint)(rounded) << 23))

@@ -15,25 +15,41 @@ static inline float s_power_of_two(int n)
 	return x.f;
 }
 
+/* 2^(f + n) for |f| up to 1/2 and n from -252 to 254: the power in two steps, so that denormal results are right. */
+static inline float s_exp2_of(float f, int n)
+{
+	float p = f * 0.001326459086f + 0.009671618964f;
+	int half = n / 2;
+	p = p * f + 0.05550735031f;
+	p = p * f + 0.2402224046f;
+	p = p * f + 0.6931469764f;
+	p = p * f + 1.0f;
+	return p * s_power_of_two(half) * s_power_of_two(n - half);
+}
+
 /* Without FMA: ln 2 in two parts, the first short enough for an exact product. */
 static inline float s_exp(float a)
 {
-	float n, f, p;
-	int whole, half;
+	float n;
+	int whole;
 	if (!(a > -104.0f))
 		return a != a ? a : 0.0f;
 	if (a > 89.0f)
 		return REAL_INF;
 	whole = (int)(a * 1.44269504f + (a < 0 ? -0.5f : 0.5f));
 	n = (float)whole;
-	f = (a - n * 0.693359375f + n * 2.12194440e-4f) * 1.44269504f;
-	p = f * 0.001326459086f + 0.009671618964f;
-	p = p * f + 0.05550735031f;
-	p = p * f + 0.2402224046f;
-	p = p * f + 0.6931469764f;
-	p = p * f + 1.0f;
-	half = whole / 2;
-	return p * s_power_of_two(half) * s_power_of_two(whole - half);
+	return s_exp2_of((a - n * 0.693359375f + n * 2.12194440e-4f) * 1.44269504f, whole);
+}
+
+static inline float s_exp2(float a)
+{
+	int whole;
+	if (!(a > -150.0f))
+		return a != a ? a : 0.0f;
+	if (a >= 128.0f)
+		return REAL_INF;
+	whole = (int)(a + (a < 0 ? -0.5f : 0.5f));
+	return s_exp2_of(a - (float)whole, whole);
 }
 
 typedef int at_key;

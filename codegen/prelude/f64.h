@@ -11,6 +11,9 @@ typedef double real;
 double exp(double);
 #define s_exp(a) exp(a)
 
+double exp2(double);
+#define s_exp2(a) exp2(a)
+
 typedef long at_key;
 typedef unsigned long at_unsigned_key;
 

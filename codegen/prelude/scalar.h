@@ -88,9 +88,6 @@ real LIBM(floor)(real);
 real LIBM(nearbyint)(real);
 #define s_round(a) LIBM(nearbyint)(a)
 
-real LIBM(exp2)(real);
-#define s_exp2(a) LIBM(exp2)(a)
-
 real LIBM(log)(real);
 #define s_log(a) LIBM(log)(a)
 

@@ -500,7 +500,7 @@ INLINE vreal v_exp(vreal a)
 INLINE vreal v_exp2(vreal a)
 {
 	vreal n = v_exp2_whole(a);
-	return v_exp2_end(v_exp2_polynomial(v_exp2_fraction(a, n)), n);
+	return v_exp2_end(v_exp2_power(v_exp2_fraction(a, n)), n);
 }
 
 INLINE vreal v_log(vreal a)
