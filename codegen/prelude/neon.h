@@ -72,6 +72,8 @@ INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 	return c;
 }
 
+#define v_gather_f32(p, at, step, extent) v_gather_each(p, at, step, extent)
+
 INLINE vreal v_of_f16(const unsigned short *p)
 {
 	typedef short half __attribute__((vector_size(8)));
