@@ -270,6 +270,7 @@ struct micro {
 	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
 	              is one coordinate of the lanes, and how many there are is an argument */
 	int64_t count; /* with dots: coordinates of the contracted index; 0: only the call knows */
+	int ahead; /* without dots: rows of b, along the contracted index, that are asked for so many before; 0: none */
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */
 	bool accumulate;
@@ -281,6 +282,9 @@ void emit_contract(struct emitter *, struct c_block *, const struct tile_stateme
 
 /* The name of the micro-kernel that does the statement's block, emitted if there is no equal one. */
 const char *emit_micro(struct emitter *, struct micro, const struct tile_statement *);
+/* Asks for b's element at an address; and how many of them a line of cache has. */
+const char *emit_line_ahead(struct emitter *, const struct micro *, const char *element);
+int emit_line_elements(const struct micro *);
 /* … of one with `dots`, in emit_dots.c. */
 void emit_dots(struct emitter *, const struct micro *, const char *what);
 

@@ -6,8 +6,6 @@
  * them: the machine fetches ahead of plain reading only, so each block asks for the one that comes after so many bytes. */
 #include "codegen/emit.h"
 
-#include <string.h>
-
 enum { AHEAD_UNKNOWN = 64 }; /* rows, where their length is not known */
 
 /* The most rows of b at a time. */
@@ -89,15 +87,13 @@ static void emit_sums(struct emitter *e, struct c_block *b, const struct micro *
 /* As many bytes ahead as hide the memory's latency at all its bandwidth; in whole rows, wherever they lie. */
 static void emit_ahead(struct emitter *e, struct c_block *b, const struct micro *k, int columns)
 {
-	enum { BYTES = 16 << 10, LINE = 64 };
+	enum { LINES = (16 << 10) / 64 };
 	struct arena *a = e->arena;
-	if (strncmp(k->type, "const ", 6) || e->real_double)
-		return;
-	const char *rows = arena_printf(a, "%d", AHEAD_UNKNOWN);
-	if (k->count)
-		rows = arena_printf(a, "%d / (%lld * (long)sizeof *b)", BYTES, (long long)k->count);
-	struct c_block *row = c_open(a, b, "for (long i = %s; i < %s + %d; i++)", rows, rows, columns);
-	c_line(a, c_open(a, row, "for (long k = 0; k < count; k += %d / (long)sizeof *b)", LINE), "v_ahead(b + i * b_lane + k);");
+	int line = emit_line_elements(k);
+	long rows = k->count ? (LINES * line + k->count - 1) / k->count : AHEAD_UNKNOWN;
+	struct c_block *row = c_open(a, b, "for (long i = %ld; i < %ld; i++)", rows, rows + columns);
+	c_line(a, c_open(a, row, "for (long k = 0; k < count; k += %d)", line), "%s",
+	       emit_line_ahead(e, k, "b + i * b_lane + k"));
 }
 
 /* Blocks of so many rows of b. */

@@ -11,7 +11,7 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 {
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
-	       x->out_row == y->out_row && x->edge == y->edge && x->dots == y->dots && x->count == y->count &&
+	       x->out_row == y->out_row && x->edge == y->edge && x->dots == y->dots && x->count == y->count && x->ahead == y->ahead &&
 	       x->accumulate == y->accumulate && x->scale == y->scale &&
 	       !strcmp(x->get, y->get);
 }
@@ -38,6 +38,21 @@ static const char *load_b(struct emitter *e, const struct micro *k, int v)
 		return arena_printf(a, "v_load_step(%s, b_lane, %s)", at, left);
 	/* Of one lane, nothing else keeps from reading past the last. */
 	return arena_printf(a, "%s > 0 ? v_get_%s(%s, b_lane, %s) : v_splat(0)", left, k->get, at, left);
+}
+
+const char *emit_line_ahead(struct emitter *e, const struct micro *k, const char *element)
+{
+	/* Two elements of four bits have an address. */
+	return arena_printf(e->arena, strcmp(k->get, "i4") ? "v_ahead(%s);" : "v_ahead((const void *)((%s) >> 1));", element);
+}
+
+int emit_line_elements(const struct micro *k)
+{
+	int bits = 0;
+	for (enum dtype t = 0; t < DTYPES; t++)
+		if (!strcmp(k->get, dtype_info[t].spelling))
+			bits = dtype_info[t].bits;
+	return 64 * 8 / bits;
 }
 
 static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
@@ -98,6 +113,9 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	for (int v = 0; v < k->vectors; v++)
 		text_printf(&t, "%sb%d = %s", v ? ", " : "const vreal ", v, load_b(e, k, v));
 	c_line(a, loop, "%s;", t.s);
+	for (int at = 0, step = emit_line_elements(k); k->ahead && !k->edge && at < k->vectors * e->lanes; at += step)
+		c_line(a, loop, "%s", emit_line_ahead(e, k, arena_printf(a, "b + %d * %s + %d", k->ahead,
+		                                 k->b_step ? arena_printf(a, "%lld", (long long)k->b_step) : "b_step", at)));
 	c_line(a, loop, "vreal x;");
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
