@@ -7,6 +7,8 @@ typedef float vreal __attribute__((vector_size(16)));
 typedef int vint __attribute__((vector_size(16)));
 typedef float vreal_at __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int vint_at __attribute__((vector_size(16), aligned(4), may_alias));
+typedef unsigned char vbytes __attribute__((vector_size(4)));
+typedef unsigned short vhalves __attribute__((vector_size(8)));
 
 #define V_LANES_NUMBERED {0, 1, 2, 3}
 
@@ -73,6 +75,25 @@ INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 }
 
 #define v_gather_f32(p, at, step, extent) v_gather_each(p, at, step, extent)
+
+/* The first `left` of LANES bytes; the others are 0 and not touched. */
+INLINE vbytes v_bytes_part(const void *p, long left)
+{
+	vbytes a = {0};
+	for (long i = 0; i < LANES && i < left; i++)
+		a[i] = ((const unsigned char *)p)[i];
+	return a;
+}
+
+INLINE vreal v_of_halves(vhalves a)
+{
+	vreal r;
+	__asm__("fcvtl %0.4s, %1.4h" : "=w"(r) : "w"(a));
+	return r;
+}
+
+/* Whole numbers of four bits, the first lane's lowest. */
+INLINE vint vi_of_nibbles(unsigned long bits) { return vi_splat((int)bits) << (vint){28, 24, 20, 16} >> 28; }
 
 INLINE vreal v_of_f16(const unsigned short *p)
 {
