@@ -3,14 +3,18 @@
  * One JSON object a line on standard input, one answer a line, as gpu/peers.h has it for a device:
  *
  *     {"id": 1, "prepare": {"program": "bench/full.att", "ranks": {"N": 2048, …}, "params": {}, "types": {"Q": "bf16", …},
- *                           "threads": 1, "isa": "avx2", "schedule": FILE,
- *                           "values": {"doc": [0, 0, 1, …]}}}                     {"id": 1, "peers": ["attune"]}
+ *                           "threads": 1, "isa": "avx2", "schedule": FILE, "cache": FILE, "tune": 30,
+ *                           "values": {"doc": [0, 0, 1, …]}, "folder": FOLDER}}   {"id": 1, "peers": ["attune"],
+ *                                                                             "tensors": [{"name": "Q", …}, …]}
  *     {"id": 2, "time": "attune", "runs": 3}                                    {"id": 2, "seconds": 0.0021}
  *     {"id": 3, "peak": 2, "operand": "bf16", "isa": "avx512bf16"}              {"id": 3, "peak": 9.4e11}
+ *     {"id": 3, "exps": 1}                                                      {"id": 3, "exps": 1.3e10}
  *     {"id": 4, "read": 2, "bytes": 536870912}                                  {"id": 4, "bandwidth": 3.1e10}
  *
- * "seconds" is one of the runs, by the wall clock. "isa", "schedule" and "values" may be missing; a tensor without
- * values is random, one with fewer than it has elements repeats them. "peak" is what products of an
+ * "seconds" is one of the runs, by the wall clock, of one thread by its CPU time. Of "prepare" all but the program may be missing. The default schedule
+ * is what is run, or with "cache" the winner that is there; what is not there is tuned for "tune" seconds. A tensor
+ * without values is random, one with fewer than it has elements repeats them; FOLDER gets the bytes of all of them, inputs
+ * and outputs, in files of their names. "exps" is how many exponentials a second a core does. "peak" is what products of an
  * operand type (OPERAND_COMPUTE when missing) summed by an ISA (the machine's best) reach on so many threads at once,
  * flop/s; "read" how fast they read memory, bytes/s. An answer has "error" instead when something failed. */
 #include <pthread.h>
@@ -31,7 +35,9 @@ struct server {
 	struct attune_context *context;
 	struct attune_program *program;
 	struct attune_kernel *kernel;
-	int tensors;
+	int threads, tensors;
+	const char *name[MOST_TENSORS]; /* the program's */
+	size_t size[MOST_TENSORS];
 	DLTensor tensor[MOST_TENSORS];
 	const DLTensor *argument[MOST_TENSORS];
 	struct attune_error error;
@@ -46,7 +52,7 @@ static void forget(struct server *s)
 	attune_program_free(s->program);
 	attune_context_free(s->context);
 	for (int i = 0; i < s->tensors; i++) {
-		free(s->tensor[i].data);
+		munmap(s->tensor[i].data, s->size[i]);
 		free(s->tensor[i].shape);
 	}
 	s->kernel = NULL;
@@ -58,7 +64,7 @@ static void forget(struct server *s)
 static bool fail(struct server *s, const char *what, const char *name)
 {
 	s->error.status = ATTUNE_USAGE;
-	snprintf(s->error.message, sizeof s->error.message, "%s '%s'", what, name);
+	snprintf(s->error.message, sizeof s->error.message, "%s '%.800s'", what, name);
 	return false;
 }
 
@@ -91,12 +97,16 @@ static bool make_tensor(struct server *s, int i, const struct attune_tensor *t, 
 	int64_t n = 1, *shape = calloc((size_t)t->ndim + 1, sizeof *shape);
 	for (int r = 0; shape && r < t->ndim; r++)
 		n *= shape[r] = t->shape[r];
-	size_t bytes = (size_t)n * (size_t)(t->dtype.bits * t->dtype.lanes + 7) / 8;
-	void *data = aligned_alloc(4096, (bytes + 8191) / 4096 * 4096);
+	size_t bytes = ((size_t)n * (size_t)(t->dtype.bits * t->dtype.lanes) + 7) / 8;
+	s->size[i] = (bytes + 8191) / 4096 * 4096;
+	s->name[i] = t->name;
+	void *data = machine_pages(s->size[i]); /* huge, as numpy's are */
 	float *numbers = malloc((size_t)(n ? n : 1) * sizeof *numbers);
 	s->tensor[i] = (DLTensor){.data = data, .device = {kDLCPU, 0}, .ndim = t->ndim, .dtype = t->dtype, .shape = shape};
 	s->argument[i] = &s->tensor[i];
 	s->tensors = i + 1;
+	if (!data)
+		s->size[i] = 0;
 	bool good = shape && data && numbers;
 	if (!good)
 		fail(s, "no memory for", t->name);
@@ -122,12 +132,54 @@ static int bindings(const cJSON *object, struct attune_binding *b)
 	return n;
 }
 
+/* Compiles what the cache or the default says; of what the cache does not have, a search decides first. */
+static bool make_kernel(struct server *s, const char *schedule, double budget)
+{
+	const struct attune_compile_options options = {.schedule = schedule, .wait = true};
+	if (attune_compile(s->program, &options, &s->kernel, &s->error))
+		return false;
+	struct attune_kernel_info info;
+	attune_kernel_describe(s->kernel, &info);
+	if (budget <= 0 || schedule || !strcmp(info.source, "exact"))
+		return true;
+	struct attune_tune_result found = {0};
+	if (attune_tune(s->program, &(struct attune_tune_options){.seconds = budget}, &found, &s->error))
+		return false;
+	attune_tune_result_free(&found);
+	attune_kernel_free(s->kernel);
+	s->kernel = NULL;
+	return !attune_compile(s->program, &options, &s->kernel, &s->error);
+}
+
+static bool save(struct server *s, const char *folder)
+{
+	char path[4096];
+	for (int i = 0; i < s->tensors; i++) {
+		const DLTensor *t = &s->tensor[i];
+		size_t n = 1, bytes;
+		for (int r = 0; r < t->ndim; r++)
+			n *= (size_t)t->shape[r];
+		bytes = (n * t->dtype.bits * t->dtype.lanes + 7) / 8;
+		snprintf(path, sizeof path, "%s/%s", folder, s->name[i]);
+		FILE *f = fopen(path, "wb");
+		bool good = f && fwrite(t->data, 1, bytes, f) == bytes;
+		if (f)
+			good = !fclose(f) && good;
+		if (!good)
+			return fail(s, "cannot write", path);
+	}
+	return true;
+}
+
 static bool prepare(struct server *s, const cJSON *c)
 {
 	forget(s);
 	const char *path = cJSON_GetStringValue(cJSON_GetObjectItem(c, "program"));
 	const char *pinned = cJSON_GetStringValue(cJSON_GetObjectItem(c, "schedule"));
+	const char *folder = cJSON_GetStringValue(cJSON_GetObjectItem(c, "folder"));
+	const char *cache = cJSON_GetStringValue(cJSON_GetObjectItem(c, "cache"));
 	const cJSON *threads = cJSON_GetObjectItem(c, "threads"), *types = cJSON_GetObjectItem(c, "types");
+	const cJSON *budget = cJSON_GetObjectItem(c, "tune");
 	struct attune_binding rank[MOST_TENSORS], param[MOST_TENSORS];
 	struct attune_type type[MOST_TENSORS];
 	const cJSON *values = cJSON_GetObjectItem(c, "values");
@@ -135,7 +187,9 @@ static bool prepare(struct server *s, const cJSON *c)
 	for (const cJSON *x = types ? types->child : NULL; x && ntypes < MOST_TENSORS; x = x->next)
 		type[ntypes++] = (struct attune_type){x->string, x->valuestring};
 	struct attune_options options = {.threads = threads ? threads->valueint : 1,
+	                                 .cache = cache ? cache : "",
 	                                 .isa = cJSON_GetStringValue(cJSON_GetObjectItem(c, "isa"))};
+	s->threads = options.threads;
 	char *text = path ? slurp(path) : NULL, *schedule = pinned ? slurp(pinned) : NULL;
 	if (!text)
 		return fail(s, "cannot read", path ? path : "program");
@@ -151,19 +205,45 @@ static bool prepare(struct server *s, const cJSON *c)
 		good = fail(s, "too many tensors in", path);
 	for (int i = 0; good && i < ntensors; i++)
 		good = make_tensor(s, i, &t[i], values ? cJSON_GetObjectItem(values, t[i].name) : NULL);
-	good = good && !attune_compile(s->program, &(struct attune_compile_options){.schedule = schedule, .wait = true},
-	                               &s->kernel, &s->error);
+	good = good && make_kernel(s, schedule, budget ? budget->valuedouble : 0);
 	free(schedule);
-	return good && !attune_call(s->kernel, s->argument, s->tensors, NULL, &s->error);
+	return good && !attune_call(s->kernel, s->argument, s->tensors, NULL, &s->error) && (!folder || save(s, folder));
+}
+
+static const char *dtype_text(DLDataType t, char room[8])
+{
+	static const char *const code[] = {[kDLInt] = "i", [kDLUInt] = "u", [kDLFloat] = "f", [kDLBfloat] = "bf"};
+	snprintf(room, 8, "%s%d", t.code <= kDLBfloat && code[t.code] ? code[t.code] : "?", t.bits);
+	return room;
+}
+
+/* What was prepared: its name, how it came about, and its tensors. */
+static void describe(const struct server *s, cJSON *a)
+{
+	struct attune_kernel_info info;
+	char note[256], type[8];
+	attune_kernel_describe(s->kernel, &info);
+	cJSON *names = cJSON_AddArrayToObject(a, "peers"), *tensors = cJSON_AddArrayToObject(a, "tensors");
+	cJSON_AddItemToArray(names, cJSON_CreateString("attune"));
+	snprintf(note, sizeof note, "%s schedule, %s, %s", info.source, info.isa, info.target);
+	cJSON_AddStringToObject(a, "notes", note);
+	for (int i = 0; i < s->tensors; i++) {
+		cJSON *t = cJSON_CreateObject(), *shape = cJSON_AddArrayToObject(t, "shape");
+		cJSON_AddStringToObject(t, "name", s->name[i]);
+		cJSON_AddStringToObject(t, "dtype", dtype_text(s->tensor[i].dtype, type));
+		for (int r = 0; r < s->tensor[i].ndim; r++)
+			cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)s->tensor[i].shape[r]));
+		cJSON_AddItemToArray(tensors, t);
+	}
 }
 
 static double timed(struct server *s, int runs)
 {
-	double start = wall_seconds();
+	double (*clock)(void) = s->threads == 1 ? thread_seconds : wall_seconds, start = clock();
 	for (int i = 0; i < runs; i++)
 		if (attune_call(s->kernel, s->argument, s->tensors, NULL, &s->error))
 			return -1;
-	return (wall_seconds() - start) / runs;
+	return (clock() - start) / runs;
 }
 
 struct probe {
@@ -190,16 +270,23 @@ static bool together(void *(*run)(void *), struct probe *p, int n)
 	return started == n;
 }
 
+/* ISAS: this machine does not run it. */
+static enum isa isa_asked(const struct server *s, const cJSON *request)
+{
+	const char *name = cJSON_GetStringValue(cJSON_GetObjectItem(request, "isa"));
+	enum isa isa = name ? isa_find(name) : s->machine.isa;
+	return isa == ISAS || isa_runs_on(isa, s->machine.isa) ? isa : ISAS;
+}
+
 static double peak(struct server *s, const cJSON *request, int threads)
 {
 	struct probe p[MOST_THREADS];
 	double sum = 0;
-	const char *operand = cJSON_GetStringValue(cJSON_GetObjectItem(request, "operand")),
-	           *name = cJSON_GetStringValue(cJSON_GetObjectItem(request, "isa"));
+	const char *operand = cJSON_GetStringValue(cJSON_GetObjectItem(request, "operand"));
 	enum operand_type type = OPERAND_COMPUTE;
-	enum isa isa = name ? isa_find(name) : s->machine.isa;
-	if (isa == ISAS || !isa_runs_on(isa, s->machine.isa))
-		return fail(s, "this machine does not run", name), -1;
+	enum isa isa = isa_asked(s, request);
+	if (isa == ISAS)
+		return fail(s, "this machine does not run", "isa"), -1;
 	while (operand && type < OPERANDS && strcmp(operand_type_name[type], operand))
 		type++;
 	if (type == OPERANDS)
@@ -239,17 +326,17 @@ static void answer(struct server *s, const cJSON *request)
 	if (threads < 1 || threads > MOST_THREADS) {
 		fail(s, "no such number of", "threads");
 	} else if (case_ && prepare(s, case_)) {
-		struct attune_kernel_info info;
-		attune_kernel_describe(s->kernel, &info);
-		cJSON *names = cJSON_AddArrayToObject(a, "peers");
-		cJSON_AddItemToArray(names, cJSON_CreateString("attune"));
-		snprintf(s->error.message, sizeof s->error.message, "%s schedule, %s, %s", info.source, info.isa, info.target);
-		cJSON_AddStringToObject(a, "notes", s->error.message);
+		describe(s, a);
 		value = 0;
 	} else if (runs && s->kernel) {
 		cJSON_AddNumberToObject(a, "seconds", value = timed(s, runs->valueint));
 	} else if (of) {
 		cJSON_AddNumberToObject(a, "peak", value = peak(s, request, threads));
+	} else if (cJSON_GetObjectItem(request, "exps")) {
+		enum isa isa = isa_asked(s, request);
+		if (s->machine.limits.clock <= 0)
+			machine_measure(&s->machine);
+		cJSON_AddNumberToObject(a, "exps", value = isa == ISAS ? -1 : s->machine.limits.exps[isa]);
 	} else if (read && bytes) {
 		cJSON_AddNumberToObject(a, "bandwidth", value = bandwidth(s, threads, (size_t)bytes->valuedouble));
 	}

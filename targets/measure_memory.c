@@ -60,6 +60,7 @@ struct reader {
 	const char *memory;
 	size_t bytes;
 	atomic_int *go; /* 0: wait; below: leave */
+	double (*clock)(void);
 	double begun, ended;
 };
 
@@ -69,10 +70,10 @@ static void *read_part(void *data)
 	int go;
 	while (!(go = atomic_load(r->go)))
 		sched_yield();
-	r->begun = wall_seconds();
+	r->begun = r->clock();
 	if (go > 0)
 		r->read(r->memory, (long)r->bytes);
-	r->ended = wall_seconds();
+	r->ended = r->clock();
 	return NULL;
 }
 
@@ -83,11 +84,12 @@ double machine_read_probe(enum isa isa, const char *memory, size_t bytes, int th
 	atomic_int go = 0;
 	size_t part = bytes / (size_t)threads / HUGE * HUGE;
 	probe_read *loop = probe_read_loop(isa);
+	double (*clock)(void) = threads == 1 ? thread_seconds : wall_seconds;
 	int started = 0;
 	if (threads > MOST_CORES || !part || !loop)
 		return 0;
 	while (started < threads) {
-		r[started] = (struct reader){loop, memory + (size_t)started * part, part, &go, 0, 0};
+		r[started] = (struct reader){loop, memory + (size_t)started * part, part, &go, clock, 0, 0};
 		if (started && pthread_create(&thread[started], NULL, read_part, &r[started]))
 			break;
 		started++;

@@ -90,7 +90,8 @@ void machine_measure(struct machine *);
 double machine_peak_probe(enum isa, enum operand_type);
 /* Memory in huge pages where there are such, all of it touched; to be given back with munmap. NULL when it is short. */
 char *machine_pages(size_t bytes);
-/* How fast threads of an ISA read it together, each its part, bytes/s by the wall clock. 0: no such threads. */
+/* How fast threads of an ISA read it together, each its part, bytes/s by the wall clock, one by its CPU
+ * time. 0: no such threads. */
 double machine_read_probe(enum isa, const char *memory, size_t bytes, int threads);
 /* Text that identifies hardware for the cache: vendor, family, model, stepping, OS-enabled ISA, caches,
  * usable cores. Not hostname, not clocks. */
