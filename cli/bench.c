@@ -7,6 +7,10 @@ static int print_rows(const struct attune_bench_result *r, bool json)
 		cJSON *object = cJSON_CreateObject(), *rows = cJSON_CreateArray();
 		cJSON_AddNumberToObject(object, "threads", r->threads);
 		json_number(object, "peak_flops", r->peak_flops);
+		if (r->bound) {
+			cJSON_AddStringToObject(object, "bound", r->bound);
+			json_number(object, "bound_seconds", r->bound_seconds);
+		}
 		for (int i = 0; i < r->rows; i++) {
 			cJSON *row = cJSON_CreateObject();
 			cJSON_AddStringToObject(row, "name", r->row[i].name);
@@ -23,11 +27,17 @@ static int print_rows(const struct attune_bench_result *r, bool json)
 		       r->peak_flops * 1e-9);
 	else
 		printf("on the device, peak of its tensor cores %.1f TFLOP/s\n", r->peak_flops * 1e-12);
+	char time[32];
+	if (r->bound)
+		printf("bound    %12s  by the limits of this machine, most of it %s\n",
+		       seconds_text(r->bound_seconds, time), r->bound);
 	for (int i = 0; i < r->rows; i++) {
-		char time[32];
-		printf("%-8s %12s  %8.1f GFLOP/s  %5.1f%% of peak  %6.2fx default\n", r->row[i].name,
+		char share[32] = "";
+		if (r->bound)
+			snprintf(share, sizeof share, "  %5.1f%% of bound", 100 * r->bound_seconds / r->row[i].seconds);
+		printf("%-8s %12s  %8.1f GFLOP/s  %5.1f%% of peak  %6.2fx default%s\n", r->row[i].name,
 		       seconds_text(r->row[i].seconds, time), r->row[i].flops * 1e-9, 100 * r->row[i].peak,
-		       r->row[r->rows - 2].seconds / r->row[i].seconds);
+		       r->row[r->rows - 2].seconds / r->row[i].seconds, share);
 	}
 	return 0;
 }

@@ -363,6 +363,8 @@ struct attune_bench_result {
 	struct attune_bench_row row[3];
 	int rows;          /* "tuned" is absent where nothing is cached */
 	int threads;       /* 0: on a device, timed by its clock, tensors there */
+	const char *bound; /* what decides at the least: "multiply-adds", "exponentials", "memory"; NULL: not known */
+	double bound_seconds; /* that useful work takes at the least, by the limits that attune_device tells */
 	double peak_flops; /* of one thread, in the fastest type that one of them multiplies, or of the device */
 };
 enum attune_status attune_bench(struct attune_program *, const struct attune_bench_options *,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "codegen/roofline.h"
 #include "codegen/work.h"
 
 struct bench_job {
@@ -11,6 +12,8 @@ struct bench_job {
 	struct attune_bench_result *result;
 	struct contenders contenders;
 	enum operand_type operand; /* the fastest that one of them multiplies as */
+	struct tile_cost cost;     /* of the default schedule */
+	enum isa isa;
 };
 
 /* The arguments as a caller would pass them, inputs drawn, outputs made. */
@@ -63,6 +66,8 @@ static enum attune_status compile_all(struct bench_job *job, struct arena *arena
 	text_init(&text, arena);
 	schedule_print(known.problem, &usual, &text);
 	job->operand = schedule_operand(&usual);
+	job->isa = usual.isa;
+	job->cost = tile_cost(tile_build(arena, known.problem, &usual));
 	if (known.choice.rung == CACHE_EXACT && !context_on_device(job->program->context))
 		job->operand = faster(job->operand, schedule_operand(&known.choice.schedule), usual.isa);
 	status = add_contender(job, "default", (struct attune_compile_options){.schedule = text.s}, error);
@@ -110,6 +115,20 @@ static enum attune_status processor_bench(const struct attune_context *context, 
 	return ATTUNE_OK;
 }
 
+/* The least that useful work takes: products as fast as the fastest of them, exponentials in the share that the default
+ * schedule has of them. */
+static struct roofline useful_roofline(const struct bench_job *job, const struct workload *w, double flops)
+{
+	const struct attune_context *c = job->program->context;
+	struct tile_cost useful = {0};
+	double bytes = 0, share = job->cost.contract_flops > flops ? flops / job->cost.contract_flops : 1;
+	for (int i = 0; i < w->arguments; i++)
+		bytes += (double)w->argument[i].bytes;
+	useful.contract[job->operand] = flops;
+	useful.exps = job->cost.exps * share;
+	return roofline(&useful, bytes, &c->machine, job->isa, c->threads);
+}
+
 static enum attune_status run_bench(void *data, struct arena *arena, struct attune_error *error)
 {
 	struct bench_job *job = data;
@@ -135,6 +154,10 @@ static enum attune_status run_bench(void *data, struct arena *arena, struct attu
 	struct attune_bench_result r = {.rows = c->n,
 	                                .threads = device ? 0 : context->threads,
 	                                .peak_flops = device ? context->machine.tensor_flops : peak};
+	context_measure(context, false);
+	struct roofline least = useful_roofline(job, w, flops);
+	r.bound = least.bound;
+	r.bound_seconds = least.seconds;
 	for (int i = 0; i < c->n; i++) {
 		double seconds = envelope(c->low[i]), all = r.peak_flops * (device ? 1 : r.threads);
 		r.row[i] = (struct attune_bench_row){

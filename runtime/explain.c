@@ -5,6 +5,7 @@
 
 #include "codegen/explain.h"
 #include "codegen/explain_tiles.h"
+#include "codegen/roofline.h"
 #include "dsl/dtype.h"
 #include "search/workload.h"
 
@@ -186,6 +187,43 @@ static void json_schedule(const struct variant *v, cJSON *root)
 	cJSON_AddNumberToObject(o, "bytes_asked", c.bytes);
 }
 
+/* What the schedule asks for takes at the least, by this processor's limits. */
+static struct roofline roofline_of(const struct explain_job *job, const struct explanation *found,
+                                   const struct variant *v)
+{
+	const struct attune_context *c = job->program->context;
+	struct tile_cost cost = tile_cost(v->choice.program);
+	return roofline(&cost, found->work.bytes, &c->machine, v->choice.schedule.isa, c->threads);
+}
+
+static void print_roofline(const struct explain_job *job, const struct explanation *found, const struct variant *v,
+                           struct text *t)
+{
+	const struct attune_context *c = job->program->context;
+	struct roofline r = roofline_of(job, found, v);
+	if (r.bound)
+		text_printf(t,
+		            "\nBound\n\n  %s, %d thread%s: multiply-adds %.4g ms, exponentials %.4g ms, memory %.4g ms;\n"
+		            "  so no less than %.4g ms, most of it %s\n",
+		            isa_info[v->choice.schedule.isa].name, c->threads, c->threads == 1 ? "" : "s", r.products * 1e3,
+		            r.exps * 1e3, r.memory * 1e3, r.seconds * 1e3, r.bound);
+}
+
+static void json_roofline(const struct explain_job *job, const struct explanation *found, const struct variant *v,
+                          cJSON *root)
+{
+	struct roofline r = roofline_of(job, found, v);
+	if (!r.bound)
+		return;
+	cJSON *o = cJSON_AddObjectToObject(root, "bound");
+	cJSON_AddStringToObject(o, "by", r.bound);
+	cJSON_AddNumberToObject(o, "threads", job->program->context->threads);
+	cJSON_AddNumberToObject(o, "multiply_adds", r.products);
+	cJSON_AddNumberToObject(o, "exponentials", r.exps);
+	cJSON_AddNumberToObject(o, "memory", r.memory);
+	cJSON_AddNumberToObject(o, "seconds", r.seconds);
+}
+
 static enum attune_status print_text(struct explain_job *job, struct arena *arena,
                                      const struct explanation *found, const struct tiles_explained *tiles,
                                      const struct variant *v, bool kernels, struct attune_error *error)
@@ -194,6 +232,8 @@ static enum attune_status print_text(struct explain_job *job, struct arena *aren
 	struct text t;
 	text_init(&t, arena);
 	explain_text(found, &t);
+	if (v->choice.program)
+		print_roofline(job, found, v, &t);
 	tiles_text(tiles, o->maps ? MAPS_ALL : MAPS_SMALL, o->utf8, &t);
 	if (o->schedule)
 		print_schedule(v, &t);
@@ -215,6 +255,8 @@ static enum attune_status print_json(struct explain_job *job, struct arena *aren
 		tiles_json(tiles, cJSON_AddObjectToObject(job->json, "predicates"));
 	if (job->json && v->choice.program)
 		json_schedule(v, job->json);
+	if (job->json && v->choice.program)
+		json_roofline(job, found, v, job->json);
 	if (kernels && job->json &&
 	    (status = device_explain(job->program, schedule, arena, NULL, job->json, error)))
 		return status;
