@@ -34,7 +34,7 @@ endif
 
 FOLDERS  = base dsl codegen targets cache search gpu runtime
 # Texts that generated code or the language needs at run time, embedded.
-EMBED    = dsl/prelude.att gpu/probe_kernels.h $(wildcard codegen/prelude/*.h) $(wildcard cache/*.sql)
+EMBED    = dsl/prelude.att gpu/probe_kernels.h targets/x86_levels.h $(wildcard codegen/prelude/*.h) $(wildcard cache/*.sql)
 LIB_SRC  = $(foreach d,$(FOLDERS),$(wildcard $(d)/*.c))
 LIB_OBJ  = $(LIB_SRC:%.c=$(BUILD)/%.o) $(EMBED:%=$(BUILD)/embed/%.o) $(BUILD)/codegen_digest.o
 CLI_OBJ  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))

@@ -2,14 +2,18 @@
 #include "cli/cli.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void print_summary(const char *directory, const char *manifest)
 {
-	cJSON *m = cJSON_Parse(manifest), *file;
+	cJSON *m = cJSON_Parse(manifest), *forms = cJSON_GetObjectItem(m, "forms"), *form, *file;
 	printf("%s: %s kernel for %s on %s\n", directory,
 	       cJSON_GetStringValue(cJSON_GetObjectItem(m, "origin")),
 	       cJSON_GetStringValue(cJSON_GetObjectItem(m, "shape")),
 	       cJSON_GetStringValue(cJSON_GetObjectItem(m, "march")));
+	cJSON_ArrayForEach(form, forms) if (form != forms->child)
+		printf("  and a %s one for %s\n", cJSON_GetStringValue(cJSON_GetObjectItem(form, "origin")),
+		       cJSON_GetStringValue(cJSON_GetObjectItem(form, "isa")));
 	cJSON_ArrayForEach(file, cJSON_GetObjectItem(m, "files")) printf("  %s\n", file->string);
 	cJSON_Delete(m);
 }
@@ -22,10 +26,15 @@ int command_build(const struct options *o)
 	struct attune_error error;
 	struct attune_program *program = NULL;
 	char *schedule = open_schedule(o, &status);
+	struct options one = *o;
+	const char *isas = o->isa && strchr(o->isa, ',') ? o->isa : NULL;
+	if (isas)
+		one.isa = NULL;
+	o = &one;
 	struct attune_context *context = status ? NULL : open_context(o, &status);
 	if (context && (program = open_program(context, o, &status)) && has_extents(program, &status)) {
 		struct attune_build_options options = {
-		        .directory = o->output.v[0], .name = o->name, .schedule = schedule};
+		        .directory = o->output.v[0], .name = o->name, .schedule = schedule, .isas = isas};
 		char *manifest = NULL;
 		if (attune_build(program, &options, &manifest, &error))
 			status = complain(&error);

@@ -376,10 +376,13 @@ struct attune_build_options {
 	const char *directory; /* made when missing; its parent must exist */
 	const char *name;      /* of files and function; NULL: the program's */
 	const char *schedule;  /* as for attune_compile */
+	const char *isas;      /* "avx512,avx2,scalar": a kernel for each; NULL: for the context's ISA where one was asked
+	                          for, else for the best here and, where that is more, avx2 and scalar */
 };
 
 /* Writes NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json: the kernel for the bound shape as
- * plain C that needs neither attune nor a header of the system, compiled by clang, for the context's ISA.
+ * plain C that needs neither attune nor a header of the system, compiled by clang. Of several ISAs each kernel is
+ * NAME_ISA.c and NAME_ISA.o, and NAME.c takes the best that the processor runs when it is first called.
  * Of a device target: NAME.cu, NAME.h, NAME.ARCH.cubin and manifest.json; NAME.cu is the whole text, NAME.h
  * tells how to launch the phases. Existing files of these names are replaced, each at once. `manifest`: its
  * JSON text for the caller, or NULL. */

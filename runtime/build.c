@@ -86,28 +86,42 @@ static cJSON *evidence_json(struct attune_context *c, struct arena *a, const str
 	return e;
 }
 
-static const char *manifest(struct arena *a, const struct attune_program *p, const struct variant *v,
-                            const struct build *b, const struct resources *resources,
-                            const struct file *file, int nfiles)
+/* What one kernel of the library is. */
+static void add_form(cJSON *m, struct attune_context *c, struct arena *a, const struct variant *v,
+                     const struct build *b)
 {
-	cJSON *m = cJSON_CreateObject(), *files = cJSON_CreateObject();
-	cJSON_AddStringToObject(m, "name", b->name);
-	cJSON_AddStringToObject(m, "attune", ATTUNE_VERSION);
-	cJSON_AddStringToObject(m, "kernel", attune_program_name(p));
-	cJSON_AddStringToObject(m, "cascade", p->digest);
-	cJSON_AddStringToObject(m, "shape", b->shape);
-	cJSON_AddStringToObject(m, "isa", isa_info[v->choice.schedule.isa].name);
-	cJSON_AddStringToObject(m, "march", b->arch ? b->arch : isa_info[v->choice.schedule.isa].march);
+	cJSON_AddStringToObject(m, "isa", isa_info[b->isa].name);
+	cJSON_AddStringToObject(m, "march", b->arch ? b->arch : isa_info[b->isa].march);
 	cJSON_AddStringToObject(m, "toolchain", v->key.env.toolchain);
 	cJSON_AddStringToObject(m, "codegen", codegen_digest());
 	cJSON_AddStringToObject(m, "source", v->choice.source_key);
 	cJSON_AddStringToObject(m, "origin", v->origin);
 	cJSON_AddStringToObject(m, "schedule", v->choice.text);
 	cJSON_AddNumberToObject(m, "workspace_bytes", (double)(b->work_bytes + b->scratch_bytes));
-	cJSON_AddItemToObject(m, "tensors", tensors_json(p, b->source));
-	if (b->arch)
-		cJSON_AddItemToObject(m, "phases", device_phases_json(b->source, resources));
-	cJSON_AddItemToObject(m, "evidence", evidence_json(p->context, a, v));
+	cJSON_AddItemToObject(m, "evidence", evidence_json(c, a, v));
+}
+
+/* That of the best form, and a list of all where there are several. */
+static const char *manifest(struct arena *a, const struct attune_program *p, const struct variant *v,
+                            const struct build *form, int forms, const struct resources *resources,
+                            const struct file *file, int nfiles)
+{
+	cJSON *m = cJSON_CreateObject(), *files = cJSON_CreateObject();
+	cJSON_AddStringToObject(m, "name", form->library);
+	cJSON_AddStringToObject(m, "attune", ATTUNE_VERSION);
+	cJSON_AddStringToObject(m, "kernel", attune_program_name(p));
+	cJSON_AddStringToObject(m, "cascade", p->digest);
+	cJSON_AddStringToObject(m, "shape", form->shape);
+	add_form(m, p->context, a, v, form);
+	cJSON_AddItemToObject(m, "tensors", tensors_json(p, form->source));
+	if (form->arch)
+		cJSON_AddItemToObject(m, "phases", device_phases_json(form->source, resources));
+	cJSON *list = forms > 1 ? cJSON_AddArrayToObject(m, "forms") : NULL;
+	for (int i = 0; list && i < forms; i++) {
+		cJSON *one = cJSON_CreateObject();
+		add_form(one, p->context, a, &v[i], &form[i]);
+		cJSON_AddItemToArray(list, one);
+	}
 	for (int i = 0; i < nfiles; i++)
 		cJSON_AddStringToObject(files, file[i].name, digest_text(a, file[i].bytes, file[i].size));
 	cJSON_AddItemToObject(m, "files", files);
@@ -127,71 +141,113 @@ static const char *package_text(struct arena *a, const struct build *b)
 	                    "Version: %s\n"
 	                    "Cflags: -I${prefix}\n"
 	                    "Libs: -L${prefix} -l%s -lm\n",
-	                    b->name, b->shape, ATTUNE_VERSION, b->name);
+	                    b->library, b->shape, ATTUNE_VERSION, b->library);
 }
+
+enum { MAX_FILES = 2 * (MOST_FORMS + 1) + 4 };
 
 struct build_job {
 	struct attune_program *program;
 	const struct attune_build_options *options;
 	char **manifest;
-	struct object object;
+	struct tune_place place;
+	int forms; /* the best first */
+	struct variant variant[MOST_FORMS];
+	struct build form[MOST_FORMS];
+	struct object object[MOST_FORMS + 1]; /* one a form; of several then the one that chooses */
+	int files;
+	struct file file[MAX_FILES];
 };
 
-enum { MAX_FILES = 6 };
+static void add_file(struct build_job *job, const char *name, const void *bytes, size_t size)
+{
+	job->file[job->files++] = (struct file){name, bytes, size};
+}
 
-static enum attune_status compile(struct build_job *job, const struct tune_place *place, const struct variant *v,
-                                  const char *text, struct arena *a, struct attune_error *error)
+static enum attune_status compile(struct build_job *job, const char *text, const struct target_options *options,
+                                  struct object *object, struct arena *a, struct attune_error *error)
 {
 	struct text why;
 	text_init(&why, a);
-	return place->target->compile(text, &v->choice.options, &job->object, &why)
+	return job->place.target->compile(text, options, object, &why)
 	               ? ATTUNE_OK
-	               : runtime_fail(error, ATTUNE_SYSTEM, "%s could not compile the kernel:\n%s", place->target->name,
-	                              why.s);
+	               : runtime_fail(error, ATTUNE_SYSTEM, "%s could not compile the kernel:\n%s",
+	                              job->place.target->name, why.s);
 }
 
-/* All files but the manifest; how many there are, or 0 after an error. */
-static int processor_files(struct build_job *job, const struct tune_place *place, const struct variant *v,
-                           struct build *b, struct arena *a, struct file *file, struct attune_error *error)
+/* A form's text and object, named as its functions. */
+static enum attune_status form_files(struct build_job *job, int i, struct arena *a, struct attune_error *error)
 {
-	struct text source, header, archive;
+	const struct build *b = &job->form[i];
+	struct text source;
 	text_init(&source, a);
+	build_source(b, &source);
+	if (compile(job, source.s, &job->variant[i].choice.options, &job->object[i], a, error))
+		return ATTUNE_SYSTEM;
+	add_file(job, arena_printf(a, "%s.c", b->name), source.s, source.len);
+	add_file(job, arena_printf(a, "%s.o", b->name), job->object[i].bytes, job->object[i].size);
+	return ATTUNE_OK;
+}
+
+static enum attune_status choice_files(struct build_job *job, struct arena *a, struct attune_error *error)
+{
+	struct target_options options = job->variant[0].choice.options;
+	struct object *object = &job->object[job->forms];
+	struct text source;
+	text_init(&source, a);
+	build_choice(job->form, job->forms, &source);
+	options.isa = ISA_SCALAR; /* what every processor runs */
+	if (compile(job, source.s, &options, object, a, error))
+		return ATTUNE_SYSTEM;
+	add_file(job, arena_printf(a, "%s.c", job->form->library), source.s, source.len);
+	add_file(job, arena_printf(a, "%s.o", job->form->library), object->bytes, object->size);
+	return ATTUNE_OK;
+}
+
+/* All files but the manifest. */
+static enum attune_status processor_files(struct build_job *job, struct arena *a, struct attune_error *error)
+{
+	const struct build *b = job->form;
+	struct text header, archive;
+	struct build_member member[MOST_FORMS + 1];
+	enum attune_status status = ATTUNE_OK;
+	int members = job->forms > 1 ? job->forms + 1 : 1;
 	text_init(&header, a);
 	text_init(&archive, a);
-	build_source(b, &source);
-	build_header(b, &header);
-	if (compile(job, place, v, source.s, a, error))
-		return 0;
-	build_archive(b, job->object.bytes, job->object.size, &archive);
+	build_header(b, job->forms, &header);
+	add_file(job, arena_printf(a, "%s.h", b->library), header.s, header.len);
+	for (int i = 0; !status && i < members; i++) {
+		bool choice = i == job->forms;
+		status = choice ? choice_files(job, a, error) : form_files(job, i, a, error);
+		member[i] = (struct build_member){
+		        .name = choice || job->forms == 1 ? "kernel.o" : arena_printf(a, "%s.o", isa_info[b[i].isa].name),
+		        .bytes = job->object[i].bytes,
+		        .size = job->object[i].size,
+		        .symbols = choice ? build_choice_symbols(b, a) : build_symbols(&b[i], a)};
+	}
+	if (status)
+		return status;
+	build_archive(member, members, &archive);
 	const char *package = package_text(a, b);
-	const struct file list[] = {
-	        {arena_printf(a, "%s.c", b->name), source.s, source.len},
-	        {arena_printf(a, "%s.h", b->name), header.s, header.len},
-	        {arena_printf(a, "%s.o", b->name), job->object.bytes, job->object.size},
-	        {arena_printf(a, "lib%s.a", b->name), archive.s, archive.len},
-	        {arena_printf(a, "%s.pc", b->name), package, strlen(package)},
-	};
-	memcpy(file, list, sizeof list);
-	return sizeof list / sizeof *list;
+	add_file(job, arena_printf(a, "lib%s.a", b->library), archive.s, archive.len);
+	add_file(job, arena_printf(a, "%s.pc", b->library), package, strlen(package));
+	return ATTUNE_OK;
 }
 
-static int device_files(struct build_job *job, const struct tune_place *place, const struct variant *v,
-                        struct build *b, struct arena *a, struct file *file, struct attune_error *error)
+static enum attune_status device_files(struct build_job *job, struct arena *a, struct attune_error *error)
 {
+	const struct build *b = job->form;
 	struct text source, header;
 	text_init(&source, a);
 	text_init(&header, a);
-	if (compile(job, place, v, b->source->text, a, error))
-		return 0;
-	text_printf(&source, "%s\n%s", place->target->device->prelude, b->source->text);
+	if (compile(job, b->source->text, &job->variant->choice.options, job->object, a, error))
+		return ATTUNE_SYSTEM;
+	text_printf(&source, "%s\n%s", job->place.target->device->prelude, b->source->text);
 	build_device_header(b, &header);
-	const struct file list[] = {
-	        {arena_printf(a, "%s.cu", b->name), source.s, source.len},
-	        {arena_printf(a, "%s.h", b->name), header.s, header.len},
-	        {arena_printf(a, "%s.%s.cubin", b->name, b->arch), job->object.bytes, job->object.size},
-	};
-	memcpy(file, list, sizeof list);
-	return sizeof list / sizeof *list;
+	add_file(job, arena_printf(a, "%s.cu", b->name), source.s, source.len);
+	add_file(job, arena_printf(a, "%s.h", b->name), header.s, header.len);
+	add_file(job, arena_printf(a, "%s.%s.cubin", b->name, b->arch), job->object->bytes, job->object->size);
+	return ATTUNE_OK;
 }
 
 static enum attune_status check_buildable(const struct tune_place *place, const struct variant *v, const char *name,
@@ -209,45 +265,86 @@ static enum attune_status check_buildable(const struct tune_place *place, const 
 	return ATTUNE_OK;
 }
 
+/* A kernel for each ISA that was asked for: of a list those; else of a given schedule, a device or a context for one
+ * ISA that one; else the best here and those below it. */
+static enum attune_status choose_forms(struct build_job *job, struct arena *a, struct attune_error *error)
+{
+	struct attune_program *p = job->program;
+	const struct attune_build_options *o = job->options;
+	enum isa isa[MOST_FORMS];
+	enum attune_status status = context_place(p->context, a, &job->place, error);
+	if (status)
+		return status;
+	if (o->isas && (job->place.target->device || o->schedule))
+		return runtime_fail(error, ATTUNE_USAGE, "a list of ISAs goes neither with a schedule, which is of one, nor "
+		                                         "with a device");
+	if (!o->isas && (job->place.target->device || o->schedule || p->context->isa_given)) {
+		job->forms = 1;
+		return program_variant(p, a, o->schedule, false, FOR_CODE, job->variant, error);
+	}
+	job->forms = o->isas ? build_isas(o->isas, isa, error) : build_isas_here(job->place.isa, isa);
+	status = job->forms ? ATTUNE_OK : ATTUNE_USAGE;
+	for (int i = 0; !status && i < job->forms; i++)
+		status = program_variant_for(p, a, isa[i], &job->variant[i], error);
+	return status;
+}
+
+static enum attune_status prepare_form(struct build_job *job, int i, const char *name, struct arena *a,
+                                       struct attune_error *error)
+{
+	struct attune_program *p = job->program;
+	struct variant *v = &job->variant[i];
+	enum attune_status status = check_buildable(&job->place, v, name, error);
+	object_free(&v->choice.object); /* the calling functions are compiled with the kernel */
+	if (status)
+		return status;
+	struct build *b = &job->form[i];
+	*b = (struct build){
+	        .name = name,
+	        .library = name,
+	        .kernel = attune_program_name(p),
+	        .shape = program_shape(p, a),
+	        .origin = v->origin,
+	        .isa = v->choice.schedule.isa,
+	        .arch = job->place.target->device ? arena_printf(a, "sm_%d", job->place.machine->capability) : NULL,
+	        .tensor = p->tensor,
+	        .ntensors = p->ntensors,
+	        .source = &v->choice.source,
+	};
+	if (job->forms > 1) {
+		struct tile_program renamed = *v->choice.program;
+		b->name = renamed.name = arena_printf(a, "%s_%s", name, isa_info[b->isa].name);
+		v->choice.source = emit_kernel(a, &renamed, b->isa, v->choice.schedule.exp_degree);
+	}
+	build_sizes(b);
+	return ATTUNE_OK;
+}
+
 static enum attune_status run_build(void *data, struct arena *a, struct attune_error *error)
 {
 	struct build_job *job = data;
 	struct attune_program *p = job->program;
-	struct variant v;
-	struct tune_place place;
-	enum attune_status status = program_variant(p, a, job->options->schedule, false, FOR_CODE, &v, error);
-	object_free(&v.choice.object); /* the calling functions are compiled with the kernel */
 	const char *name = job->options->name ? job->options->name : attune_program_name(p);
-	if (status || (status = context_place(p->context, a, &place, error)) ||
-	    (status = check_buildable(&place, &v, name, error)))
+	enum attune_status status = choose_forms(job, a, error);
+	for (int i = 0; !status && i < job->forms; i++)
+		status = prepare_form(job, i, name, a, error);
+	if (status)
 		return status;
-	const struct target_device *device = place.target->device;
-	struct build b = {
-	        .name = name,
-	        .kernel = attune_program_name(p),
-	        .shape = program_shape(p, a),
-	        .origin = v.origin,
-	        .isa = v.choice.schedule.isa,
-	        .arch = device ? arena_printf(a, "sm_%d", place.machine->capability) : NULL,
-	        .tensor = p->tensor,
-	        .ntensors = p->ntensors,
-	        .source = &v.choice.source,
-	};
-	build_sizes(&b);
-	struct file file[MAX_FILES];
-	int files = (device ? device_files : processor_files)(job, &place, &v, &b, a, file, error);
-	if (!files)
-		return ATTUNE_SYSTEM;
-	const struct resources *resources =
-	        device && device->resources ? device->resources(a, &job->object, b.source, &v.choice.options) : NULL;
-	const char *text = manifest(a, p, &v, &b, resources, file, files);
+	const struct target_device *device = job->place.target->device;
+	if ((status = (device ? device_files : processor_files)(job, a, error)))
+		return status;
+	const struct resources *resources = device && device->resources
+	                                            ? device->resources(a, job->object, job->form->source,
+	                                                                &job->variant->choice.options)
+	                                            : NULL;
+	const char *text = manifest(a, p, job->variant, job->form, job->forms, resources, job->file, job->files);
 	if (!text)
 		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
-	file[files++] = (struct file){"manifest.json", text, strlen(text)};
+	add_file(job, "manifest.json", text, strlen(text));
 	if (mkdir(job->options->directory, 0777) && errno != EEXIST)
 		return runtime_fail(error, ATTUNE_SYSTEM, "%s: %s", job->options->directory, strerror(errno));
-	for (int i = 0; i < files; i++)
-		if (!write_file(a, job->options->directory, &file[i], error))
+	for (int i = 0; i < job->files; i++)
+		if (!write_file(a, job->options->directory, &job->file[i], error))
 			return ATTUNE_SYSTEM;
 	struct text give = {.s = (char *)text, .len = strlen(text)};
 	return job->manifest ? runtime_give(&give, job->manifest, error) : ATTUNE_OK;
@@ -258,8 +355,15 @@ enum attune_status attune_build(struct attune_program *p, const struct attune_bu
 {
 	if (!options || !options->directory)
 		return runtime_fail(error, ATTUNE_USAGE, "there is no folder to build in");
-	struct build_job job = {.program = p, .options = options, .manifest = manifest_text};
-	enum attune_status status = runtime_try(run_build, &job, error);
-	object_free(&job.object);
+	struct build_job *job = calloc(1, sizeof *job);
+	if (!job)
+		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
+	job->program = p;
+	job->options = options;
+	job->manifest = manifest_text;
+	enum attune_status status = runtime_try(run_build, job, error);
+	for (size_t i = 0; i < sizeof job->object / sizeof *job->object; i++)
+		object_free(&job->object[i]);
+	free(job);
 	return status;
 }

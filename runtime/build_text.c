@@ -53,18 +53,18 @@ static void print_signature(const struct build *b, struct text *t)
 	text_add(t, "void *workspace)");
 }
 
-static void print_run_signature(const struct build *b, struct text *t)
+void build_run_signature(const struct build *b, struct text *t)
 {
 	text_printf(
 	        t,
 	        "void %s_run(int phase, long begin, long end, const struct %s_tensors *call, void *work,\n",
-	        b->name, b->name);
+	        b->name, b->library);
 	text_printf(t, "%*svoid *scratch)", (int)strlen(b->name) + 10, "");
 }
 
-static void print_struct(const struct build *b, struct text *t)
+void build_struct(const struct build *b, struct text *t)
 {
-	text_printf(t, "struct %s_tensors {\n", b->name);
+	text_printf(t, "struct %s_tensors {\n", b->library);
 	for (int i = 0; i < b->ntensors; i++) {
 		text_char(t, '\t');
 		print_tensor(&b->tensor[i], t);
@@ -73,11 +73,44 @@ static void print_struct(const struct build *b, struct text *t)
 	text_add(t, "};\n");
 }
 
-void build_header(const struct build *b, struct text *t)
+/* On which processors it runs. */
+static void print_processors(const struct build *form, int n, struct text *t)
 {
+	if (n == 1) {
+		text_printf(t, "Runs on processors with %s.\n */\n", isa_info[form->isa].march);
+		return;
+	}
+	text_add(t, "Of\n *");
+	for (int i = 0; i < n; i++)
+		text_printf(t, "%s %s (%s)", i ? "," : "", isa_info[form[i].isa].name, isa_info[form[i].isa].march);
+	text_add(t, " the best that the processor\n * runs is taken when it is first called.\n */\n");
+}
+
+static void print_choice(const struct build *b, struct text *t)
+{
+	text_printf(t,
+	            "/* The instruction set in use, \"%s\"; NULL: this processor has none of them, and a call ends the\n"
+	            " * program by an illegal instruction. */\n"
+	            "const char *%s_isa(void);\n"
+	            "/* From now on that one; NULL: the best again. 0, or -1 where the library does not hold it or the\n"
+	            " * processor does not run it. Not while a call is on its way, whose scratch and tasks it changes. */\n"
+	            "int %s_use(const char *isa);\n\n",
+	            isa_info[b->isa].name, b->library, b->library);
+}
+
+void build_header(const struct build *form, int n, struct text *t)
+{
+	struct build best = *form, *b = &best;
+	int phases = 0;
+	best.name = best.library;
+	for (int i = 0; i < n; i++) {
+		best.work_bytes = form[i].work_bytes > best.work_bytes ? form[i].work_bytes : best.work_bytes;
+		best.scratch_bytes = form[i].scratch_bytes > best.scratch_bytes ? form[i].scratch_bytes : best.scratch_bytes;
+		phases = form[i].source->nphases > phases ? form[i].source->nphases : phases;
+	}
 	text_printf(t, "/* %s.h: the kernel %s for %s.\n *\n", b->name, b->kernel, b->shape);
-	text_printf(t, " * Made by attune %s (%s schedule). Runs on processors with %s.\n */\n",
-	            ATTUNE_VERSION, b->origin, isa_info[b->isa].march);
+	text_printf(t, " * Made by attune %s (%s schedule). ", ATTUNE_VERSION, b->origin);
+	print_processors(form, n, t);
 	text_printf(t, "#ifndef ATTUNE_BUILT_%s\n#define ATTUNE_BUILT_%s\n\n", b->name, b->name);
 	text_add(t, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
 	text_printf(
@@ -85,7 +118,7 @@ void build_header(const struct build *b, struct text *t)
 	        "/* Bytes of work area, shared by all threads of a call, and of scratch, one a thread. */\n");
 	text_printf(t, "#define %s_WORK_BYTES    %lldL\n", b->name, b->work_bytes);
 	text_printf(t, "#define %s_SCRATCH_BYTES %lldL\n", b->name, b->scratch_bytes);
-	text_printf(t, "#define %s_PHASES        %d\n\n", b->name, b->source->nphases);
+	text_printf(t, "#define %s_PHASES        %d\n\n", b->name, phases);
 
 	text_add(t, "/* Computes on the calling thread. Tensors are dense and row-major");
 	for (int i = 0; i < b->ntensors; i++) {
@@ -108,10 +141,13 @@ void build_header(const struct build *b, struct text *t)
 	            " * before are done; the tasks [begin, end) of a phase in any split, heaviest first. "
 	            "work is one\n"
 	            " * for all; scratch is each thread's own; both are aligned to 64. */\n");
-	print_struct(b, t);
+	build_struct(b, t);
 	text_printf(t, "long %s_tasks(int phase);\n", b->name);
-	print_run_signature(b, t);
-	text_add(t, ";\n\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+	build_run_signature(b, t);
+	text_add(t, ";\n\n");
+	if (n > 1)
+		print_choice(b, t);
+	text_add(t, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
 
 static void print_run(const struct build *b, struct text *t)
@@ -129,7 +165,7 @@ static void print_run(const struct build *b, struct text *t)
 		text_printf(t, "%s};\n", a->ndim ? "" : "0");
 	}
 	text_add(t, "\n");
-	print_run_signature(b, t);
+	build_run_signature(b, t);
 	text_add(t, "\n{\n\tvoid *const data[] = {");
 	for (int i = 0; i < b->ntensors; i++) {
 		text_printf(t, "%s(void *)call->", i ? ", " : "");
@@ -145,19 +181,10 @@ static void print_run(const struct build *b, struct text *t)
 	text_add(t, "\t}\n}\n\n");
 }
 
-void build_source(const struct build *b, struct text *t)
+void build_whole(const struct build *b, struct text *t)
 {
-	text_add(t, b->source->text);
-	text_printf(t, "\n/* ---- what %s.h declares ---- */\n\n", b->name);
-	print_struct(b, t);
-	print_run(b, t);
-	text_printf(t, "long %s_tasks(int phase)\n{\n\tstatic const long tasks[] = {", b->name);
-	for (int i = 0; i < b->source->nphases; i++)
-		text_printf(t, "%s%ld", i ? ", " : "", b->source->phase[i].tasks);
-	text_printf(t, "};\n\treturn phase >= 0 && phase < %d ? tasks[phase] : 0;\n}\n\n",
-	            b->source->nphases);
 	print_signature(b, t);
-	text_printf(t, "\n{\n\tconst struct %s_tensors call = {", b->name);
+	text_printf(t, "\n{\n\tconst struct %s_tensors call = {", b->library);
 	for (int i = 0; i < b->ntensors; i++) {
 		text_add(t, i ? ", " : "");
 		build_c_name(b->tensor[i].name, t);
@@ -168,47 +195,25 @@ void build_source(const struct build *b, struct text *t)
 	        b->name, b->name, b->work_bytes);
 }
 
-/* ---- ar(5) ---- */
-
-static void print_member(const char *name, size_t size, struct text *t)
+void build_source(const struct build *b, struct text *t)
 {
-	text_printf(t, "%-16s%-12d%-6d%-6d%-8s%-10zu`\n", name, 0, 0, 0, "644", size);
-}
-
-static void big_endian(uint32_t n, struct text *t)
-{
-	char byte[4] = {(char)(n >> 24), (char)(n >> 16), (char)(n >> 8), (char)n};
-	text_bytes(t, byte, sizeof byte);
-}
-
-void build_archive(const struct build *b, const void *object, size_t size, struct text *t)
-{
-	struct arena *a = t->arena;
-	struct text names;
-	text_init(&names, a);
-	uint32_t count = 3 + (uint32_t)b->source->nphases;
-	const char *const own[] = {"", "_run", "_tasks"};
-	for (int i = 0; i < 3; i++) {
-		text_printf(&names, "%s%s", b->name, own[i]);
-		text_char(&names, 0);
+	bool form = strcmp(b->name, b->library);
+	text_add(t, b->source->text);
+	text_printf(t, "\n/* ---- what %s.%s ---- */\n\n", b->library, form ? "c chooses from" : "h declares");
+	build_struct(b, t);
+	if (form) {
+		text_printf(t, "long %s_tasks(int phase);\n", b->name);
+		build_run_signature(b, t);
+		text_add(t, ";\n");
 	}
-	for (int i = 0; i < b->source->nphases; i++) {
-		text_add(&names, b->source->phase[i].symbol);
-		text_char(&names, 0);
-	}
-	if (names.len % 2)
-		text_char(&names, 0);
-	/* The index: a count, the place of the defining member for every symbol, the names. */
-	const size_t MAGIC = 8, HEAD = 60;
-	size_t index = 4 + 4 * (size_t)count + names.len;
-	text_add(t, "!<arch>\n");
-	print_member("/", index, t);
-	big_endian(count, t);
-	for (uint32_t i = 0; i < count; i++)
-		big_endian((uint32_t)(MAGIC + HEAD + index), t);
-	text_bytes(t, names.s, names.len);
-	print_member("kernel.o/", size, t);
-	text_bytes(t, object, size);
-	if (size % 2)
+	print_run(b, t);
+	text_printf(t, "long %s_tasks(int phase)\n{\n\tstatic const long tasks[] = {", b->name);
+	for (int i = 0; i < b->source->nphases; i++)
+		text_printf(t, "%s%ld", i ? ", " : "", b->source->phase[i].tasks);
+	text_printf(t, "};\n\treturn phase >= 0 && phase < %d ? tasks[phase] : 0;\n}\n",
+	            b->source->nphases);
+	if (!form) {
 		text_char(t, '\n');
+		build_whole(b, t);
+	}
 }

@@ -92,6 +92,9 @@ struct variant {
 enum purpose { FOR_TEXT, FOR_CODE };
 enum attune_status program_variant(const struct attune_program *, struct arena *, const char *schedule, bool naive,
                                    enum purpose, struct variant *, struct attune_error *);
+/* The best that is known for code of that ISA, which need not be the context's. */
+enum attune_status program_variant_for(const struct attune_program *, struct arena *, enum isa, struct variant *,
+                                       struct attune_error *);
 
 /* ---- fill.c ---- */
 

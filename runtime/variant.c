@@ -44,6 +44,30 @@ static enum attune_status given(struct arena *arena, const struct problem *probl
 	return why ? runtime_fail(error, ATTUNE_USAGE, "the schedule is not legal: %s", why) : ATTUNE_OK;
 }
 
+static enum attune_status chosen(const struct attune_program *p, struct arena *arena, const struct tune_place *place,
+                                 struct variant *v, struct attune_error *error)
+{
+	struct cache *cache = context_cache(p->context);
+	if (!cache)
+		return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
+	tune_choose(arena, v->cascade, v->problem, place, cache, &v->choice);
+	v->origin = cache_rung_name[v->choice.rung];
+	return ATTUNE_OK;
+}
+
+enum attune_status program_variant_for(const struct attune_program *p, struct arena *arena, enum isa isa,
+                                       struct variant *v, struct attune_error *error)
+{
+	*v = (struct variant){0};
+	struct tune_place place;
+	enum attune_status status = program_problem(p, arena, &v->cascade, &v->problem, error);
+	if (status || (status = context_place(p->context, arena, &place, error)))
+		return status;
+	place.isa = isa;
+	v->key = tune_key(arena, v->cascade, &place);
+	return chosen(p, arena, &place, v, error);
+}
+
 enum attune_status program_variant(const struct attune_program *p, struct arena *arena, const char *schedule,
                                    bool naive, enum purpose purpose, struct variant *v,
                                    struct attune_error *error)
@@ -70,11 +94,7 @@ enum attune_status program_variant(const struct attune_program *p, struct arena 
 		v->choice.schedule = schedule_naive(v->problem, place.isa);
 		render(arena, v->problem, &place, &v->choice);
 	} else {
-		struct cache *cache = context_cache(p->context);
-		if (!cache)
-			return runtime_fail(error, ATTUNE_SYSTEM, "out of memory");
-		tune_choose(arena, v->cascade, v->problem, &place, cache, &v->choice);
-		v->origin = cache_rung_name[v->choice.rung];
+		return chosen(p, arena, &place, v, error);
 	}
 	return ATTUNE_OK;
 }

@@ -7,45 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Register state the system saves on a context switch: bits 1, 2 SSE and AVX; 5, 6, 7 AVX-512. */
-static uint32_t enabled_state(void)
-{
-	uint32_t low, high;
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return low;
-}
+#include "targets/x86_levels.h"
 
-static bool has(uint32_t word, uint32_t bits)
-{
-	return (word & bits) == bits;
-}
-
-static enum isa best_avx512(uint32_t c7)
-{
-	enum { VNNI = 1 << 11, BF16 = 1 << 5 };
-	uint32_t a, b, c, d;
-	return has(c7, VNNI) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && has(a, BF16) ? ISA_AVX512_BF16 : ISA_AVX512;
-}
-
-/* The levels are those of the x86-64 psABI, because code is compiled for isa_info[].march. */
 static enum isa best_isa(void)
 {
-	enum { SSE_AVX = 6, OPMASK_ZMM = 0xe0, LZCNT = 1 << 5 };
-	uint32_t a, b, c, d, b7, c7, d7, c81;
-	if (!__get_cpuid(1, &a, &b, &c, &d) ||
-	    !has(c, bit_FMA | bit_MOVBE | bit_OSXSAVE | bit_AVX | bit_F16C))
-		return ISA_SCALAR;
-	if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d7) || !has(b7, bit_BMI | bit_BMI2 | bit_AVX2))
-		return ISA_SCALAR;
-	if (!__get_cpuid(0x80000001, &a, &b, &c81, &d) || !has(c81, LZCNT))
-		return ISA_SCALAR;
-	uint32_t state = enabled_state();
-	if (!has(state, SSE_AVX))
-		return ISA_SCALAR;
-	if (has(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) &&
-	    has(state, OPMASK_ZMM))
-		return best_avx512(c7);
-	return ISA_AVX2;
+	static const enum isa level[] = {ISA_SCALAR, ISA_AVX2, ISA_AVX512, ISA_AVX512_BF16};
+	return level[x86_level()];
 }
 
 static void identify(struct machine *m)

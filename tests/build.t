@@ -20,7 +20,7 @@ P = softmax[m](S)
 O[h,n,e] = P[h,n,m] * V[h,m,e]
 END
 shape='-r H=2 N=70 M=70 D=24 E=20'
-isa=
+isa='--isa avx2'
 grep -q avx2 /proc/cpuinfo || isa='--isa scalar'
 
 run 0 build attend.att $shape -o lib $isa && says out attend.h; ok 'build'
@@ -116,6 +116,62 @@ run 0 build attend.att $shape -o lib $isa --name other --json && perl -MJSON::PP
 ok 'another name, the manifest as JSON'
 run 0 build attend.att $shape -o plain --isa scalar && gcc -O2 -Wall -Werror -Iplain main.c plain/attend.c -lm -o scalar 2>err && ./scalar >out
 ok 'the scalar form'
+
+# Several instruction sets in one library.
+run 0 build attend.att $shape -o several && says out attend_scalar.c; ok 'what is built unless an ISA is named'
+cat >choose.c <<'END'
+#include <stdio.h>
+#include <string.h>
+
+#define main check
+#include "main.c"
+#undef main
+
+int main(int argc, char **argv)
+{
+	(void)argc;
+	const char *best = attend_isa();
+	if (!best || attend_use("no such") != -1 || strcmp(attend_isa(), best))
+		return 1;
+	for (char **isa = argv + 1; *isa; isa++)
+		if (attend_use(*isa) || strcmp(attend_isa(), *isa) || check())
+			return 1;
+	if (attend_use(NULL) || strcmp(attend_isa(), best) || check())
+		return 1;
+	puts(best);
+	return 0;
+}
+END
+forms=$(perl -MJSON::PP -0ne 'print join " ", map { $_->{isa} } @{decode_json($_)->{forms} || []}' several/manifest.json)
+PKG_CONFIG_PATH=several
+export PKG_CONFIG_PATH
+gcc -O2 -Wall -Werror choose.c $(pkg-config --cflags --libs attend) -lm -o choose 2>err && ./choose $forms >out &&
+	[ "$(tail -n 1 out)" = "${forms%% *}" ]
+ok "the best of $forms is chosen, the others can be, and all are right"
+# Other processors, as an emulator has them.
+if [ -n "$LONG" ] && command -v qemu-x86_64 >/dev/null; then
+	gcc -O2 -static choose.c $(pkg-config --cflags --libs attend) -lm -o elsewhere 2>err
+	for is in Nehalem:scalar Haswell:avx2; do
+		qemu-x86_64 -cpu ${is%:*} ./elsewhere >out 2>err && [ "$(tail -n 1 out)" = ${is#*:} ]
+		ok "on ${is%:*} it is ${is#*:}"
+	done
+fi
+for cc in gcc "$clang"; do
+	objects=
+	for f in $(perl -MJSON::PP -0ne 'print join " ", map { "$_->{isa}:$_->{march}" } @{decode_json($_)->{forms} || []}' several/manifest.json); do
+		$cc -O2 -march=${f#*:} -ffp-contract=fast -fno-math-errno -Wall -Werror -c several/attend_${f%:*}.c -o ${f%:*}.o 2>>err
+		objects="$objects ${f%:*}.o"
+	done
+	$cc -O2 -Wall -Wextra -Werror -Iseveral choose.c several/attend.c $objects -lm -o choose 2>>err && ./choose $forms >out
+	ok "$(basename "$cc") compiles the sources without a warning, and they are right"
+done
+run 0 build attend.att $shape -o several --isa avx2,avx512,avx2 && [ "$(perl -MJSON::PP -0ne 'print map { $_->{isa} } @{decode_json($_)->{forms}}' several/manifest.json)" = avx512avx2 ]
+ok 'a list of ISAs, the best first'
+run 0 build attend.att $shape -o one --isa scalar, && [ ! -e one/attend_scalar.c ]; ok 'a list of one'
+run 2 build attend.att $shape -o several --isa avx2,avx3 && says err avx3; ok 'an ISA that there is not'
+run 2 build attend.att $shape -o several --isa avx2,neon && says err alone; ok 'processors of two kinds'
+run 0 build attend.att $shape -o arm --isa neon; ok 'for another processor'
+
 run 2 build attend.att $shape -o lib --name 'a b'; ok 'a name that C cannot have'
 run 3 build attend.att $shape -o no/such/folder; ok 'a folder that cannot be made'
 run 2 build attend.att $shape -o lib --target tcc; ok 'a target without object files'
