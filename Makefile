@@ -121,9 +121,10 @@ fuzz:
 	build-fuzz/parse_fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 \
 	  -dict=tests/fuzz/att.dict -artifact_prefix=build-fuzz/ build-fuzz/corpus build-fuzz/seeds
 
-# The defaults of two plain cases, D = 64 and 128; for a tuned kernel: attune bench.
-BENCH_TILES = $(foreach c,full causal,$(foreach d,64 128,$(BUILD)/bench/$c$d.tile))
-$(BUILD)/bench/%.tile: bench/full.att bench/causal.att $(BUILD)/attune
+# The defaults of some cases, D = 64 and 128; for a tuned kernel: attune bench.
+BENCH_CASES = full causal alibi softcap sigmoid differential
+BENCH_TILES = $(foreach d,64 128,$(foreach c,$(BENCH_CASES),$(BUILD)/bench/$c$d.tile))
+$(BUILD)/bench/%.tile: $(wildcard bench/*.att) $(BUILD)/attune
 	@mkdir -p $(@D)
 	d=$$(echo $* | tr -dc 0-9); $(BUILD)/attune emit bench/$$(echo $* | tr -d 0-9).att -r D=$$d E=$$d \
 	  --cache none --stage tile > $@

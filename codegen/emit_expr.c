@@ -364,6 +364,7 @@ static const struct {
         {OP_EXP,
          {"v_exp_whole(%0)", "v_exp_fraction(%0, %1)", "v_exp2_polynomial(%2)", "v_exp2_end(%3, %1)"}},
         {OP_EXP2, {"v_exp2_whole(%0)", "v_exp2_fraction(%0, %1)", "v_exp2_power(%2)", "v_exp2_end(%3, %1)"}},
+        {OP_TANH, {"v_tanh_exponent(%0)", "v_tanh_rounded(%1)", "v_tanh_rest(%1, %2)", "v_tanh_end(%3, %2)"}},
 };
 
 static const char *stage(struct nest *n, enum op op, struct term operand)

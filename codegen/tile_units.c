@@ -400,6 +400,16 @@ static bool is_sum_of_scaled(struct units *u, struct expr e)
 	return true;
 }
 
+/* Of a quotient by a number a product, where a function is no steeper than its argument: its own error is as large as
+ * the second rounding. */
+static struct expr product(struct units *u, struct expr e)
+{
+	double k;
+	if (expr_at(u->pool, e)->op != OP_DIV || !expr_is_number(u->pool, operand(u, e, 1), &k) || k == 0)
+		return e;
+	return times(u, operand(u, e, 0), 1 / k);
+}
+
 /* The expression, of what it reads as it is kept now. */
 static struct expr unscaled(struct units *u, struct expr e)
 {
@@ -421,6 +431,8 @@ static struct expr unscaled(struct units *u, struct expr e)
 		bool both = compares_scaled(u, e);
 		for (int i = 0; i < n.count; i++)
 			x[i] = both ? scaled(u, operand(u, e, i), 1) : unscaled(u, operand(u, e, i));
+		if (n.op == OP_TANH || n.op == OP_ERF)
+			x[0] = product(u, x[0]);
 		r = expr_make(u->pool, (enum op)n.op, n.symbol, n.count, x);
 	}
 	if (known)

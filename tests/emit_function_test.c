@@ -22,7 +22,7 @@ static const struct {
         {"log2(x)", OP_LOG2, 4e-7, 0},
         {"sqrt(x)", OP_SQRT, 1e-7, 0},
         {"rsqrt(x)", OP_RSQRT, 3e-7, 0},
-        {"tanh(x)", OP_TANH, 1e-6, 0},
+        {"tanh(x)", OP_TANH, 4e-7, 0},
         {"sigmoid(x)", OP_SIGMOID, 1e-6, 0},
         {"softplus(x)", OP_SOFTPLUS, 1e-6, 0},
         {"relu(x)", OP_RELU, 0, 0},
@@ -172,6 +172,9 @@ int main(void)
 			one("exp(x)", OP_EXP, 3e-4, 0, *t, isa, 3);
 			one("exp(x)", OP_EXP, 5e-6, 0, *t, isa, 4);
 			one("exp(x)", OP_EXP, 2e-7, 0, *t, isa, 6);
+			one("exp2(x)", OP_EXP2, 3e-4, 0, *t, isa, 3);
+			one("exp2(x)", OP_EXP2, 5e-6, 0, *t, isa, 4);
+			one("exp2(x)", OP_EXP2, 2e-7, 0, *t, isa, 6);
 		}
 	}
 	arena_free(&a);
