@@ -46,6 +46,7 @@ static int print_device(const struct attune_device_info *d, bool json)
 		cJSON *object = cJSON_CreateObject(), *targets = cJSON_CreateArray();
 		cJSON_AddStringToObject(object, "model", d->model);
 		cJSON_AddStringToObject(object, "isa", d->isa);
+		cJSON_AddStringToObject(object, "unused", d->unused);
 		cJSON_AddNumberToObject(object, "cores", d->cores);
 		cJSON_AddNumberToObject(object, "l1", (double)d->l1);
 		cJSON_AddNumberToObject(object, "l2", (double)d->l2);
@@ -73,6 +74,8 @@ static int print_device(const struct attune_device_info *d, bool json)
 	}
 	printf("processor  %s\n", d->model);
 	printf("isa        %s\n", d->isa);
+	if (*d->unused)
+		printf("unused     %s: no kernel uses them yet\n", d->unused);
 	printf("cores      %d\n", d->cores);
 	printf("caches     L1 %lld KiB, L2 %lld KiB, L3 %lld KiB\n", (long long)d->l1 >> 10,
 	       (long long)d->l2 >> 10, (long long)d->l3 >> 10);

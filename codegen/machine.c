@@ -13,6 +13,11 @@ const struct isa_info isa_info[ISAS] = {
 	              1 << OPERAND_BF16 | 1 << OPERAND_F16 | 1 << OPERAND_TF32 | 1 << OPERAND_I8, "sm_80"},
 };
 
+const char *const machine_unit_name[UNITS] = {[UNIT_AMX_BF16] = "amx-bf16",
+                                              [UNIT_AMX_F16] = "amx-fp16",
+                                              [UNIT_AMX_I8] = "amx-int8",
+                                              [UNIT_AVX10] = "avx10"};
+
 const char *const operand_type_name[OPERANDS] = {[OPERAND_COMPUTE] = "compute",
                                                  [OPERAND_BF16] = "bf16",
                                                  [OPERAND_F16] = "f16",

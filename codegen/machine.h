@@ -59,8 +59,13 @@ static inline double machine_peak(const struct machine_limits *l, enum isa isa, 
 	return l->peak[isa][t] > 0 ? l->peak[isa][t] : l->peak[isa][OPERAND_COMPUTE];
 }
 
+/* What processors have and no ISA here uses yet: docs/architecture.md says where it would go. */
+enum machine_unit { UNIT_AMX_BF16, UNIT_AMX_F16, UNIT_AMX_I8, UNIT_AVX10, UNITS };
+extern const char *const machine_unit_name[UNITS];
+
 struct machine {
 	enum isa isa; /* the best the processor and system allow */
+	unsigned units; /* bit u: the processor has machine_unit u, whether or not the system lets it be used */
 	char vendor[16], model_name[64];
 	int family, model, stepping;
 	int cores; /* this process may use */

@@ -463,6 +463,7 @@ const char *attune_cache_said(struct attune_context *);
 
 struct attune_device_info {
 	const char *model, *isa;
+	const char *unused; /* what the processor has that no kernel uses: "amx-bf16, amx-int8"; "": nothing known */
 	int cores;
 	int64_t l1, l2, l3; /* bytes of data cache a core can use */
 	double peak_flops;  /* f32 fused multiply-add of one core, flop/s */

@@ -187,6 +187,16 @@ static const char *device_text(struct arena *a, const struct target *t, const ch
 	return all.s;
 }
 
+static const char *unused_units(struct arena *a, unsigned units)
+{
+	struct text t;
+	text_init(&t, a);
+	for (int u = 0; u < UNITS; u++)
+		if (units >> u & 1)
+			text_printf(&t, "%s%s", t.len ? ", " : "", machine_unit_name[u]);
+	return t.s;
+}
+
 static void describe_limits(const struct machine_limits *l, struct attune_device_info *d)
 {
 	const int most = sizeof d->rate / sizeof *d->rate;
@@ -226,6 +236,7 @@ static enum attune_status describe_device(void *data, struct arena *scratch, str
 	struct attune_device_info d = {
 	        .model = c->machine.model_name,
 	        .isa = isa_info[c->machine.isa].name,
+	        .unused = unused_units(a, c->machine.units),
 	        .cores = c->machine.cores,
 	        .l1 = c->machine.l1,
 	        .l2 = c->machine.l2,

@@ -15,6 +15,21 @@ static enum isa best_isa(void)
 	return level[x86_level()];
 }
 
+unsigned machine_units(const uint32_t seven[4], const uint32_t seven_one[4])
+{
+	enum { A, B, C, D };
+	return (seven[D] >> 22 & 1) << UNIT_AMX_BF16 | (seven[D] >> 25 & 1) << UNIT_AMX_I8 |
+	       (seven_one[A] >> 21 & 1) << UNIT_AMX_F16 | (seven_one[D] >> 19 & 1) << UNIT_AVX10;
+}
+
+static unsigned units(void)
+{
+	uint32_t seven[4] = {0}, one[4] = {0};
+	if (__get_cpuid_count(7, 0, &seven[0], &seven[1], &seven[2], &seven[3]) && seven[0])
+		__get_cpuid_count(7, 1, &one[0], &one[1], &one[2], &one[3]);
+	return machine_units(seven, one);
+}
+
 static void identify(struct machine *m)
 {
 	uint32_t a, b, c, d, brand[12] = {0};
@@ -90,7 +105,7 @@ static void caches(struct machine *m, int cpu)
 
 void machine_detect(struct machine *m)
 {
-	*m = (struct machine){.isa = best_isa()};
+	*m = (struct machine){.isa = best_isa(), .units = units()};
 	identify(m);
 	cpu_set_t set;
 	size_t first = 0;

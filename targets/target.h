@@ -82,6 +82,8 @@ const struct target *target_find(const char *name);
 
 /* This machine by CPUID and sysfs; measured fields 0. */
 void machine_detect(struct machine *);
+/* The units among what leaf 7 of CPUID says, in its parts 0 and 1: registers a, b, c, d. */
+unsigned machine_units(const uint32_t seven[4], const uint32_t seven_one[4]);
 /* Probes m->limits, with as many threads as there are cores for the one that needs them, about half a second. */
 void machine_measure(struct machine *);
 /* The rate that contractions of operands of a type may reach with an ISA: multiplications and additions a second of

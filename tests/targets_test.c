@@ -341,6 +341,11 @@ static void machine_facts(void)
 	other = m;
 	other.peak_flops = 1;
 	ok(!strcmp(machine_key(&arena, &m), machine_key(&arena, &other)), "but not what was measured");
+	const uint32_t sapphire_rapids[2][4] = {{2, 0xf3bfbfbf, 0xfb417ffe, 0xffdd4432}, {0x1c30, 0, 0, 0}};
+	const uint32_t zen4[2][4] = {{1, 0xf1bf97a9, 0x405fce, 0x10000010}, {0x20, 0, 0, 0}};
+	ok(machine_units(sapphire_rapids[0], sapphire_rapids[1]) == (1 << UNIT_AMX_BF16 | 1 << UNIT_AMX_I8) &&
+	           !machine_units(zen4[0], zen4[1]),
+	   "units that multiply tiles are known by their bits");
 	double last = 0;
 	bool rises = true;
 	for (enum isa i = 0; i <= m.isa; i++) {
