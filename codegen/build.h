@@ -46,6 +46,14 @@ struct parts {
 	struct expr target; /* READ of the tensor at those */
 };
 
+/* A contraction as it is done: outer · Σ a · b, where NO_EXPR is 1. */
+struct product {
+	struct expr a, b, outer;
+	bool direct; /* b is read where it stands */
+	enum dtype dtype;   /* of its result, and of b where that is a value */
+	enum dtype operand; /* of a */
+};
+
 /* The lists of a stream's tiles: tile_build_list.c. */
 struct list {
 	uint32_t tile, run;         /* indices: tile of rows, run of a list */
@@ -81,6 +89,7 @@ struct builder {
 	uint32_t granule;          /* index that stands for the walked one while a list is made; or NO_INDEX */
 	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
+	struct expr *factor_of;    /* of each in `fresh`: what multiplies it, over the program's pool; or NO_EXPR */
 	uint32_t *count;           /* of a mean: how many elements so far */
 	struct expr *packed;       /* a contraction: READ of its packed operand, or NO_EXPR */
 	VEC(struct loaded) before, step, inside; /* what is loaded at each level */
@@ -142,6 +151,8 @@ void build_selection(struct builder *, struct tile_block *);
 void build_packs(struct builder *);
 /* The body of the walk for one class of tiles, into b->body. */
 void build_body(struct builder *);
+/* How the stream's k-th contraction is done. */
+struct product build_product(const struct builder *, int k);
 /* ---- tile_build_sparse.c: what the predicates say of tiles ---- */
 
 /* Where the walk goes for the rows of a task, and what of a tile matters to a block of rows. */

@@ -15,6 +15,7 @@
  *   emit_loops.c     those loops
  *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
  *   emit_micro.c     those micro-kernels
+ *   emit_narrow.c    … of operands in groups; values in scratch narrower than computation
  *   emit_dots.c      … along the contracted index
  *   emit_select.c    selections
  *   emit_prelude.c   the part of the prelude a text needs
@@ -45,6 +46,8 @@ struct current {
 struct value_plan {
 	const char *name;
 	bool integer;
+	const char *narrow; /* "bf16", "i8": its elements in scratch are such; NULL: of computation, or int */
+	int bytes;          /* of an element */
 	bool memory;  /* somebody reads it back */
 	int64_t size; /* elements, padding included */
 	int64_t stride[MAX_RANKS];
@@ -163,6 +166,7 @@ struct nest {
 	const char *left;     /* coordinates from there to the end of the range */
 	bool staged;          /* long chains in steps */
 	bool partial;         /* fewer than a vector may be left */
+	bool groups;          /* coordinates of what is in groups are the first of one */
 	struct expr holds;    /* a condition that all lanes at hand fulfil, or NO_EXPR */
 	/* One element at a time, as threads of a device take them: what depends on `across` counts as a vector,
 	 * so that the rest is computed once a row, and is printed in the scalar forms all the same. */
@@ -213,6 +217,8 @@ const char *nest_pointer(const struct nest *, uint32_t value);
 /* Address of the element of READ e, and the stride along the lane (NULL when the lane is not in it). Where elements are
  * gathered it is that of coordinate 0 of the rank, and the stride that rank's. */
 const char *nest_address(struct nest *, struct expr e, const char **lane_stride);
+/* Are all coordinates of a READ known to be inside the tensor? */
+bool nest_inside(const struct nest *, struct expr e);
 /* Is a coordinate known to lie in [0, extent), wherever its indices are in theirs? */
 bool emit_within(const struct emitter *, struct expr coordinate, int64_t extent);
 /* 1 or -1 where a coordinate is the lane's plus or minus something that is the same in all lanes; else 0. */
@@ -229,6 +235,7 @@ enum shape {
 	SHAPE_COLUMN,    /* vectors along `lane`, of each a loop over `inner`: REDUCEs over that, and what else is there */
 	SHAPE_FOLD,      /* a REDUCE over `inner`, one element at a time */
 	SHAPE_TRANSPOSE, /* a STORE into panels across the value's rows, or a MAP to a value with its last two ranks swapped */
+	SHAPE_WEAVE,     /* a STORE into panels in groups, of rows that follow one another */
 };
 struct shape_of {
 	enum shape shape;
@@ -273,6 +280,8 @@ struct micro {
 	int ahead; /* without dots: rows of b, along the contracted index, that are asked for so many before; 0: none */
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */
+	int group;              /* of a and b: elements that are multiplied at once; 0: one */
+	bool tail;              /* … and fewer may be left */
 	bool accumulate;
 	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
 };
@@ -287,6 +296,25 @@ const char *emit_line_ahead(struct emitter *, const struct micro *, const char *
 int emit_line_elements(const struct micro *);
 /* … of one with `dots`, in emit_dots.c. */
 void emit_dots(struct emitter *, const struct micro *, const char *what);
+/* "p + 32 + 2 * LANES". */
+const char *emit_times(struct emitter *, const char *p, int64_t elements, int vectors);
+
+/* ---- emit_narrow.c ---- */
+
+/* A micro-kernel with groups. */
+void emit_groups(struct emitter *, const struct micro *, const char *what);
+/* The array of what the sums of each row begin with, where elements of type i8 are multiplied; a itself is at the
+ * coordinates of the nest. */
+const char *emit_group_start(struct nest *, struct c_block *, const struct tile_statement *, int block);
+/* A narrow value: its elements loaded, in C text; stored. */
+const char *emit_narrow_load(const struct nest *, uint32_t value, bool vector);
+void emit_narrow_store(struct nest *, uint32_t value, const char *text, bool vector);
+/* Is it assigned just what a tensor of its type holds, so that elements can be copied? */
+bool emit_narrow_copy(struct nest *, const struct tile_statement *);
+/* Value's rows become groups: SHAPE_WEAVE. */
+void emit_weave(struct nest *, const struct tile_statement *, const struct shape_of *);
+/* Why there is no C of a program: as its operands are multiplied. NULL: there is. */
+const char *emit_narrow_limit(struct arena *, const struct tile_program *);
 
 /* ---- emit_select.c ---- */
 

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/whole.h"
+
 const char *nest_coordinate(const struct nest *n, uint32_t index)
 {
 	if (index == n->lane)
@@ -84,6 +86,15 @@ bool emit_within(const struct emitter *e, struct expr x, int64_t extent)
 	return expr_at(e->pool, x)->kind == KIND_INT && r.low >= 0 && r.high < (double)extent;
 }
 
+bool nest_inside(const struct nest *n, struct expr e)
+{
+	const struct expr_node *node = expr_at(n->e->pool, e);
+	for (int r = 0; r < node->count; r++)
+		if (!emit_within(n->e, expr_operand(n->e->pool, e, r), n->e->program->tensor.v[node->symbol].extent[r]))
+			return false;
+	return true;
+}
+
 int emit_lane_step(const struct emitter *e, struct expr x, uint32_t lane)
 {
 	const struct expr_node *node = expr_at(e->pool, x);
@@ -158,20 +169,25 @@ const char *nest_pointer(const struct nest *n, uint32_t value)
 	return advance(n->e, n->e->value[value].name, nest_element(n, value));
 }
 
-static const char *panel_offset(struct emitter *e, uint32_t tensor, const char *const *at)
+static const char *panel_offset(struct nest *n, uint32_t tensor, const char *const *at)
 {
+	struct emitter *e = n->e;
 	const struct tile_tensor *t = &e->program->tensor.v[tensor];
 	int lanes = t->lanes, inside = lanes == t->nranks - 1 ? t->nranks - 2 : t->nranks - 1;
 	const char *sum = "";
 	for (int r = 0; r < t->nranks - 2; r++)
 		sum = emit_sum(e, sum, at[r], e->tensor[tensor].stride[r]);
-	long long width = (long long)t->panel;
-	if (!strcmp(at[lanes], "0"))
-		return emit_sum(e, sum, at[inside], width);
-	sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[lanes], width),
-	               t->extent[inside] * width);
-	sum = emit_sum(e, sum, at[inside], width);
-	return emit_sum(e, sum, arena_printf(e->arena, "%s %% %lld", at[lanes], width), 1);
+	long long width = (long long)t->panel, group = t->group > 1 ? t->group : 1;
+	if (strcmp(at[lanes], "0"))
+		sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[lanes], width),
+		               round_up(t->extent[inside], group) * width);
+	if (group > 1 && !n->groups) {
+		sum = emit_sum(e, sum, arena_printf(e->arena, "%s / %lld", at[inside], group), width * group);
+		sum = emit_sum(e, sum, arena_printf(e->arena, "%s %% %lld", at[inside], group), 1);
+	} else {
+		sum = emit_sum(e, sum, at[inside], width);
+	}
+	return strcmp(at[lanes], "0") ? emit_sum(e, sum, arena_printf(e->arena, "%s %% %lld", at[lanes], width), group) : sum;
 }
 
 const char *nest_address(struct nest *n, struct expr e, const char **lane_stride)
@@ -201,7 +217,7 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 			if (strcmp(at[r], "0"))
 				sum = emit_sum(m, sum, arena_printf(m->arena, "%s * %s", at[r], stride), 1);
 		} else if (t->panel) {
-			stride = r == t->lanes ? "1" : arena_printf(m->arena, "%lld", (long long)t->panel);
+			stride = arena_printf(m->arena, "%lld", r == t->lanes ? t->group > 1 ? t->group : 1 : (long long)t->panel);
 		} else {
 			stride = arena_printf(m->arena, "%lld", (long long)p->stride[r]);
 			if (p->elements > INT32_MAX && !strcmp(m->integer, "int"))
@@ -212,6 +228,6 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 			*lane_stride = step > 0 ? stride : arena_printf(m->arena, "-%s", stride);
 	}
 	if (t->panel)
-		sum = panel_offset(m, node->symbol, at);
+		sum = panel_offset(n, node->symbol, at);
 	return advance(m, p->name, *sum ? sum : "0");
 }

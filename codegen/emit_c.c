@@ -89,7 +89,7 @@ static void declare_values(struct emitter *e, struct c_block *b)
 		const struct value_plan *v = &e->value[i];
 		if (!v->memory)
 			continue;
-		const char *type = v->integer ? "int" : "real";
+		const char *type = v->narrow ? v->integer ? "signed char" : "unsigned short" : v->integer ? "int" : "real";
 		c_line(e->arena, b, "%s *const %s = (%s *)((char *)scratch + %lld);", type, v->name, type,
 		       (long long)v->offset);
 		any = true;
@@ -159,6 +159,8 @@ struct kernel_source emit_c(struct arena *arena, const struct tile_program *prog
 	                    .integer = "long",
 	                    .prelude = emit_prelude_names(),
 	                    .real_double = program->compute == DTYPE_F64};
+	if ((k.reason = emit_narrow_limit(arena, program)))
+		return k;
 	if (e.real_double)
 		isa = ISA_SCALAR;
 	e.lanes = isa_info[isa].lanes;

@@ -21,6 +21,7 @@ struct source {
 	const char *step, *lane; /* C text of its strides along the contracted index and the lanes */
 	const char *type, *get;
 	int64_t row_bytes; /* of the tensor's last rank */
+	int group;               /* of a tensor in groups; 0: of none */
 };
 
 static struct source source_of(struct emitter *e, const struct tile_statement *s)
@@ -53,8 +54,10 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 		from.step = arena_printf(e->arena, "%s_stride%d", p->name, index);
 		from.lane = arena_printf(e->arena, "%s_stride%d", p->name, lanes);
 	} else {
-		from.step =
-		        arena_printf(e->arena, "%lld", (long long)(t->panel ? t->panel : p->stride[index]));
+		from.group = t->group > 1 ? t->group : 0;
+		from.step = arena_printf(e->arena, "%lld", (long long)(from.group ? t->panel * from.group
+		                                                       : t->panel ? t->panel
+		                                                                  : p->stride[index]));
 		from.lane = arena_printf(e->arena, "%lld", (long long)(t->panel ? 1 : p->stride[lanes]));
 	}
 	from.tensor = !t->panel;
@@ -62,7 +65,7 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 	from.turned = from.tensor && index > lanes;
 	if (t->dtype != e->program->compute) {
 		from.type = t->dtype == DTYPE_I4 ? "long " : arena_printf(e->arena, "const %s *", p->type);
-		from.get = p->get;
+		from.get = from.group ? dtype_info[t->dtype].spelling : p->get;
 	}
 	return from;
 }
@@ -100,6 +103,7 @@ struct call {
 	struct far far;
 	struct micro micro;
 	const char *scale; /* array of the factors, from the low of the rows or lanes; NULL: a value's own */
+	const char *start; /* … of what sums begin with, from the low of the rows; NULL: nothing */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
 	bool cut;          /* … are missing */
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
@@ -121,6 +125,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	struct micro k = c->micro;
 	k.edge = edge;
 	n->row = n->body = b;
+	n->groups = k.group;
 	const char *count = e->range[s->index]->single
 	                            ? "1"
 	                            : emit_left(e, e->range[s->index], e->range[s->index]->low);
@@ -136,19 +141,21 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	}
 	if (!k.b_step)
 		text_printf(&t, "%s, ", c->from.step);
+	if (edge && !k.group)
+		text_printf(&t, "%s, ", c->from.lane);
 	if (edge)
-		text_printf(&t, "%s, %s, ", c->from.lane,
-		            emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
+		text_printf(&t, "%s, ", emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
 	if (k.far)
 		text_printf(&t, "%s, %s, %s, ", c->far.row, c->far.step,
 		            emit_left(e, e->range[s->rows], nest_coordinate(n, s->rows)));
-	if (k.scale && c->scale) {
-		uint32_t along = k.scale_lanes ? s->lanes : s->rows;
-		const char *at = along == NO_INDEX ? "0" : nest_coordinate(n, along);
-		const char *low = along == NO_INDEX ? "0" : e->range[along]->low;
-		text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", c->scale, at, low);
-	} else if (k.scale) {
+	if (k.scale && !c->scale)
 		text_printf(&t, "%s, ", nest_pointer(n, expr_at(e->pool, s->scale)->symbol));
+	for (int i = 0; i < 2; i++) {
+		uint32_t along = !i && k.scale_lanes ? s->lanes : s->rows;
+		const char *at = along == NO_INDEX ? "0" : nest_coordinate(n, along);
+		const char *low = along == NO_INDEX ? "0" : e->range[along]->low, *array = i ? c->start : c->scale;
+		if (array && (i || k.scale))
+			text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", array, at, low);
 	}
 	c_line(e->arena, b, "%s%s, %s);", t.s, nest_pointer(n, s->value), count);
 }
@@ -338,6 +345,8 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	k->out_row = rows ? e->value[s->value].stride[rows_rank] : 0;
 	k->type = c.from.type;
 	k->get = c.from.get;
+	k->group = c.from.group;
+	k->tail = k->group && !range_whole(e->range[s->index], k->group);
 	k->accumulate = s->accumulate;
 	k->scale = s->accumulate && s->scale.id;
 	k->scale_lanes = k->scale && is_over(e, s->scale, s->lanes);
@@ -355,6 +364,8 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		}
 	if (k->scale)
 		c.scale = emit_scale(&n, b, s, k->scale_lanes ? s->lanes : s->rows, k->scale_lanes ? width : k->rows);
+	if (k->group && s->operand == OPERAND_I8)
+		c.start = emit_group_start(&n, b, s, k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
 	/* What is used once comes from memory, and the processor's own prefetching stops at the end of a page. */
 	if (c.from.tensor && !c.from.turned && (!rows || rows->step <= k->rows) && c.from.row_bytes)
@@ -372,6 +383,6 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	}
 	if (b)
 		emit_lanes(&n, b, &c, spill);
-	if (!c.scale) /* else its array is still in scope */
+	if (!c.scale && !c.start) /* else their arrays are still in scope */
 		e->taken.n = names;
 }

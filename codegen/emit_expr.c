@@ -178,16 +178,17 @@ static struct term value_term(struct nest *n, struct expr e)
 	enum kind kind = p->integer ? KIND_INT : KIND_REAL;
 	if (n->lane != NO_INDEX && value_rank(m, value, n->lane) >= 0) {
 		const char *load = p->integer ? "vi_load" : "v_load";
-		return nest_bind(
-		        n, e, arena_printf(m->arena, "%s_%s", p->name, m->index_name[n->lane]),
-		        term_of(arena_printf(m->arena, "%s(%s)", load, nest_pointer(n, value)), kind, true));
+		const char *text = p->narrow ? emit_narrow_load(n, value, true)
+		                             : arena_printf(m->arena, "%s(%s)", load, nest_pointer(n, value));
+		return nest_bind(n, e, arena_printf(m->arena, "%s_%s", p->name, m->index_name[n->lane]),
+		                 term_of(text, kind, true));
 	}
 	/* Bound even when used once: what the statement stores may be where it was loaded from. */
 	const struct tile_value *v = &m->program->value.v[value];
 	const char *at = v->nranks ? m->program->index.v[v->index[v->nranks - 1]].name : "0";
-	return nest_bind(n, e, arena_printf(m->arena, "%s_%s", p->name, at),
-	             term_of(arena_printf(m->arena, "%s[%s]", p->name, emit_strip(m, nest_element(n, value))),
-	                     kind, false));
+	const char *text = p->narrow ? emit_narrow_load(n, value, false)
+	                             : arena_printf(m->arena, "%s[%s]", p->name, emit_strip(m, nest_element(n, value)));
+	return nest_bind(n, e, arena_printf(m->arena, "%s_%s", p->name, at), term_of(text, kind, false));
 }
 
 /* The condition that a READ's coordinates, but for a gathered one, lie inside the tensor; "" where they are known to. */

@@ -91,7 +91,9 @@ static bool swaps(const struct emitter *e, const struct tile_statement *s)
 	       value_may_spill(e, s->value, n - 1, e->lanes);
 }
 
-static bool transposes(const struct emitter *e, const struct tile_statement *s, const struct shape_of *shape)
+/* Does a store move rows of a value into panels, or, `weaves`, rows that follow one another into groups of them? Or is a
+ * value another one with its ranks swapped? */
+static bool transposes(const struct emitter *e, const struct tile_statement *s, const struct shape_of *shape, bool weaves)
 {
 	const struct expr_node *x = expr_at(e->pool, s->expression);
 	if (x->op != OP_VALUE || shape->nouter < 2)
@@ -102,12 +104,15 @@ static bool transposes(const struct emitter *e, const struct tile_statement *s, 
 		return false;
 	const struct tile_tensor *t = &e->program->tensor.v[expr_at(e->pool, s->target)->symbol];
 	const struct tile_value *v = &e->program->value.v[x->symbol];
-	if (!t->panel || t->dtype != v->dtype || v->dtype != e->program->compute || v->nranks < 2)
+	if (!t->panel || t->dtype != v->dtype || (v->dtype != e->program->compute && t->group < 2) || v->nranks < 2)
+		return false;
+	uint32_t before = v->index[v->nranks - 2], last = v->index[v->nranks - 1];
+	if (weaves && t->group < 2)
 		return false;
 	int inside = t->lanes == t->nranks - 1 ? t->nranks - 2 : t->nranks - 1;
 	uint32_t lane = expr_at(e->pool, expr_operand(e->pool, s->target, t->lanes))->symbol;
 	uint32_t across = expr_at(e->pool, expr_operand(e->pool, s->target, inside))->symbol;
-	return v->index[v->nranks - 2] == lane && v->index[v->nranks - 1] == across &&
+	return before == (weaves ? across : lane) && last == (weaves ? lane : across) &&
 	       !e->range[lane]->single && e->range[lane]->align % e->lanes == 0 && t->panel % e->lanes == 0 &&
 	       !e->range[across]->single;
 }
@@ -139,17 +144,18 @@ static struct shape_of shape_of(const struct emitter *e, const struct tile_state
 		}
 		return shape;
 	}
-	if (transposes(e, s, &shape) && s->kind == TILE_MAP) {
+	if (s->kind == TILE_MAP && transposes(e, s, &shape, false)) {
 		shape.shape = SHAPE_TRANSPOSE;
 		shape.nouter -= 2;
 		shape.inner = shape.outer[shape.nouter];
 		shape.lane = shape.outer[shape.nouter + 1];
 		return shape;
 	}
-	if (transposes(e, s, &shape)) {
+	bool weaves = s->kind == TILE_STORE && transposes(e, s, &shape, true);
+	if (weaves || (s->kind == TILE_STORE && transposes(e, s, &shape, false))) {
 		const struct expr_node *target = expr_at(e->pool, s->target);
 		const struct tile_tensor *t = &e->program->tensor.v[target->symbol];
-		shape.shape = SHAPE_TRANSPOSE;
+		shape.shape = weaves ? SHAPE_WEAVE : SHAPE_TRANSPOSE;
 		shape.lane = expr_at(e->pool, expr_operand(e->pool, s->target, t->lanes))->symbol;
 		drop(&shape, shape.lane);
 		shape.inner = shape.outer[shape.nouter - 1];

@@ -51,6 +51,11 @@ static void assign_scalar(struct nest *n, struct c_block *b, uint32_t value, con
 	enum kind kind = value_kind(e, value);
 	const struct tile_value *v = &e->program->value.v[value];
 	uint32_t last = v->nranks ? v->index[v->nranks - 1] : NO_INDEX;
+	if (e->value[value].narrow) {
+		n->body = b;
+		emit_narrow_store(n, value, text, false);
+		return;
+	}
 	const char *name = nest_temporary(n, b, local_stem(n, value, last), bare(text, kind, false));
 	if (e->value[value].memory)
 		c_line(e->arena, b, "%s[%s] = %s%s;", e->value[value].name,
@@ -140,6 +145,10 @@ static void assign_lanes(struct nest *n, uint32_t value, const char *text)
 {
 	struct emitter *e = n->e;
 	enum kind kind = value_kind(e, value);
+	if (e->value[value].narrow) {
+		emit_narrow_store(n, value, text, true);
+		return;
+	}
 	const char *name = nest_temporary(n, n->body, local_stem(n, value, n->lane), bare(text, kind, true));
 	if (e->value[value].memory) {
 		int r = value_rank(e, value, n->lane);
@@ -170,7 +179,7 @@ static void emit_lane_statement(struct nest *n, const struct tile_statement *s, 
 			x = arena_printf(e->arena, "%s_select(%s, %s, %s)", f->kind == KIND_REAL ? "v" : "vi",
 			                 live, emit_strip(e, x), vector_identity(e, f));
 		emit_fold_step(n, f, copy, x, true);
-	} else {
+	} else if (!emit_narrow_copy(n, s)) {
 		assign_lanes(n, s->value, nest_text(n, s->expression, value_kind(e, s->value), true));
 	}
 }
@@ -522,6 +531,7 @@ static void emit_transpose(struct nest *n, const struct tile_statement *s, const
 	const struct current *rm = e->range[shape->lane], *rd = e->range[shape->inner];
 	const char *end = emit_after(e, rm->high);
 	int64_t extent = t->extent[t->lanes], padded = (extent + t->panel - 1) / t->panel * t->panel;
+	int group = t->group > 1 ? t->group : 1;
 	if (padded != extent) {
 		c_comment(a, n->body, "The last panel is filled up with zeroes.");
 		const char *name = plan_name(e, arena_printf(a, "%s_end", m));
@@ -534,13 +544,18 @@ static void emit_transpose(struct nest *n, const struct tile_statement *s, const
 	n->loop[n->nloops++] = shape->inner;
 	struct c_block *b =
 	        c_open(a, n->body, "for (long %s = %s; %s < %s; %s += LANES)", m, rm->low, m, end, m);
-	b = c_open(a, b, "for (long %s = %s; %s <= %s; %s += LANES)", d, rd->low, d, rd->high, d);
+	b = c_open(a, b, group > 1 ? "for (long %s = %s; %s <= %s; %s += %d * LANES)" : "for (long %s = %s; %s <= %s; %s += LANES)",
+	           d, rd->low, d, rd->high, d, group);
 	n->row = n->body = b;
+	n->groups = true;
 	int last = e->program->value.v[value].nranks - 1;
-	c_line(a, b, "v_transpose(%s, %lld, %s + %s, %lld, %s - %s, %s - %s);",
-	       nest_address(n, s->target, NULL), (long long)t->panel, e->value[value].name,
-	       nest_element(n, value), (long long)e->value[value].stride[last - 1], emit_after(e, rm->high),
-	       m, emit_after(e, rd->high), d);
+	const char *turn = group > 1 ? arena_printf(a, "v_turn_%s", e->value[value].narrow) : "v_transpose";
+	const char *columns = arena_printf(a, "%s - %s", emit_after(e, rd->high), d);
+	if (group > 1)
+		columns = arena_printf(a, "(%s + %d) / %d", columns, group - 1, group);
+	c_line(a, b, "%s(%s, %lld, %s + %s, %lld, %s - %s, %s);", turn, nest_address(n, s->target, NULL), (long long)t->panel,
+	       e->value[value].name, nest_element(n, value), (long long)e->value[value].stride[last - 1] / group,
+	       emit_after(e, rm->high), m, columns);
 }
 
 /* A value with its last two ranks swapped, a square of vectors at a time. */
@@ -592,6 +607,8 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 			emit_swap(&n, g->statement[0], &g->shape);
 		else
 			emit_transpose(&n, g->statement[0], &g->shape);
+		break;
+	case SHAPE_WEAVE: emit_weave(&n, g->statement[0], &g->shape);
 	}
 	if (g->shape.nouter) /* else what it declared is still in scope */
 		e->taken.n = names;

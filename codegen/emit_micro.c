@@ -13,10 +13,10 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
 	       x->out_row == y->out_row && x->edge == y->edge && x->dots == y->dots && x->count == y->count && x->ahead == y->ahead &&
 	       x->accumulate == y->accumulate && x->scale == y->scale &&
-	       !strcmp(x->get, y->get);
+	       x->group == y->group && x->tail == y->tail && !strcmp(x->get, y->get);
 }
 
-static const char *times(struct emitter *e, const char *p, int64_t elements, int vectors)
+const char *emit_times(struct emitter *e, const char *p, int64_t elements, int vectors)
 {
 	const char *s = p;
 	if (elements)
@@ -30,7 +30,7 @@ static const char *load_b(struct emitter *e, const struct micro *k, int v)
 {
 	struct arena *a = e->arena;
 	bool widens = strcmp(k->type, "const real *");
-	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : times(e, "b", 0, v);
+	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : emit_times(e, "b", 0, v);
 	const char *left = v ? arena_printf(a, "left - %d * LANES", v) : "left";
 	if (!k->edge)
 		return widens ? arena_printf(a, "v_get_%s(%s, 1, LANES)", k->get, at) : arena_printf(a, "v_load(%s)", at);
@@ -59,7 +59,7 @@ static void emit_start(struct emitter *e, struct c_block *b, const struct micro 
 {
 	struct text t;
 	for (int v = 0; v < k->vectors && k->scale_lanes; v++)
-		c_line(e->arena, b, "const vreal s%d = v_load(%s);", v, times(e, "scale", 0, v));
+		c_line(e->arena, b, "const vreal s%d = v_load(%s);", v, emit_times(e, "scale", 0, v));
 	for (int r = 0; r < k->rows; r++) {
 		if (k->scale && !k->scale_lanes)
 			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
@@ -68,7 +68,7 @@ static void emit_start(struct emitter *e, struct c_block *b, const struct micro 
 		for (int v = 0; v < k->vectors; v++) {
 			text_printf(&t, "%sc%d_%d = ", v ? ", " : "", r, v);
 			if (k->accumulate)
-				text_printf(&t, "v_load(%s)", times(e, "out", r * k->out_row, v));
+				text_printf(&t, "v_load(%s)", emit_times(e, "out", r * k->out_row, v));
 			else
 				text_add(&t, "v_splat(0)");
 			if (k->scale)
@@ -135,7 +135,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
 		for (int v = 0; v < k->vectors; v++) {
-			const char *to = times(e, "out", r * k->out_row, v);
+			const char *to = emit_times(e, "out", r * k->out_row, v);
 			if (k->edge)
 				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);",
 				            v ? " " : "", to, r, v, v);
@@ -165,6 +165,8 @@ const char *emit_micro(struct emitter *e, struct micro k, const struct tile_stat
 	if (k.dots)
 		emit_dots(e, &k, arena_printf(e->arena, "%d row%s by any number of  %s", k.rows, k.rows == 1 ? "" : "s",
 		                              emit_describe(e, s)));
+	else if (k.group)
+		emit_groups(e, &k, what);
 	else
 		emit_outer(e, &k, what);
 	return k.name;

@@ -110,17 +110,26 @@ static void find_blocks(struct emitter *e, const struct tile_block *b)
 	}
 }
 
+enum { WIDEST_GROUP = 4 };
+
 /* Room for register blocks that run past the end of a rank, and for whole vectors in the last one. */
 static void plan_value(struct emitter *e, uint32_t value)
 {
 	const struct tile_value *v = &e->program->value.v[value];
 	struct value_plan *p = &e->value[value];
 	p->integer = dtype_info[v->dtype].integer;
+	p->bytes = p->integer ? 4 : e->real_double ? 8 : 4;
+	if (v->dtype == DTYPE_BF16 || v->dtype == DTYPE_I8) {
+		p->narrow = dtype_info[v->dtype].spelling;
+		p->bytes = v->dtype == DTYPE_BF16 ? 2 : 1;
+	}
 	int64_t size = 1;
 	for (int r = v->nranks - 1; r >= 0; r--) {
 		uint32_t i = v->index[r];
 		int64_t capacity = v->capacity[r];
 		int64_t unit = r == v->nranks - 1 ? e->lanes : 1;
+		if (p->narrow && r >= v->nranks - 2 && unit < WIDEST_GROUP) /* groups, along either rank */
+			unit = WIDEST_GROUP;
 		if (e->row_block[i] > 1)
 			capacity = round_up(capacity, e->row_block[i]) +
 			           (capacity % e->row_block[i] ? e->row_block[i] : 0);
@@ -152,13 +161,15 @@ static void plan_tensor(struct emitter *e, uint32_t tensor)
 	const struct tile_tensor *t = &e->program->tensor.v[tensor];
 	struct tensor_plan *p = &e->tensor[tensor];
 	p->type = c_types[t->dtype];
-	p->get = dtype_info[t->dtype].spelling;
+	p->get = t->group > 1 && t->dtype == DTYPE_I8 ? "i8_biased" : dtype_info[t->dtype].spelling;
 	if (t->place != PLACE_WORK)
 		return;
 	int64_t size = 1;
 	for (int r = t->nranks - 1; r >= 0; r--) {
 		p->stride[r] = size;
-		size *= t->panel && r == t->lanes ? round_up(t->extent[r], t->panel) : t->extent[r];
+		size *= !t->panel || r < t->nranks - 2 ? t->extent[r]
+		        : r == t->lanes                ? round_up(t->extent[r], t->panel)
+		                                       : round_up(t->extent[r], t->group > 1 ? t->group : 1);
 	}
 	p->elements = size;
 	p->offset = e->work_bytes;
@@ -197,7 +208,7 @@ void plan_scratch(struct emitter *e)
 		if (!v->memory)
 			continue;
 		v->offset = at;
-		at += round_up(v->size * (v->integer ? 4 : e->real_double ? 8 : 4), 64);
+		at += round_up(v->size * v->bytes, 64);
 	}
 	e->select_offset = at;
 	at += e->select_bytes;

@@ -77,17 +77,6 @@ bool registers_fit(enum isa isa, int rows, int lanes)
 	return rows * lanes + lanes + 1 <= isa_info[isa].registers;
 }
 
-/* What a tensor holds whose elements are multiplied as they stand. */
-static enum dtype operand_dtype(const struct schedule *s, enum operand_type t)
-{
-	switch (t) {
-	case OPERAND_BF16: return DTYPE_BF16;
-	case OPERAND_F16: return DTYPE_F16;
-	case OPERAND_I8: return DTYPE_I8;
-	default: return s->compute;
-	}
-}
-
 bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                      const struct contract_schedule *block)
 {
@@ -97,7 +86,7 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	const struct cascade *c = all->cascade;
 	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->read)->symbol].dtype;
 	if (device)
-		return t == operand_dtype(s, block->operand);
+		return t == operand_dtype(block->operand, s->compute);
 	return dtype_widens(t, s->compute) &&
 	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
@@ -118,7 +107,7 @@ static int64_t uses(const struct streams *all, const struct plan_contract *k)
 	return tasks / operands;
 }
 
-/* Is a copy of operand b, turned and in the type of computation, worth its making? */
+/* Is a copy of operand b, turned and in the type it is multiplied as, worth its making? */
 static bool worth_packing(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                           const struct contract_schedule *block)
 {
@@ -127,7 +116,7 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 		return k->packable;
 	const struct cascade *c = all->cascade;
 	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
-	return !(same && k->direct && !k->after.id) && uses(all, k) > FEW;
+	return !(same && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) && uses(all, k) > FEW;
 }
 
 /* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide
@@ -159,7 +148,10 @@ static struct contract_schedule default_block(const struct streams *all, const s
 		b.lanes--;
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
+	b.operand = operand_of_host(all, p->stream, k, s->isa);
 	b.pack = worth_packing(all, k, s, &b);
+	if (!b.pack)
+		b.operand = OPERAND_COMPUTE;
 	return b;
 }
 
@@ -194,11 +186,14 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 	int64_t all = s->across ? 1 : isa_info[isa].lanes;
 	if (isa_is_device(isa))
 		return schedule_device_panel(s);
-	for (int i = 0; i < s->ncontracts; i++)
-		if (p->contract[i].lanes == p->walked && s->contract[i].lanes && s->contract[i].rows) {
-			int64_t width = s->across ? s->contract[i].rows : s->contract[i].lanes * isa_info[isa].lanes;
-			all = all / gcd(all, width) * width;
-		}
+	for (int i = 0; i < s->ncontracts; i++) {
+		int64_t width = 1; /* whole panels of it, or whole groups */
+		if (p->contract[i].lanes == p->walked && s->contract[i].lanes && s->contract[i].rows)
+			width = s->across ? s->contract[i].rows : s->contract[i].lanes * isa_info[isa].lanes;
+		else if (p->contract[i].reduced == p->walked)
+			width = operand_group(s->contract[i].operand);
+		all = all / gcd(all, width) * width;
+	}
 	return all;
 }
 
@@ -285,8 +280,17 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	const struct contract_schedule *b = &d->contract[k];
 	const char *name =
 	        all->cascade->tensor.v[all->cascade->equation.v[p->contract[k].equation].tensor].name;
-	if (b->operand != OPERAND_COMPUTE)
-		return arena_printf(arena, "contract %s: a host multiplies in the type of computation, not as %s", name,
+	if (b->operand != OPERAND_COMPUTE && operand_group(b->operand) < 2)
+		return arena_printf(arena, "contract %s: a host multiplies as compute, bf16 or i8, not as %s", name,
+		                    operand_type_name[b->operand]);
+	if (b->operand != OPERAND_COMPUTE && s->compute != DTYPE_F32)
+		return arena_printf(arena, "contract %s: as %s where computation is in %s", name, operand_type_name[b->operand],
+		                    dtype_info[s->compute].spelling);
+	const char *type = operand_illegal(arena, all->cascade, &p->contract[k], b->operand, name);
+	if (type)
+		return type;
+	if (b->operand != OPERAND_COMPUTE && !b->pack)
+		return arena_printf(arena, "contract %s: what a host multiplies as %s is packed", name,
 		                    operand_type_name[b->operand]);
 	if (b->rows < 1 || b->lanes < 1)
 		return arena_printf(
@@ -311,6 +315,9 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	if (d->across && p->contract[k].lanes == p->walked && d->stream_tile % b->rows)
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d rows", name,
 		                    (long long)d->stream_tile, b->rows);
+	if (p->contract[k].reduced == p->walked && d->stream_tile % operand_group(b->operand))
+		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of the %d that are multiplied at once",
+		                    name, (long long)d->stream_tile, operand_group(b->operand));
 	if (!d->across && p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);

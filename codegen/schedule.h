@@ -30,7 +30,7 @@ struct contract_schedule {
 	uint8_t rows, lanes; /* register block: rows by vectors. On a device: the rows of a warp, a multiple of
 	                        16 and the same in every contraction of a stream, and all lanes of the tile */
 	bool pack;           /* operand b is packed into panels by a phase of its own; never on a device */
-	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE */
+	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE or, with `pack`, BF16 or I8 */
 };
 
 struct stream_schedule {
@@ -132,6 +132,18 @@ const char *schedule_across_illegal(struct arena *, const struct problem *, cons
 /* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins, or every
  * register block where it is in rows. */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
+
+/* ---- schedule_operand.c: as what contractions multiply ---- */
+
+/* The type operands have by themselves, whatever multiplies them: narrow where operand b takes elements of tensors of
+ * that type and no rounding harms that would not be there in a careful implementation. */
+enum operand_type operand_default(const struct streams *, const struct stream *, const struct plan_contract *);
+/* Why operands cannot be of a type, or NULL. */
+const char *operand_illegal(struct arena *, const struct cascade *, const struct plan_contract *, enum operand_type,
+                            const char *name);
+/* Of a host: what its instructions multiply, and operands are by themselves, where operand b is packed. */
+enum operand_type operand_of_host(const struct streams *, const struct stream *, const struct plan_contract *, enum isa);
+
 /* ---- schedule_device.c: the same of a device ---- */
 
 enum { DEVICE_WARP_ROWS = 16 }; /* or twice that: of a task's rows, a warp has so many */
@@ -177,6 +189,7 @@ enum field {
 	FIELD_GRANULE,
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
+	FIELD_OPERAND, /* enum operand_type; a narrow one is packed whatever FIELD_PACK says */
 	FIELD_SPLIT,
 	FIELD_ACROSS,
 	/* on a device, where FIELD_ROW_BLOCKS is the number of warps */

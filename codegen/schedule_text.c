@@ -153,7 +153,7 @@ static bool read_globals(struct reader *r, const struct problem *problem, struct
 				return true;
 			}
 		return diag_error(r->diags, place(r, 1),
-		                  "unknown instruction set; known: scalar avx2 avx512 sm80");
+		                  "unknown instruction set; known: scalar avx2 avx512 avx512bf16 sm80");
 	}
 	if (is(r, 0, "compute")) {
 		s->compute = is(r, 1, "f64") ? DTYPE_F64 : DTYPE_F32;

@@ -80,6 +80,13 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 		if (registers_fit(s->isa, rows, lanes) && (!wasteful || (rows == 1 && lanes == 1)))
 			space_choice(d, blocks[i]);
 	}
+	enum operand_type narrow = operand_of_host(problem_streams(s->problem, problem_usual(s->problem, s->isa)),
+	                                           plans(s)[stream].stream, c, s->isa);
+	if (narrow != OPERAND_COMPUTE) {
+		d = space_add(s, FIELD_OPERAND, stream, k, arena_printf(arena, "as %s", tensor_name(s, c)));
+		space_choice(d, OPERAND_COMPUTE);
+		space_choice(d, narrow);
+	}
 	if (c->packable)
 		two(space_add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
 }
@@ -257,6 +264,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->contract[d->contract].lanes = (uint8_t)(v % 16);
 			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
+		case FIELD_OPERAND: t->contract[d->contract].operand = (enum operand_type)v; break;
 		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
 		case FIELD_ACROSS: t->across = v != 0; break;
 		case FIELD_WARP_ROWS:
@@ -277,6 +285,11 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		t->across &= !p->group;
 		if (plans(s)[i].grouped && !t->across)
 			settle_group(p, t, extent(s, p->rows), blocks_of[i] ? blocks_of[i] : 1);
+		for (int k = 0; k < t->ncontracts; k++) {
+			if (t->across)
+				t->contract[k].operand = OPERAND_COMPUTE;
+			t->contract[k].pack |= t->contract[k].operand != OPERAND_COMPUTE;
+		}
 		if (t->across)
 			settle_across(s->isa, t);
 		for (int k = 1; k < t->ncontracts && !t->across; k++) {
@@ -319,6 +332,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_GRANULE: return t->granule ? t->granule : t->stream_tile;
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_PACK: return t->contract[d->contract].pack;
+	case FIELD_OPERAND: return t->contract[d->contract].operand;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;
 	case FIELD_ACROSS: return t->across;
 	case FIELD_WARP_ROWS: return rows;

@@ -21,19 +21,22 @@
  *
  * Tensors. Arguments of the kernel, and work tensors in memory that phases share: materialised
  * intermediates and packed operands. A packed tensor stores its last two ranks as panels:
- * [panel][contracted][width] with zeroes past the extents (storing the last panel fills them); the program
- * addresses it as if it were dense. A tensor is either only read in a phase or only stored in it. The target
+ * [panel][contracted][width] with zeroes past the extents (storing the last panel fills them), or, where elements
+ * are narrower than 32 bits and as many as fill those are multiplied at once, [panel][contracted / group][width][group]
+ * with anything past the extents. The program addresses it as if it were dense; one in groups is read by contractions
+ * only, from a multiple of the group, and stored from one. A tensor is either only read in a phase or only stored in it. The target
  * of a STORE or SELECT has a coordinate for every task index of more than one step, so that tasks do not meet. Where a
  * contraction reads a packed tensor, or one is stored, the current range of the index in its lanes begins at
  * a multiple of the panel.
  *
- * Types. Values are F32 (F64 where the schedule computes in F64) or I32 for integers and truth (0 or 1); loads
- * convert from, and stores to, the tensor's type. A VALUE of an I32 value is an int. A contraction says as
+ * Types. Values are F32 (F64 where the schedule computes in F64) or I32 for integers and truth (0 or 1), or, where
+ * computation is in F32, BF16 or I8: what is assigned is rounded. Loads convert from, and stores to, the tensor's
+ * type. A VALUE of an I32 value is an int. A contraction says as
  * what its operands are multiplied: each element of a and b is rounded to that type, products and sums are of
  * the type of computation, which is then F32; of OPERAND_I8 they are exact integers, and a, the result and b, if
- * it is a value, are I32. A tensor that a contraction reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it
- * has the type of computation or, with the former and F32, is of at most 16 bits: dtype_widens. All rounding is left
- * out where a program is run as real numbers (tile_run).
+ * it is a value, are I32. Where b is a tensor in groups, and only there, a is of its type. A tensor that a contraction
+ * reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it has the type of computation or, with the former and
+ * F32, is of at most 16 bits: dtype_widens. All rounding is left out where a program is run as real numbers (tile_run).
  *
  * Names of indices, tensors and values are distinct.
  *
@@ -106,6 +109,18 @@ static inline bool tile_stores(const struct tile_statement *s)
 	return s->kind == TILE_STORE || s->kind == TILE_SELECT;
 }
 
+/* Of a contraction: the type a tensor has whose elements are multiplied as they stand; how many of them a host's
+ * instructions take at a time, where they take several. */
+static inline enum dtype operand_dtype(enum operand_type t, enum dtype compute)
+{
+	return t == OPERAND_BF16 ? DTYPE_BF16 : t == OPERAND_F16 ? DTYPE_F16 : t == OPERAND_I8 ? DTYPE_I8 : compute;
+}
+
+static inline int operand_group(enum operand_type t)
+{
+	return t == OPERAND_BF16 ? 2 : t == OPERAND_I8 ? 4 : 1;
+}
+
 struct tile_value {
 	const char *name;
 	enum dtype dtype;
@@ -125,6 +140,7 @@ struct tile_tensor {
 	int64_t panel;  /* 0: dense. Else the last two ranks are stored in panels of this many coordinates of
 	                   rank `lanes`, the other one of the two running inside the panel */
 	uint8_t lanes;  /* position of the rank that is cut into panels: nranks-1 or nranks-2 */
+	uint8_t group;  /* of a panel: coordinates of the other rank that lie side by side; 0 or 1: none */
 };
 
 struct tile_task {
@@ -172,6 +188,8 @@ void tile_statement_print(const struct tile_program *, const struct tile_stateme
  * for every range, READ only in LOAD, SELECT and CONTRACT, types, panels. False, with a reason that names the phase
  * and the statement, when not. */
 bool tile_check(const struct tile_program *, struct text *reason);
+/* The part of it that looks at no statement: tile_check_names.c. */
+bool tile_check_declarations(const struct tile_program *, struct text *reason);
 
 /* The interpreter: the meaning of a checked tile program. `tensor[i]` is the dense row-major float64 content
  * of tensor i; outputs and work tensors, which are allocated by the call, begin as NaN. Values and stored

@@ -543,6 +543,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	b->sizes = &b->schedule->stream[number];
 	b->running = build_no_values(b);
 	b->fresh = build_no_values(b);
+	b->factor_of = arena_new_array(b->arena, b->c->tensor.n + 1, struct expr);
 	b->count = build_no_values(b);
 	b->before.n = b->step.n = b->inside.n = b->summary.n = b->operand.n = 0;
 	b->across = b->sizes->across;

@@ -14,6 +14,12 @@ static struct expr tensor_value(struct builder *b, uint32_t tensor, uint32_t val
 	               : v;
 }
 
+static struct expr fresh_value(struct builder *b, uint32_t tensor)
+{
+	struct expr v = tensor_value(b, tensor, b->fresh[tensor]), factor = b->factor_of[tensor];
+	return factor.id ? expr2(b->p->pool, OP_MUL, v, factor) : v;
+}
+
 static uint32_t local_equation(const struct builder *b, uint32_t tensor)
 {
 	for (uint32_t i = 0; i < b->stream->local.n; i++)
@@ -129,12 +135,13 @@ static bool pure_input(const struct builder *b, struct expr e)
 	return true;
 }
 
-/* A contraction as it is done: outer · Σ a · b, where NO_EXPR is 1. */
-struct product {
-	struct expr a, b, outer;
-	bool direct; /* b is read where it stands */
-	enum dtype dtype; /* of the values that are its operands, and of its result */
-};
+static bool is_carried(const struct builder *b, uint32_t equation)
+{
+	for (uint32_t i = 0; i < b->stream->carry.n; i++)
+		if (b->stream->carry.v[i].equation == equation)
+			return true;
+	return false;
+}
 
 /* Is the plan's operand b a tensor that is multiplied as it stands, its lanes in rows? */
 static bool stands(const struct builder *b, const struct plan_contract *c)
@@ -144,15 +151,17 @@ static bool stands(const struct builder *b, const struct plan_contract *c)
 }
 
 /* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
- * sum. On a device all such factors come after it, so that an operand that is a tensor's element is multiplied as it
- * is stored. A carry would need a tile of its own for the sum: there they go into an operand that is computed, and so
- * rounded, anyway. */
-static struct product product_of(const struct builder *b, int k, bool carry)
+ * sum. Where operands are rounded all such factors come after it, so that an operand that is a tensor's element is
+ * multiplied as it is stored. A carry would need a tile of its own for the sum: there they go into an operand that is
+ * computed, and so rounded, anyway. */
+struct product build_product(const struct builder *b, int k)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
 	const struct contract_schedule *s = &b->sizes->contract[k];
-	struct product p = {c->a, c->b, NO_EXPR, false, b->p->compute};
-	if (!b->device) {
+	bool whole = s->operand == OPERAND_I8, carry = is_carried(b, c->equation);
+	enum dtype result = whole ? DTYPE_I32 : b->p->compute;
+	struct product p = {c->a, c->b, NO_EXPR, false, result, result};
+	if (!b->device && s->operand == OPERAND_COMPUTE) {
 		p.direct = b->across ? stands(b, c) : !s->pack && schedule_direct(b->all, c, b->schedule, s);
 		if (p.direct) {
 			p.b = c->read;
@@ -160,15 +169,15 @@ static struct product product_of(const struct builder *b, int k, bool carry)
 		}
 		return p;
 	}
-	if (s->operand == OPERAND_I8)
-		p.dtype = DTYPE_I32;
 	bool computed = expr_at(&b->c->pool, c->inner_a)->op != OP_READ || !pure_input(b, c->inner_a);
-	if (!carry || !c->outer.id || !computed || s->operand == OPERAND_I8 ||
-	    build_mentions(b, c->outer, c->lanes))
-		p = (struct product){c->inner_a, c->inner_b, c->outer, false, p.dtype};
+	if (!carry || !c->outer.id || !computed || whole || build_mentions(b, c->outer, c->lanes))
+		p = (struct product){c->inner_a, c->inner_b, c->outer, false, result, result};
 	if (!build_extent(b, c->reduced))
 		p.outer = NO_EXPR; /* the sum of nothing is 0, even where the factor is infinite */
-	p.direct = schedule_direct(b->all, c, b->schedule, s);
+	if (b->device)
+		p.direct = schedule_direct(b->all, c, b->schedule, s);
+	else
+		p.operand = operand_dtype(s->operand, b->p->compute);
 	return p;
 }
 
@@ -195,11 +204,11 @@ static struct expr operand_a(struct builder *b, int k, const struct product *p, 
 	const struct plan_contract *c = &b->plan->contract[k];
 	if (!(b->partial && presence.id) && pure_input(b, p->a) &&
 	    (b->device || !build_mentions(b, p->a, b->plan->walked)))
-		return build_value(b, build_load_as(b, p->a, c->reduced, p->dtype));
+		return build_value(b, build_load_as(b, p->a, c->reduced, p->operand));
 	for (uint32_t i = 0; i < b->operand.n; i++)
 		if (expr_same(b->operand.v[i].expression, p->a) &&
 		    expr_same(b->operand.v[i].presence, presence) &&
-		    b->p->value.v[b->operand.v[i].value].dtype == p->dtype)
+		    b->p->value.v[b->operand.v[i].value].dtype == p->operand)
 			return build_value(b, b->operand.v[i].value);
 	uint32_t from[] = {c->rows, c->reduced};
 	const char *stem = b->c->tensor.v[b->c->equation.v[c->equation].tensor].name;
@@ -215,6 +224,11 @@ static struct expr operand_a(struct builder *b, int k, const struct product *p, 
 	struct expr e = build_masked(b, presence, build_translate(b, a), 0);
 	uint32_t v = mapped_as(b, stem, from, 2, c->reduced, p->dtype, e);
 	vec_push(b->arena, &b->operand, (struct operand){p->a, presence, v});
+	if (p->operand != p->dtype) { /* what else reads it reads it as it is before it is rounded */
+		v = mapped_as(b, arena_printf(b->arena, "%s_%s", stem, dtype_info[p->operand].spelling), from, 2, c->reduced,
+		              p->operand, build_value(b, v));
+		vec_push(b->arena, &b->operand, (struct operand){p->a, presence, v});
+	}
 	build_forget(b);
 	return build_value(b, v);
 }
@@ -243,18 +257,32 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	return s;
 }
 
-/* It can be infinite, or no number, where what it multiplies is a sum of nothing. */
+/* It, an expression of the program, can be infinite, or no number, where what it multiplies is a sum of nothing. */
 static bool may_be_infinite(const struct builder *b, struct expr e)
 {
+	const struct expr_pool *p = b->p->pool;
 	struct expr *node;
-	uint32_t n = expr_nodes(&b->c->pool, e, &node);
+	uint32_t n = expr_nodes(p, e, &node);
+	double number;
+	if (expr_is_number(p, e, &number))
+		return !isfinite(number);
 	for (uint32_t i = 0; i < n; i++) {
-		enum op op = (enum op)expr_at(&b->c->pool, node[i])->op;
+		enum op op = (enum op)expr_at(p, node[i])->op;
 		if (op == OP_EXP || op == OP_EXP2 || op == OP_LOG || op == OP_LOG2 || op == OP_RSQRT || op == OP_POW ||
-		    (op == OP_DIV && !expr_is_number(&b->c->pool, expr_operand(&b->c->pool, node[i], 1), NULL)))
+		    (op == OP_DIV && !expr_is_number(p, expr_operand(p, node[i], 1), NULL)))
 			return true;
 	}
 	return false;
+}
+
+/* A product of numbers and values, which costs as little again wherever it is read. */
+static bool is_plain_product(const struct expr_pool *p, struct expr e)
+{
+	const struct expr_node *n = expr_at(p, e);
+	if (n->op == OP_CONST)
+		return isfinite(n->number);
+	return n->op == OP_VALUE || (n->op == OP_MUL && is_plain_product(p, expr_operand(p, e, 0)) &&
+	                             is_plain_product(p, expr_operand(p, e, 1)));
 }
 
 /* outer · value, which was just contracted. */
@@ -263,8 +291,8 @@ static struct expr scaled(struct builder *b, const struct product *p, uint32_t v
 	struct expr v = build_value(b, value), zero = expr_number(b->p->pool, 0);
 	if (!p->outer.id)
 		return v;
-	struct expr whole = expr2(b->p->pool, OP_MUL, v, build_translate(b, p->outer));
-	return may_be_infinite(b, p->outer) ? expr3(b->p->pool, OP_SELECT, expr2(b->p->pool, OP_EQ, v, zero), zero, whole)
+	struct expr outer = build_translate(b, p->outer), whole = expr2(b->p->pool, OP_MUL, v, outer);
+	return may_be_infinite(b, outer) ? expr3(b->p->pool, OP_SELECT, expr2(b->p->pool, OP_EQ, v, zero), zero, whole)
 	                                    : whole;
 }
 
@@ -307,14 +335,18 @@ static struct expr local_value(struct builder *b, uint32_t equation)
 	int k = contract_of(b, equation);
 	if (k >= 0) {
 		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
-		struct product p = product_of(b, k, false);
+		struct product p = build_product(b, k);
 		struct tile_statement s = contract_statement(b, k, &p, NO_VALUE, NO_EXPR);
 		uint32_t v = s.value = build_body_value(b, name, p.dtype, index, n);
 		vec_push(b->arena, &b->body->statement, s);
-		if (p.outer.id && p.dtype != b->p->compute)
-			v = build_body_value(b, name, b->p->compute, index, n);
-		if (p.outer.id)
+		struct expr factor = p.outer.id && !b->device ? build_translate(b, p.outer) : NO_EXPR;
+		if (factor.id && is_plain_product(b->p->pool, factor)) { /* whoever reads it multiplies: no pass of its own */
+			b->factor_of[q->tensor] = factor;
+		} else if (p.outer.id) {
+			if (p.dtype != b->p->compute)
+				v = build_body_value(b, name, b->p->compute, index, n);
 			build_map(b, b->body, v, scaled(b, &p, s.value));
+		}
 		b->fresh[q->tensor] = v;
 	} else if (q->reduce != REDUCE_NONE) {
 		struct expr e = build_translate(b, q->body), presence = build_presence(b, equation);
@@ -329,13 +361,13 @@ static struct expr local_value(struct builder *b, uint32_t equation)
 		struct expr e = build_translate(b, q->body);
 		b->fresh[q->tensor] = build_mapped(b, name, q->index, q->nindex, b->plan->walked, e);
 	}
-	return tensor_value(b, q->tensor, b->fresh[q->tensor]);
+	return fresh_value(b, q->tensor);
 }
 
 static struct expr translate_read(struct builder *b, struct expr e, uint32_t tensor)
 {
 	if (b->fresh[tensor] != NO_VALUE && b->in_body)
-		return tensor_value(b, tensor, b->fresh[tensor]);
+		return fresh_value(b, tensor);
 	if (b->running[tensor] != NO_VALUE)
 		return tensor_value(b, tensor, b->running[tensor]);
 	uint32_t local = local_equation(b, tensor);
@@ -455,7 +487,7 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 	const struct carry *carry = &b->stream->carry.v[number];
 	const struct equation *q = &b->c->equation.v[carry->equation];
 	uint32_t tensor = q->tensor, v = b->running[tensor];
-	struct product p = product_of(b, k, true);
+	struct product p = build_product(b, k);
 	struct tile_statement s = contract_statement(b, k, &p, v, presence);
 	if (p.outer.id || p.dtype != b->p->compute) { /* its own sum, then joined */
 		uint32_t index[MAX_RANKS];
@@ -536,6 +568,26 @@ static struct expr updated_argmax(struct builder *b, const struct equation *q, s
 	return build_joined_argmax(b, q, here, where);
 }
 
+/* A maximum or minimum of what a positive number multiplies: the number, and what it multiplies. Rounding keeps order. */
+static double take_factor(struct builder *b, struct expr *e)
+{
+	struct expr_pool *p = b->p->pool;
+	const struct expr_node n = *expr_at(p, *e);
+	double number;
+	if (n.op == OP_SELECT && expr_is_number(p, expr_operand(p, *e, 2), &number) && isinf(number)) {
+		struct expr x = expr_operand(p, *e, 1);
+		double factor = take_factor(b, &x);
+		if (factor != 1)
+			*e = expr3(p, OP_SELECT, expr_operand(p, *e, 0), x, expr_operand(p, *e, 2));
+		return factor;
+	}
+	if (n.op != OP_MUL || n.kind != KIND_REAL || expr_at(p, expr_operand(p, *e, 0))->kind != KIND_REAL ||
+	    !expr_is_number(p, expr_operand(p, *e, 1), &number) || !(number > 0 && isfinite(number)))
+		return 1;
+	*e = expr_operand(p, *e, 0);
+	return number;
+}
+
 static void reduce_carry(struct builder *b, uint32_t number, struct expr presence)
 {
 	const struct carry *carry = &b->stream->carry.v[number];
@@ -560,8 +612,11 @@ static void reduce_carry(struct builder *b, uint32_t number, struct expr presenc
 			if (expr_same(b->operand.v[i].presence, presence) &&
 			    expr_same(build_value(b, b->operand.v[i].value), x) && r == REDUCE_SUM)
 				masked = x;
+		double factor = !b->device && (r == REDUCE_MAX || r == REDUCE_MIN) ? take_factor(b, &masked) : 1;
 		struct expr here =
 		        build_value(b, reduced_value(b, q, arena_printf(b->arena, "%s_t", name), r, masked));
+		if (factor != 1)
+			here = expr2(p, OP_MUL, here, expr_number(p, factor));
 		update = q->reduce == REDUCE_MEAN
 		                 ? build_joined_mean(b, q, here, count_here(b, q, presence))
 		                 : expr2(p, join, build_corrected(b, carry, q->tensor), here);
@@ -582,7 +637,7 @@ static void share_operands(struct builder *b, struct expr body, struct expr pres
 {
 	for (int k = 0; k < b->plan->ncontracts; k++) {
 		const struct plan_contract *c = &b->plan->contract[k];
-		struct product p = product_of(b, k, true);
+		struct product p = build_product(b, k);
 		double number;
 		if (c->reduced != b->plan->walked || expr_is_number(&b->c->pool, p.a, &number) ||
 		    !expr_same(build_presence(b, c->equation), presence))
@@ -620,8 +675,10 @@ static bool is_tangled(const struct builder *b, uint32_t number)
 
 void build_body(struct builder *b)
 {
-	for (uint32_t i = 0; i < b->c->tensor.n; i++)
+	for (uint32_t i = 0; i < b->c->tensor.n; i++) {
 		b->fresh[i] = NO_VALUE;
+		b->factor_of[i] = NO_EXPR;
+	}
 	for (uint32_t i = 0; i < b->storage.n; i++)
 		b->storage.v[i].used = false;
 	b->operand.n = b->factor.n = b->assign.n = 0;

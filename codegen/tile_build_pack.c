@@ -105,17 +105,21 @@ static struct expr pack_expression(struct pack *k, struct expr e)
 static struct expr pack_operand(struct builder *b, int contract)
 {
 	const struct plan_contract *c = &b->plan->contract[contract];
+	const struct contract_schedule *s = &b->sizes->contract[contract];
 	struct pack k = {.b = b, .lanes = c->lanes, .reduced = c->reduced};
-	pack_plain(&k, c->b);
-	struct expr e = pack_expression(&k, c->b);
-	int64_t width = b->sizes->contract[contract].lanes * isa_info[b->schedule->isa].lanes;
+	struct expr from = build_product(b, contract).b;
+	enum dtype dtype = operand_dtype(s->operand, b->p->compute);
+	pack_plain(&k, from);
+	struct expr e = pack_expression(&k, from);
+	int64_t width = s->lanes * isa_info[b->schedule->isa].lanes;
 	uint32_t walked = b->plan->walked, other = c->lanes == walked ? c->reduced : c->lanes;
 
-	struct tile_tensor t = {.name = arena_printf(b->arena, "%s_packed", build_load_stem(b, c->b)),
-	                        .dtype = b->p->compute,
-	                        .panel = width};
+	struct tile_tensor t = {.name = arena_printf(b->arena, "%s_packed", build_load_stem(b, from)),
+	                        .dtype = dtype,
+	                        .panel = width,
+	                        .group = operand_group(s->operand) > 1 ? (uint8_t)operand_group(s->operand) : 0};
 	struct expr coordinate[MAX_RANKS], here[MAX_RANKS];
-	struct tile_phase phase = {.name = arena_printf(b->arena, "pack_%s", build_load_stem(b, c->b))};
+	struct tile_phase phase = {.name = arena_printf(b->arena, "pack_%s", build_load_stem(b, from))};
 	for (int i = 0; i < k.n; i++) {
 		t.extent[i] = k.extent[i];
 		coordinate[i] = build_load_expression(b, k.outer[i]);
@@ -129,11 +133,12 @@ static struct expr pack_operand(struct builder *b, int contract)
 	coordinate[k.n] = here[k.n] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, c->lanes);
 	coordinate[k.n + 1] = here[k.n + 1] = expr_leaf(b->p->pool, OP_INDEX, KIND_INT, c->reduced);
 	uint32_t tensor = build_work_tensor(b, t);
+	enum kind kind = dtype_info[dtype].integer ? KIND_INT : KIND_REAL;
 
 	int64_t step = c->lanes == walked ? width : 128;
 	vec_push(b->arena, &phase.task, (struct tile_task){.index = walked, .step = step});
-	struct tile_value v = {.name = build_name(b, build_load_stem(b, c->b), true),
-	                       .dtype = b->p->compute,
+	struct tile_value v = {.name = build_name(b, build_load_stem(b, from), true),
+	                       .dtype = dtype,
 	                       .nranks = 2,
 	                       .index = {walked, other},
 	                       .capacity = {step, build_padded(b, other, build_extent(b, other))}};
@@ -144,9 +149,9 @@ static struct expr pack_operand(struct builder *b, int contract)
 	vec_push(b->arena, &phase.body.statement,
 	         (struct tile_statement){.kind = TILE_STORE,
 	                                 .expression = build_value(b, value),
-	                                 .target = expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, here)});
+	                                 .target = expr_read(b->p->pool, kind, tensor, k.n + 2, here)});
 	vec_push(b->arena, &b->p->phase, phase);
-	return expr_read(b->p->pool, KIND_REAL, tensor, k.n + 2, coordinate);
+	return expr_read(b->p->pool, kind, tensor, k.n + 2, coordinate);
 }
 
 void build_packs(struct builder *b)

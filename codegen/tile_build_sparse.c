@@ -1,5 +1,6 @@
 /* What the predicates of a stream say of its tiles: where the walk goes, which tiles are full, which hold nothing
  * (theory §3). Reads of tensors are known by their least and greatest value: tile_build_summary.c. */
+#include "base/whole.h"
 #include "codegen/build.h"
 
 /* Which indices are ranges: all but the tasks' single coordinates. */
@@ -81,6 +82,11 @@ void build_narrow_to_vectors(struct builder *b, struct tile_block *code)
 	struct tile_block all = {0};
 	uint32_t last = 0;
 	narrow.step = isa_info[b->schedule->isa].lanes;
+	for (int k = 0; k < b->plan->ncontracts; k++) {
+		int64_t group = operand_group(b->sizes->contract[k].operand);
+		if (b->plan->contract[k].reduced == b->plan->walked)
+			narrow.step = narrow.step / gcd(narrow.step, group) * group;
+	}
 	for (uint32_t i = 1; i < code->statement.n; i++)
 		if (code->statement.v[i].kind == TILE_CONTRACT && code->statement.v[i].lanes == b->plan->walked)
 			last = i;

@@ -138,6 +138,8 @@ static bool check_node(struct check *c, const struct tile_statement *s, struct e
 			return fail(c, s, "a read of no tensor, or with other than its ranks");
 		if (!(allow & ALLOW_READ))
 			return fail(c, s, "%s is read outside load, select and contract", p->tensor.v[n->symbol].name);
+		if (p->tensor.v[n->symbol].group > 1)
+			return fail(c, s, "%s is in groups, which contractions read", p->tensor.v[n->symbol].name);
 		return check_read(c, s, n->symbol);
 	case OP_NONE:
 	case OP_EXTENT:
@@ -231,12 +233,27 @@ static bool check_reduce(struct check *c, const struct tile_statement *s)
 	       assign(c, s);
 }
 
+/* The tensor in groups that a contraction's b is, or NULL. */
+static const struct tile_tensor *grouped(const struct check *c, const struct tile_statement *s)
+{
+	const struct expr_node *n = expr_at(c->p->pool, s->b);
+	return n->op == OP_READ && n->symbol < c->p->tensor.n && c->p->tensor.v[n->symbol].group > 1
+	               ? &c->p->tensor.v[n->symbol]
+	               : NULL;
+}
+
 /* A tile of a contraction: its last rank, another one (unless UINT32_MAX), the rest single. */
 static bool check_tile(struct check *c, const struct tile_statement *s, uint32_t value, uint32_t other,
                        uint32_t last)
 {
 	const struct tile_value *v = &c->p->value.v[value];
-	enum dtype wanted = s->operand == OPERAND_I8 ? DTYPE_I32 : c->p->compute;
+	const struct tile_tensor *groups = last == s->index ? grouped(c, s) : NULL;
+	enum dtype wanted = groups                       ? groups->dtype
+	                    : s->operand == OPERAND_I8 ? DTYPE_I32
+	                                               : c->p->compute;
+	if (groups && v->dtype != wanted)
+		return fail(c, s, "%s is %s, where elements of %s are %s in groups of %d", v->name,
+		            dtype_info[v->dtype].spelling, groups->name, dtype_info[wanted].spelling, groups->group);
 	if (v->dtype != wanted)
 		return fail(c, s, "%s is %s, where %s in %s", v->name, dtype_info[v->dtype].spelling,
 		            s->operand == OPERAND_I8 ? "a contraction as i8 is" : "computation is", dtype_info[wanted].spelling);
@@ -266,15 +283,11 @@ static bool check_panel(struct check *c, const struct tile_statement *s, uint32_
 	            (long long)t->panel, t->name);
 }
 
-/* What a tensor must hold to be multiplied as it stands. */
-static enum dtype operand_dtype(const struct check *c, enum operand_type t)
+/* The range of the rank that a tensor has in groups begins with one. */
+static bool check_group(struct check *c, const struct tile_statement *s, const struct tile_tensor *t, uint32_t index)
 {
-	switch (t) {
-	case OPERAND_BF16: return DTYPE_BF16;
-	case OPERAND_F16: return DTYPE_F16;
-	case OPERAND_I8: return DTYPE_I8;
-	default: return c->p->compute;
-	}
+	return t->group < 2 || c->state[index].divisor % t->group == 0 ||
+	       fail(c, s, "the range of %s may begin inside a group of %d of %s", index_name(c, index), t->group, t->name);
 }
 
 /* Operand a out of a tensor. */
@@ -349,7 +362,7 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 	const struct tile_tensor *t = n->symbol < p->tensor.n ? &p->tensor.v[n->symbol] : NULL;
 	if (!t || n->count != t->nranks || t->nranks < 2)
 		return fail(c, s, "operand b is no tensor of two ranks or more");
-	enum dtype wanted = operand_dtype(c, s->operand);
+	enum dtype wanted = operand_dtype(s->operand, c->p->compute);
 	if (s->operand == OPERAND_COMPUTE ? !dtype_widens(t->dtype, wanted) : t->dtype != wanted)
 		return fail(c, s, "%s is %s, where %s in %s", t->name, dtype_info[t->dtype].spelling,
 		            s->operand == OPERAND_COMPUTE ? "computation is" : "the operands are multiplied",
@@ -362,6 +375,10 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 		            index_name(c, s->lanes), index_name(c, s->index));
 	if (p->index.v[s->lanes].extent > t->extent[lanes] || p->index.v[s->index].extent > t->extent[other])
 		return fail(c, s, "the contraction runs past the extents of %s", t->name);
+	if (t->group > 1 && t->dtype != operand_dtype(s->operand, c->p->compute))
+		return fail(c, s, "%s is in groups, which are multiplied in their own type only", t->name);
+	if (!check_group(c, s, t, s->index))
+		return false;
 	if (t->panel && t->panel % s->block_lanes)
 		return fail(c, s, "a panel of %lld is not cut into %d vectors", (long long)t->panel, s->block_lanes);
 	take_hand(c, 0, NULL);
@@ -431,7 +448,8 @@ static bool check_target(struct check *c, const struct tile_statement *s, uint32
 		if (p->index.v[index[k]].extent > t->extent[k])
 			return fail(c, s, "index %s runs past the extent of %s", index_name(c, index[k]), t->name);
 	}
-	if (t->panel && !check_panel(c, s, n->symbol, index[t->lanes]))
+	if (t->panel && (!check_panel(c, s, n->symbol, index[t->lanes]) ||
+	                 !check_group(c, s, t, index[2 * t->nranks - 3 - t->lanes])))
 		return false;
 	take_hand(c, n->count, index);
 	for (uint32_t k = 0; k < c->phase->task.n; k++) {
@@ -637,51 +655,6 @@ static bool check_phase(struct check *c, const struct tile_phase *f)
 	return true;
 }
 
-/* ---- declarations ---- */
-
-static bool check_names(struct check *c)
-{
-	const struct tile_program *p = c->p;
-	uint32_t n = p->index.n + p->tensor.n + p->value.n;
-	const char **name = arena_new_array(c->arena, n, const char *);
-	for (uint32_t i = 0; i < n; i++) {
-		name[i] = i < p->index.n ? p->index.v[i].name
-		          : i < p->index.n + p->tensor.n
-		                  ? p->tensor.v[i - p->index.n].name
-		                  : p->value.v[i - p->index.n - p->tensor.n].name;
-		for (uint32_t k = 0; k < i; k++)
-			if (!strcmp(name[i], name[k]))
-				return fail(c, NULL, "%s is the name of two things", name[i]);
-	}
-	return true;
-}
-
-static bool check_declarations(struct check *c)
-{
-	const struct tile_program *p = c->p;
-	if (p->compute != DTYPE_F32 && p->compute != DTYPE_F64)
-		return fail(c, NULL, "computation is in f32 or f64, not %s", dtype_info[p->compute].spelling);
-	for (uint32_t i = 0; i < p->tensor.n; i++) {
-		const struct tile_tensor *t = &p->tensor.v[i];
-		if (t->place == PLACE_ARGUMENT && i && p->tensor.v[i - 1].place == PLACE_WORK)
-			return fail(c, NULL, "argument %s stands after a work tensor", t->name);
-		if (t->panel && (t->panel < 0 || t->nranks < 2 || t->lanes < t->nranks - 2 || t->lanes >= t->nranks ||
-		                 t->place != PLACE_WORK))
-			return fail(c, NULL, "%s: panels cut one of the last two ranks of a work tensor", t->name);
-	}
-	for (uint32_t i = 0; i < p->value.n; i++) {
-		const struct tile_value *v = &p->value.v[i];
-		if (v->dtype != p->compute && v->dtype != DTYPE_I32)
-			return fail(c, NULL, "value %s is %s, not %s or i32", v->name, dtype_info[v->dtype].spelling,
-			            dtype_info[p->compute].spelling);
-		for (int k = 0; k < v->nranks; k++)
-			for (int m = 0; m <= k; m++)
-				if (v->index[k] >= p->index.n || (m < k && v->index[m] == v->index[k]))
-					return fail(c, NULL, "value %s has a rank twice, or one that is no index", v->name);
-	}
-	return check_names(c);
-}
-
 bool tile_check(const struct tile_program *p, struct text *reason)
 {
 	struct check c = {.p = p, .reason = reason, .arena = reason->arena};
@@ -691,7 +664,7 @@ bool tile_check(const struct tile_program *p, struct text *reason)
 	c.stored = arena_new_array(c.arena, p->tensor.n, bool);
 	c.stores = arena_new_array(c.arena, p->tensor.n, bool);
 	c.reads = arena_new_array(c.arena, p->tensor.n, bool);
-	if (!check_declarations(&c))
+	if (!tile_check_declarations(p, reason))
 		return false;
 	for (uint32_t i = 0; i < p->phase.n; i++)
 		if (!check_phase(&c, &p->phase.v[i]))

@@ -163,15 +163,17 @@ static bool tensor_rank(struct reader *r, void *into, int k)
 static bool read_tensor(struct reader *r, enum tile_place place, enum role role)
 {
 	struct tile_tensor x = {.place = place, .role = role};
-	int64_t lanes = 0;
+	int64_t lanes = 0, group = 0;
 	if (!(x.name = new_name(r, "the name of a tensor")) || !ranks(r, &x.nranks, tensor_rank, &x) ||
 	    !type_after_colon(r, &x.dtype))
 		return false;
 	if (lexer_take_word(&r->lexer, "panel") &&
 	    (!whole(r, 1, EXTENT_LIMIT - 1, &x.panel) || !lexer_expect_word(&r->lexer, "of") ||
-	     !whole(r, 0, MAX_RANKS - 1, &lanes)))
+	     !whole(r, 0, MAX_RANKS - 1, &lanes) ||
+	     (lexer_take_word(&r->lexer, "by") && !whole(r, 2, 4, &group))))
 		return false;
 	x.lanes = (uint8_t)lanes;
+	x.group = (uint8_t)group;
 	vec_push(r->p->arena, &r->p->tensor, x);
 	return true;
 }

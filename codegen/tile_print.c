@@ -155,6 +155,8 @@ static void print_tensor(const struct tile_tensor *x, struct text *t)
 	text_printf(t, "] : %s", dtype_info[x->dtype].spelling);
 	if (x->panel)
 		text_printf(t, " panel %lld of %d", (long long)x->panel, x->lanes);
+	if (x->panel && x->group > 1)
+		text_printf(t, " by %d", x->group);
 	text_char(t, '\n');
 }
 

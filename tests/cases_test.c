@@ -48,7 +48,7 @@ static bool through(struct stages *s, struct arena *a, struct cascade *c)
 			return false;
 		schedule = i == 2  ? schedule_default(s->problem, ISA_SM80)
 		           : i > 2 ? stages_random(s, ISA_SM80)
-		                   : stages_random(s, i % 2 ? ISA_AVX2 : ISA_AVX512);
+		                   : stages_random(s, i % 2 ? ISA_AVX2 : ISA_AVX512_BF16);
 		if (isa_is_device(schedule.isa) && schedule.compute == DTYPE_F64)
 			break; /* there is none */
 	}

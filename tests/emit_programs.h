@@ -62,6 +62,67 @@ __attribute__((unused)) static struct text attention_text(struct arena *a, struc
 	return t;
 }
 
+/* Products of rows of two matrices, and of rows with columns, as a narrow type: all of them, and added to what there is. */
+__attribute__((unused)) static struct text products_text(struct arena *a, const char *type, struct shape s, int lanes)
+{
+	bool whole = !strcmp(type, "i8");
+	int group = whole ? 4 : 2;
+	struct text t;
+	text_init(&t, a);
+	text_printf(&t, "program products : f32\nindex n : %d\nindex m : %d\nindex d : %d\nindex e : %d\n", s.n, s.m, s.d, s.e);
+	text_printf(&t, "in Q8[%d, %d] : %s\nin K8[%d, %d] : %s\nin V8[%d, %d] : %s\nin P8[%d, %d] : %s\n", s.n, s.d, type, s.m,
+	            s.d, type, s.m, s.e, type, s.n, s.m, type);
+	text_printf(&t, "out S[%d, %d] : f32\nout Y[%d, %d] : f32\n", s.n, s.m, s.n, s.e);
+	text_printf(&t, "work Kp[%d, %d] : %s panel 64 of 0 by %d\nwork Vp[%d, %d] : %s panel 64 of 0 by %d\n", s.m, s.d, type,
+	            group, s.e, s.m, type, group);
+	text_printf(&t, "value k[m:64, d:%d] : %s\nvalue v[m:32, e:%d] : %s\nvalue q[n:12, d:%d] : %s\nvalue p[n:6, m:128] : %s\n",
+	            s.d, type, s.e, type, s.d, type, type);
+	text_printf(&t, "value s[n:6, m:128] : %s\nvalue y[n:12, e:%d] : %s\n", whole ? "i32" : "f32", s.e, whole ? "i32" : "f32");
+	text_printf(&t,
+	            "phase pack_k\n  task m by 64\n  k = load K8[m,d]\n  store Kp[m,d] = k\n"
+	            "phase pack_v\n  task m by 32\n  v = load V8[m,e]\n  store Vp[e,m] = v\n"
+	            "phase main\n  task n by 12\n  q = load Q8[n,d]\n  y = map 0\n"
+	            "  for m by 128 from 0 to %d\n    for n by 6 from low(n) to high(n) + 1\n"
+	            "      s = contract q, Kp[m,d] over d as %s rows n:6 lanes m:%d\n      store S[n,m] = s\n"
+	            "      p = load P8[n,m]\n"
+	            "      y = contract p, Vp[e,m] over m as %s rows n:6 lanes e:%d accumulate%s\n"
+	            "  store Y[n,e] = y\n",
+	            s.m, type, lanes, type, lanes, whole ? "" : " scale 0.5");
+	return t;
+}
+
+/* Attention with narrow operands under a causal mask: what is rounded to bf16 is also summed as it was. */
+__attribute__((unused)) static struct text narrow_text(struct arena *a, const char *type, struct shape s, int lanes)
+{
+	bool whole = !strcmp(type, "i8");
+	struct text t;
+	text_init(&t, a);
+	text_printf(&t, "program narrow : f32\nindex n : %d\nindex m : %d\nindex d : %d\nindex e : %d\n", s.n, s.m, s.d, s.e);
+	text_printf(&t, "in Q8[%d, %d] : %s\nin K8[%d, %d] : %s\nin V[%d, %d] : bf16\nout O[%d, %d] : f32\n", s.n, s.d, type, s.m,
+	            s.d, type, s.m, s.e, s.n, s.e);
+	text_printf(&t, "work Kp[%d, %d] : %s panel 64 of 0 by %d\nwork Vp[%d, %d] : bf16 panel 64 of 0 by 2\n", s.m, s.d, type,
+	            whole ? 4 : 2, s.e, s.m);
+	text_printf(&t, "value k[m:64, d:%d] : %s\nvalue v[m:64, e:%d] : bf16\nvalue q[n:12, d:%d] : %s\nvalue s[n:6, m:128] : %s\n",
+	            s.d, type, s.e, s.d, type, whole ? "i32" : "f32");
+	text_printf(&t,
+	            "value x[n:6, m:128] : f32\nvalue p[n:6, m:128] : bf16\nvalue t[n:6] : f32\nvalue l[n:12] : f32\n"
+	            "value y[n:12, e:%d] : f32\n",
+	            s.e);
+	text_printf(&t,
+	            "phase pack_k\n  task m by 64\n  k = load K8[m,d]\n  store Kp[m,d] = k\n"
+	            "phase pack_v\n  task m by 64\n  v = load V[m,e]\n  store Vp[e,m] = v\n"
+	            "phase main\n  task n by 12\n  q = load Q8[n,d]\n  l = map 0\n  y = map 0\n"
+	            "  for m by 128 from 0 to high(n) + %d\n    for n by 6 from low(n) to high(n) + 1\n"
+	            "      narrow m by 64 from 0 to high(n) + %d\n"
+	            "      s = contract q, Kp[m,d] over d as %s rows n:6 lanes m:%d\n"
+	            "      x = map select(m < n + %d, exp(s * %s - 2), 0)\n      p = map x\n"
+	            "      t = reduce sum over m of x\n      l = map l + t\n"
+	            "      y = contract p, Vp[e,m] over m as bf16 rows n:6 lanes e:%d accumulate\n"
+	            "  store O[n,e] = y / l\n",
+	            s.ahead, s.ahead, type, lanes, s.ahead, whole ? "0.00002" : "0.05", lanes);
+	return t;
+}
+
 static const struct {
 	const char *name, *text;
 	double bound;

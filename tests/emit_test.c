@@ -68,7 +68,8 @@ static bool lay_out(struct run *run, uint32_t tensor)
 		return true;
 	double range = t->name[0] == 'V' ? 1 : t->name[0] == 'X' ? 40 : 4;
 	for (int64_t i = 0; i < n; i++) {
-		double x = dtype_info[t->dtype].integer ? floor(3 * (uniform() + 1)) : range * uniform();
+		double x = dtype_info[t->dtype].integer ? t->name[1] == '8' ? floor(128 * uniform()) : floor(3 * (uniform() + 1))
+		                                        : range * uniform();
 		x = dtype_round(t->dtype, x);
 		run->expected[tensor][i] = x;
 		dtype_store(t->dtype, run->buffer[tensor].data, place(run, tensor, i), x);
@@ -258,6 +259,23 @@ int main(void)
 			everywhere(arena_printf(&a, "attention N %d M %d D %d E %d in blocks of %d vectors",
 			                        shape[i].n, shape[i].m, shape[i].d, shape[i].e, lanes),
 			           t.s, 2e-5);
+		}
+	static const struct shape narrow[] = {
+	        {63, 200, 64, 64, 1, 0, ""}, {1, 200, 60, 24, 200, 0, ""}, {70, 131, 17, 33, 1, 0, ""},
+	        {13, 1, 1, 1, 1, 0, ""},     {20, 67, 130, 80, 48, 0, ""},
+	};
+	for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++)
+		for (int whole = 0; whole < 2; whole++) {
+			const char *type = whole ? "i8" : "bf16";
+			struct shape s = narrow[i];
+			const char *name = arena_printf(&a, "N %d M %d D %d E %d as %s", s.n, s.m, s.d, s.e, type);
+			struct text t = products_text(&a, type, s, i % 2 ? 2 : 4);
+			everywhere(arena_printf(&a, "products, %s", name), t.s, whole ? 0 : 2e-6);
+			if (i < 2)
+				for (enum isa isa = ISA_SCALAR; isa < HOST_ISAS; isa++)
+					ahead_of_time(name, t.s, isa);
+			/* Exponentials that differ in the last place may be rounded to neighbours. */
+			everywhere(arena_printf(&a, "attention, %s", name), narrow_text(&a, type, s, i % 2 ? 2 : 4).s, 3e-3);
 		}
 	arena_free(&a);
 	return tap_done();

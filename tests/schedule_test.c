@@ -197,7 +197,9 @@ static void test_reasons(void)
 
 	struct schedule device = schedule_default(p, ISA_SM80);
 	bad = s, bad.stream[0].contract[1].operand = OPERAND_TF32;
-	refused(p, bad, "a host multiplies in the type of computation, not as tf32");
+	refused(p, bad, "a host multiplies as compute, bf16 or i8, not as tf32");
+	bad = s, bad.stream[0].contract[0].operand = OPERAND_BF16;
+	refused(p, bad, "as bf16, which does not hold what is in K : f32");
 	bad = s, bad.stream[0].stages = 2;
 	refused(p, bad, "in no stages");
 	bad = s, bad.stream[0].wide_tile = 64;

@@ -29,6 +29,13 @@ INLINE void vi_store_part(int *p, vint a, long left)
 	__asm__("vpmaskmovd %1, %2, %0" : "+m"(*(vint_at *)p) : "x"(a), "x"(vi_live(left)));
 }
 
+/* Of 16 bit integers: the sum of two products a lane. */
+INLINE vint vi_multiply_pairs(vint a, vint b)
+{
+	__asm__("vpmaddwd %2, %1, %0" : "=x"(a) : "x"(a), "x"(b));
+	return a;
+}
+
 /* One instruction: the second operand where either is NaN. */
 INLINE vreal v_max_or_second(vreal a, vreal b)
 {

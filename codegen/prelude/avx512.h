@@ -33,6 +33,13 @@ INLINE void vi_store_part(int *p, vint a, long left)
 	__asm__("vmovdqu32 %1, %0%{%2%}" : "+m"(*(vint_at *)p) : "v"(a), "Yk"(v_mask(left)));
 }
 
+/* Of 16 bit integers: the sum of two products a lane. */
+INLINE vint vi_multiply_pairs(vint a, vint b)
+{
+	__asm__("vpmaddwd %2, %1, %0" : "=v"(a) : "v"(a), "v"(b));
+	return a;
+}
+
 /* One instruction: the second operand where either is NaN. */
 INLINE vreal v_max_or_second(vreal a, vreal b)
 {

@@ -44,6 +44,16 @@ INLINE void vi_store_part(int *p, vint a, long left)
 		p[0] = a[0];
 }
 
+/* Of 16 bit integers: the sum of two products a lane. */
+INLINE vint vi_multiply_pairs(vint a, vint b)
+{
+	vint low, high;
+	__asm__("smull %0.4s, %1.4h, %2.4h" : "=w"(low) : "w"(a), "w"(b));
+	__asm__("smull2 %0.4s, %1.8h, %2.8h" : "=w"(high) : "w"(a), "w"(b));
+	__asm__("addp %0.4s, %1.4s, %2.4s" : "=w"(a) : "w"(low), "w"(high));
+	return a;
+}
+
 /* The second operand where either is NaN, which the instructions for it have otherwise. */
 INLINE vreal v_max_or_second(vreal a, vreal b) { return v_select(a > b, a, b); }
 
