@@ -9,8 +9,8 @@ enum {
 	FIRST = 16,
 	BATCH = 8,
 	TRANSFERS = 4,
-	MODEL_SAMPLE = 32,
-	MODEL_PICKS = 3,
+	MODEL_SAMPLE = 96,
+	MODEL_PICKS = 5,
 	MODELLED_SAMPLE = 256, /* where the model is all there is */
 	MODELLED_PICKS = 8,
 	ROUNDS = 11,
@@ -22,7 +22,7 @@ enum {
 	FRUITLESS = 40, /* batches in a row of nothing new: the space is used up */
 };
 static const double gain_share = 0.01;   /* less than this is no progress */
-static const double model_share = 0.01, modelled_share = 0.2; /* of the budget, that asking the model may take */
+static const double model_share = 0.03, modelled_share = 0.2; /* of the budget, that asking the model may take */
 static const double prove_share = 0.25;  /* … and that proving what was modelled may */
 static const double worth_storing = 0.1; /* seconds of measuring */
 

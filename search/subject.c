@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "search/model.h"
+#include "search/prior.h"
 
 /* A cascade at one shape. */
 struct bound {
@@ -104,25 +105,14 @@ static const char *refused(void *owner, struct arena *a)
 	return why;
 }
 
-/* The roofline: arithmetic at the machine's peak, or memory traffic, whichever is longer. It knows nothing of
- * registers and caches, so it suggests points and rejects none. */
 static double estimate(void *owner, struct arena *a, const struct schedule *schedule)
 {
-	static const double map_share = 0.25,
-	                    exp_flops = 20; /* of the peak that maps reach; worth of an exp */
 	struct cascade_subject *s = owner;
-	const struct machine *m = s->place->machine;
-	if (s->place->target->device) {
-		struct kernel_source k;
-		return render(owner, a, schedule, s->subject.workloads - 1, &k)
-		               ? model(owner, a, schedule, &k, NULL)
-		               : (double)INFINITY;
-	}
-	double peak = m->peak_flops > 0 ? m->peak_flops : 64e9;
-	double bandwidth = m->bandwidth > 0 ? m->bandwidth : 16e9;
-	struct tile_cost c = tile_cost(tile_build(a, real(s), schedule));
-	double arithmetic = c.contract_flops / peak + (c.map_flops + exp_flops * c.exps) / (map_share * peak);
-	return fmax(arithmetic, c.bytes / bandwidth);
+	struct kernel_source k;
+	if (!s->place->target->device)
+		return prior_seconds(tile_build(a, real(s), schedule), schedule, s->place->machine, s->place->threads);
+	return render(owner, a, schedule, s->subject.workloads - 1, &k) ? model(owner, a, schedule, &k, NULL)
+	                                                                 : (double)INFINITY;
 }
 
 static void close_subject(void *owner)
