@@ -86,6 +86,8 @@ struct emitter {
 	VEC(struct micro) micro;
 	int64_t select_offset, select_bytes; /* in scratch: room of this phase's selections */
 	int64_t scratch_bytes, work_bytes;
+	int64_t fetch; /* contractions also ask for rows of operand b so many coordinates of `fetch_along` on */
+	uint32_t fetch_along;
 	int64_t ahead; /* loads also ask for what is so many coordinates of `ahead_along` on; 0: they do not */
 	uint32_t ahead_along;
 };
@@ -276,8 +278,8 @@ struct micro {
 	bool edge; /* lanes may be missing or strided */
 	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
 	              is one coordinate of the lanes, and how many there are is an argument */
+	int64_t ahead; /* rows of b that it asks for ahead; 0: none */
 	int64_t count; /* with dots: coordinates of the contracted index; 0: only the call knows */
-	int ahead; /* without dots: rows of b, along the contracted index, that are asked for so many before; 0: none */
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */
 	int group;              /* of a and b: elements that are multiplied at once; 0: one */

@@ -36,9 +36,17 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 		              r.low, low, r.low, end, r.low, step);
 	if (!r.single)
 		emit_high(e, body, &r, step, end);
+	int64_t fetch = e->fetch;
+	uint32_t fetch_along = e->fetch_along;
+	if (s->stages > 1) {
+		e->fetch = (s->stages - 1) * step;
+		e->fetch_along = s->index;
+	}
 	e->range[s->index] = plan_range(e, r);
 	emit_block(e, body, s->body.statement.v, s->body.statement.n);
 	e->range[s->index] = outer;
+	e->fetch = fetch;
+	e->fetch_along = fetch_along;
 }
 
 static void emit_if(struct emitter *e, struct c_block *b, const struct tile_statement *s)

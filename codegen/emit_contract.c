@@ -9,19 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/whole.h"
-#include "dsl/dtype.h"
-
-enum { AHEAD_BYTES = 16 << 10 }; /* docs/performance.md, few rows */
-
 /* Where b comes from. */
 struct source {
 	bool tensor;             /* reading past the lanes would leave it */
 	bool turned;             /* a tensor whose last coordinate is the contracted index */
 	const char *step, *lane; /* C text of its strides along the contracted index and the lanes */
 	const char *type, *get;
-	int64_t row_bytes; /* of the tensor's last rank */
-	int group;               /* of a tensor in groups; 0: of none */
+	int group; /* of a tensor in groups; 0: of none */
 };
 
 static struct source source_of(struct emitter *e, const struct tile_statement *s)
@@ -61,7 +55,6 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 		from.lane = arena_printf(e->arena, "%lld", (long long)(t->panel ? 1 : p->stride[lanes]));
 	}
 	from.tensor = !t->panel;
-	from.row_bytes = dtype_bytes(t->dtype, t->extent[t->nranks - 1]);
 	from.turned = from.tensor && index > lanes;
 	if (t->dtype != e->program->compute) {
 		from.type = t->dtype == DTYPE_I4 ? "long " : arena_printf(e->arena, "const %s *", p->type);
@@ -367,20 +360,20 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	if (k->group && s->operand == OPERAND_I8)
 		c.start = emit_group_start(&n, b, s, k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
-	/* What is used once comes from memory, and the processor's own prefetching stops at the end of a page. */
-	if (c.from.tensor && !c.from.turned && (!rows || rows->step <= k->rows) && c.from.row_bytes)
-		k->ahead = (int)at_least_one(AHEAD_BYTES / c.from.row_bytes);
 	if (c.from.turned && !k->accumulate && k->a_step == 1 && !far) {
 		const char *unit = is_number(c.from.step) ? NULL : c.from.step;
 		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;
 		const struct current *along_b = e->range[s->index];
 		k->dots = true;
+		k->ahead = e->fetch_along == s->lanes ? e->fetch : 0;
 		k->count = along_b->outer ? 0 : e->program->index.v[s->index].extent; /* else it may be less */
 		emit_rows(&n, along, &c, spill, emit_dots_call);
 		k->dots = false;
 		k->count = 0;
+		k->ahead = 0;
 		b = unit ? c_open(e->arena, b, "else") : NULL;
 	}
+	k->ahead = c.from.tensor && !c.from.turned && e->fetch_along == s->index ? e->fetch : 0;
 	if (b)
 		emit_lanes(&n, b, &c, spill);
 	if (!c.scale && !c.start) /* else their arrays are still in scope */

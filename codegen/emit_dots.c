@@ -2,11 +2,8 @@
  * with rows of a, vectors along the contracted index.
  *
  * Several rows of b at a time, as many as the accumulators leave registers for, so that what is read of a row of b
- * serves all rows of a and the sums across their vectors are made together. They come from memory as fast as it gives
- * them: the machine fetches ahead of plain reading only, so each block asks for the one that comes after so many bytes. */
+ * serves all rows of a and the sums across their vectors are made together. */
 #include "codegen/emit.h"
-
-enum { AHEAD_UNKNOWN = 64 }; /* rows, where their length is not known */
 
 /* The most rows of b at a time. */
 static int columns_of(const struct emitter *e, const struct micro *k)
@@ -84,15 +81,14 @@ static void emit_sums(struct emitter *e, struct c_block *b, const struct micro *
 	}
 }
 
-/* As many bytes ahead as hide the memory's latency at all its bandwidth; in whole rows, wherever they lie. */
 static void emit_ahead(struct emitter *e, struct c_block *b, const struct micro *k, int columns)
 {
-	enum { LINES = (16 << 10) / 64 };
 	struct arena *a = e->arena;
-	int line = emit_line_elements(k);
-	long rows = k->count ? (LINES * line + k->count - 1) / k->count : AHEAD_UNKNOWN;
-	struct c_block *row = c_open(a, b, "for (long i = %ld; i < %ld; i++)", rows, rows + columns);
-	c_line(a, c_open(a, row, "for (long k = 0; k < count; k += %d)", line), "%s",
+	if (!k->ahead)
+		return;
+	struct c_block *row = c_open(a, b, "for (long i = %lld; i < %lld; i++)", (long long)k->ahead,
+	                             (long long)(k->ahead + columns));
+	c_line(a, c_open(a, row, "for (long k = 0; k < count; k += %d)", emit_line_elements(k)), "%s",
 	       emit_line_ahead(e, k, "b + i * b_lane + k"));
 }
 

@@ -114,7 +114,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		text_printf(&t, "%sb%d = %s", v ? ", " : "const vreal ", v, load_b(e, k, v));
 	c_line(a, loop, "%s;", t.s);
 	for (int at = 0, step = emit_line_elements(k); k->ahead && !k->edge && at < k->vectors * e->lanes; at += step)
-		c_line(a, loop, "%s", emit_line_ahead(e, k, arena_printf(a, "b + %d * %s + %d", k->ahead,
+		c_line(a, loop, "%s", emit_line_ahead(e, k, arena_printf(a, "b + %lld * %s + %d", (long long)k->ahead,
 		                                 k->b_step ? arena_printf(a, "%lld", (long long)k->b_step) : "b_step", at)));
 	c_line(a, loop, "vreal x;");
 	for (int r = 0; r < k->rows; r++) {

@@ -4,7 +4,13 @@
 #include "base/whole.h"
 #include "dsl/dtype.h"
 
-enum { WORK_LIMIT_TILES = 256 << 20 }; /* bytes of scratch a task may want */
+enum {
+	WORK_LIMIT_TILES = 256 << 20, /* bytes of scratch a task may want */
+	FEW_USES = 32,                /* of an operand's elements; of as many a copy costs more than it saves */
+	STEP_BYTES = 8 << 10,         /* of an operand that is read from memory, contracted at a time … */
+	STEP_STAGES = 3,              /* … while what comes so many steps later is on its way: docs/performance.md */
+	STEP_LEAST = 16
+};
 
 const char *const form_name[FORMS] = {
         [FORM_NAIVE] = "none", [FORM_FUSED] = "all", [FORM_MEMBERS] = "members", [FORM_ROWS] = "rows"};
@@ -111,12 +117,38 @@ static int64_t uses(const struct streams *all, const struct plan_contract *k)
 static bool worth_packing(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                           const struct contract_schedule *block)
 {
-	enum { FEW = 32 }; /* of as many uses a copy costs more than it saves: docs/performance.md */
 	if (!k->packable || !schedule_direct(all, k, s, block))
 		return k->packable;
 	const struct cascade *c = all->cascade;
 	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
-	return !(same && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) && uses(all, k) > FEW;
+	return !(same && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) && uses(all, k) > FEW_USES;
+}
+
+/* Steps of an operand that comes from memory: it is read in the order in which it lies there. */
+static void default_steps(const struct streams *all, const struct plan_contract *k,
+                          struct contract_schedule *b)
+{
+	const struct cascade *c = all->cascade;
+	enum dtype t = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype;
+	int64_t row = dtype_bytes(t, plan_extent(all, k->turned ? k->reduced : k->lanes)), step = 128;
+	while (step > STEP_LEAST && step * row > STEP_BYTES)
+		step /= 2;
+	b->step = (uint16_t)step;
+	b->stages = STEP_STAGES;
+}
+
+void schedule_settle_steps(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
+{
+	enum { SHORT = 8 }; /* not worth the calls */
+	const struct stream_plan *p = schedule_plan(problem, s, i);
+	for (int k = 0; k < d->ncontracts; k++) {
+		struct contract_schedule *b = &d->contract[k];
+		if (b->pack || d->across || !schedule_direct(streams_of(problem, s), &p->contract[k], s, b))
+			b->step = 0;
+		b->step = (uint16_t)gcd(b->step, d->stream_tile);
+		if (b->step < SHORT || b->step == d->stream_tile)
+			b->step = b->stages = 0;
+	}
 }
 
 /* The largest register block of at most 6 by 4, or where tiles are cut finely 8 by 2, that fits the registers and the extents; its rows divide
@@ -152,6 +184,8 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.pack = worth_packing(all, k, s, &b);
 	if (!b.pack)
 		b.operand = OPERAND_COMPUTE;
+	if (!b.pack && schedule_direct(all, k, s, &b) && uses(all, k) <= FEW_USES)
+		default_steps(all, k, &b);
 	return b;
 }
 
@@ -228,6 +262,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 			d.row_tile--;
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
 	sparsity_default(problem, s, i, &d);
+	schedule_settle_steps(problem, s, i, &d);
 	return d;
 }
 
@@ -318,6 +353,11 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	if (p->contract[k].reduced == p->walked && d->stream_tile % operand_group(b->operand))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of the %d that are multiplied at once",
 		                    name, (long long)d->stream_tile, operand_group(b->operand));
+	if (b->step && (d->across || b->pack || !schedule_direct(all, &p->contract[k], s, b)))
+		return arena_printf(arena, "contract %s: only an operand that is read where it stands is taken in steps", name);
+	if (b->step && d->stream_tile % b->step)
+		return arena_printf(arena, "contract %s: a tile of %lld is not cut into steps of %d", name,
+		                    (long long)d->stream_tile, b->step);
 	if (!d->across && p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);

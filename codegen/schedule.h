@@ -30,6 +30,9 @@ struct contract_schedule {
 	uint8_t rows, lanes; /* register block: rows by vectors. On a device: the rows of a warp, a multiple of
 	                        16 and the same in every contraction of a stream, and all lanes of the tile */
 	bool pack;           /* operand b is packed into panels by a phase of its own; never on a device */
+	uint16_t step;  /* coordinates of the walked index contracted at a time, so that operand b is read row by row; 0: a
+	                   tile's. On a host, where b is read where it stands; it divides tiles */
+	uint8_t stages; /* of these steps: tile.h, FOR */
 	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE or, with `pack`, BF16 or I8 */
 };
 
@@ -123,6 +126,8 @@ bool sparsity_is_fine(const struct stream_plan *);
  * and is multiplied along its rows. */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
                      const struct contract_schedule *);
+/* Steps of contractions become what the stream's tile and operands allow. */
+void schedule_settle_steps(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
 /* As what the contractions multiply that have the highest rate of all. */
 enum operand_type schedule_operand(const struct schedule *);
 /* Coordinates of the tiled row index in a stream's register blocks. */
@@ -192,6 +197,7 @@ enum field {
 	FIELD_OPERAND, /* enum operand_type; a narrow one is packed whatever FIELD_PACK says */
 	FIELD_SPLIT,
 	FIELD_ACROSS,
+	FIELD_STEP, /* 16 · step + stages */
 	/* on a device, where FIELD_ROW_BLOCKS is the number of warps */
 	FIELD_WARP_ROWS,
 	FIELD_STAGES,

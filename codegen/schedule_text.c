@@ -16,7 +16,7 @@ static const char *contract_name(const struct streams *all, const struct plan_co
 	return all->cascade->tensor.v[all->cascade->equation.v[k->equation].tensor].name;
 }
 
-static void print_contract(const struct streams *all, const struct plan_contract *p, bool across,
+static void print_contract(const struct streams *all, const struct plan_contract *p, const char *walked, bool across,
                            const struct contract_schedule *k, struct text *t)
 {
 	text_printf(t, "  contract %s rows %s:%d lanes %s:%d", contract_name(all, p),
@@ -24,7 +24,13 @@ static void print_contract(const struct streams *all, const struct plan_contract
 	            k->lanes);
 	if (k->operand != OPERAND_COMPUTE)
 		text_printf(t, " as %s", operand_type_name[k->operand]);
-	text_add(t, k->pack ? " pack\n" : "\n");
+	if (k->pack)
+		text_add(t, " pack");
+	if (k->step)
+		text_printf(t, " by %s:%d", walked, k->step);
+	if (k->step && k->stages)
+		text_printf(t, " stages %d", k->stages);
+	text_char(t, '\n');
 }
 
 static void print_stream(const struct streams *all, const struct stream_plan *p,
@@ -53,7 +59,7 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 		text_printf(t, ":%lld", (long long)d->granule);
 	text_char(t, '\n');
 	for (int k = 0; k < p->ncontracts; k++)
-		print_contract(all, &p->contract[k], d->across, &d->contract[k], t);
+		print_contract(all, &p->contract[k], index_name(all, p->walked), d->across, &d->contract[k], t);
 }
 
 void schedule_print(const struct problem *p, const struct schedule *s, struct text *t)
@@ -183,6 +189,15 @@ static bool read_globals(struct reader *r, const struct problem *problem, struct
 	return diag_error(r->diags, place(r, 0), "expected isa, compute, exp, fuse or stream here");
 }
 
+static bool read_stages(struct reader *r, int i, uint8_t *stages)
+{
+	const char *s = i < r->words ? r->source + r->word[i].begin : "";
+	if (i >= r->words || r->word[i].end - r->word[i].begin != 1 || *s < '0' || *s > '0' + MAX_STAGES)
+		return diag_error(r->diags, place(r, i), "stages are 0 to %d", MAX_STAGES);
+	*stages = (uint8_t)(*s - '0');
+	return true;
+}
+
 static bool read_tile(struct reader *r, const char *walked, struct stream_schedule *d)
 {
 	d->down = is(r, 2, "down");
@@ -191,12 +206,7 @@ static bool read_tile(struct reader *r, const char *walked, struct stream_schedu
 		return false;
 	if (r->words <= 3)
 		return true;
-	const char *s = r->words == 5 ? r->source + r->word[4].begin : "";
-	if (!expect(r, 3, "stages") || r->words > 5 || r->word[4].end - r->word[4].begin != 1 || *s < '0' ||
-	    *s > '0' + MAX_STAGES)
-		return diag_error(r->diags, place(r, 4), "stages are 0 to %d", MAX_STAGES);
-	d->stages = (uint8_t)(*s - '0');
-	return true;
+	return expect(r, 3, "stages") && r->words <= 5 && read_stages(r, 4, &d->stages);
 }
 
 static bool read_sparsity(struct reader *r, struct stream_schedule *d)
@@ -233,7 +243,7 @@ static bool is_size_of(const struct reader *r, int i, const char *name)
 	       r->source[r->word[i].begin + n] == ':';
 }
 
-static bool read_contract(struct reader *r, const struct streams *all, const struct plan_contract *p,
+static bool read_contract(struct reader *r, const struct streams *all, const struct plan_contract *p, const char *walked,
                           struct stream_schedule *d, struct contract_schedule *k)
 {
 	int64_t rows, lanes;
@@ -253,8 +263,21 @@ static bool read_contract(struct reader *r, const struct streams *all, const str
 			return false;
 		next += 2;
 	}
-	k->pack = r->words > next;
-	return !k->pack || expect(r, next, "pack");
+	k->pack = is(r, next, "pack");
+	next += k->pack;
+	if (is(r, next, "by")) {
+		int64_t step;
+		if (!read_size(r, next + 1, walked, UINT16_MAX, &step))
+			return false;
+		k->step = (uint16_t)step;
+		next += 2;
+		if (is(r, next, "stages")) {
+			if (!read_stages(r, next + 1, &k->stages))
+				return false;
+			next += 2;
+		}
+	}
+	return r->words <= next || expect(r, next, k->step || k->pack ? "the end of the line" : "pack");
 }
 
 /* The plan whose rows have the name in word 1, or the usual one. */
@@ -291,7 +314,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 		for (int k = 0; k < p->ncontracts; k++)
 			if (is(r, 1, contract_name(all, &p->contract[k])))
 				return r->given[k] = true,
-				       read_contract(r, all, &p->contract[k], d, &d->contract[k]);
+				       read_contract(r, all, &p->contract[k], index_name(all, p->walked), d, &d->contract[k]);
 		return diag_error(r->diags, place(r, 1), "this stream has no such contraction");
 	}
 	return diag_error(r->diags, place(r, 0),

@@ -13,6 +13,8 @@ static const int64_t blocks[] = {
         16 * 6 + 4, 16 * 6 + 3, 16 * 4 + 4, 16 * 8 + 3, 16 * 12 + 2, 16 * 10 + 2, 16 * 8 + 2, 16 * 6 + 2,
         16 * 4 + 6, 16 * 3 + 4, 16 * 4 + 2, 16 * 2 + 4, 16 * 1 + 8,  16 * 1 + 4,  16 * 2 + 1, 16 * 1 + 1,
 };
+/* Steps of contractions as 16 · coordinates + stages. */
+static const int64_t steps[] = {0, 16 * 16 + 3, 16 * 32 + 3, 16 * 64 + 3, 16 * 128 + 3, 16 * 64 + 1};
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
 
 static const struct stream_plan *plans(const struct space *s)
@@ -89,6 +91,11 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 	}
 	if (c->packable)
 		two(space_add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
+	if (c->direct || c->turned) {
+		d = space_add(s, FIELD_STEP, stream, k, arena_printf(arena, "steps %s", tensor_name(s, c)));
+		for (int i = 0; i < COUNT(steps); i++)
+			space_choice(d, steps[i]);
+	}
 }
 
 /* Sizes of a stream's blocks and tiles on a host. */
@@ -263,6 +270,10 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->contract[d->contract].rows = (uint8_t)(v / 16);
 			t->contract[d->contract].lanes = (uint8_t)(v % 16);
 			break;
+		case FIELD_STEP:
+			t->contract[d->contract].step = (uint16_t)(v / 16);
+			t->contract[d->contract].stages = (uint8_t)(v % 16);
+			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
 		case FIELD_OPERAND: t->contract[d->contract].operand = (enum operand_type)v; break;
 		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
@@ -303,6 +314,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->stream_tile = tile > most ? most : tile;
 		}
 		settle_granule(t, granule_of[i] ? granule_of[i] : t->granule, panel);
+		schedule_settle_steps(s->problem, &out, i, t);
 		if (p->group)
 			continue;
 		int64_t rows = schedule_block(t, s->isa), all = round_up(extent(s, p->rows), rows);
@@ -331,6 +343,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_SPARSITY: return t->sparsity;
 	case FIELD_GRANULE: return t->granule ? t->granule : t->stream_tile;
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
+	case FIELD_STEP: return 16 * t->contract[d->contract].step + t->contract[d->contract].stages;
 	case FIELD_PACK: return t->contract[d->contract].pack;
 	case FIELD_OPERAND: return t->contract[d->contract].operand;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;

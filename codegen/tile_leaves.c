@@ -84,12 +84,21 @@ static void least(int64_t *step, int64_t other)
 		*step = other;
 }
 
+/* Steps of a contraction through a tile: no tile of their own. */
+static bool takes_steps(const struct find *f, const struct tile_statement *s)
+{
+	return s->kind == TILE_FOR && s->index == f->walked && s->body.statement.n == 1 &&
+	       s->body.statement.v[0].kind == TILE_CONTRACT;
+}
+
 static void search(struct find *f, const struct tile_block *b, bool walking)
 {
 	const struct tile_statement *first = NULL;
 	struct conditions c = {0};
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
+		if (walking && takes_steps(f, s))
+			s = &s->body.statement.v[0];
 		if (s->kind == TILE_FOR || s->kind == TILE_NARROW) {
 			if (s->index == f->rows)
 				least(&f->leaves.row_step, s->step);

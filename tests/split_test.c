@@ -88,6 +88,7 @@ static struct schedule form(struct stages *s, int i, enum isa isa)
 		const struct stream_plan *p = &s->problem->fused_plan[k];
 		schedule.stream[k].stream_tile = schedule_panel(p, &schedule.stream[k], schedule.isa);
 		schedule.stream[k].down = true;
+		schedule_settle_steps(s->problem, &schedule, k, &schedule.stream[k]);
 	}
 	return schedule;
 }
