@@ -8,6 +8,8 @@
  * nothing holds the identities, where the factors are guarded already. Then comes what comes after the
  * stream.
  */
+#include <math.h>
+
 #include "codegen/build.h"
 
 enum { JOINED_LANES = 64 };
@@ -108,6 +110,35 @@ static struct expr side_of_part(struct builder *b, uint32_t carry, uint32_t *par
 	b->factor = own.factor;
 	b->running = own.running;
 	return e;
+}
+
+struct expr build_joined_mean(struct builder *b, const struct equation *q, struct expr sum, struct expr count)
+{
+	struct expr_pool *p = b->p->pool;
+	struct expr mean = build_value(b, b->running[q->tensor]),
+	            before = build_value(b, b->count[q->tensor]);
+	uint32_t n = build_mapped(b, "n", q->index, q->nindex, b->plan->wide,
+	                    expr2(p, OP_ADD, before, count));
+	struct expr all = build_value(b, n), zero = expr_number(p, 0);
+	struct expr total = expr2(p, OP_ADD, expr2(p, OP_MUL, mean, before), sum);
+	vec_push(b->arena, &b->assign, (struct operand){all, NO_EXPR, b->count[q->tensor]});
+	return expr3(p, OP_SELECT, expr2(p, OP_LT, zero, all), expr2(p, OP_DIV, total, all), zero);
+}
+
+struct expr build_joined_argmax(struct builder *b, const struct equation *q, struct expr most, struct expr where)
+{
+	struct expr_pool *p = b->p->pool;
+	struct expr best = build_value(b, b->count[q->tensor]), old = build_value(b, b->running[q->tensor]);
+	struct expr first = expr2(p, OP_LT, old, expr_number(p, 0)),
+	            some = expr2(p, OP_AND, expr2(p, OP_LE, expr_number(p, 0), where),
+	                         expr2(p, OP_LT, where, expr_number(p, INFINITY)));
+	/* Tiles and parts may come last first: a tie goes to the lesser coordinate, not to the earlier one. */
+	struct expr before = expr2(p, OP_OR, first, expr2(p, OP_LT, where, old));
+	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, expr2(p, OP_LE, best, most), before));
+	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, most), tie);
+	vec_push(b->arena, &b->assign,
+	         (struct operand){expr2(p, OP_MAX, best, most), NO_EXPR, b->count[q->tensor]});
+	return expr3(p, OP_SELECT, better, where, old);
 }
 
 static void join_carry(struct builder *b, uint32_t carry, uint32_t *part, uint32_t *part_count)
