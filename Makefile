@@ -10,6 +10,7 @@
 # make bench-peers   … beside other people's kernels
 # make bench-sparse  masks against the dense kernel
 # make bench-shapes  odd extents against the machine's peak
+# make bench-balance how evenly tasks load threads, unequal lengths too
 # make bench-lists   walks over lists and gathered rows against the dense kernel
 # make gpu-pack   kernels for a machine with a GPU, into .gpu: there .gpu/attune check-gpu tries them (ARCHS=90,80)
 # make install    under $(DESTDIR)$(PREFIX)
@@ -149,6 +150,10 @@ bench-sparse: $(BUILD)/bench/sparse_bench $(SHIM)
 bench-shapes: $(BUILD)/bench/shapes_bench $(SHIM)
 	$(BUILD)/bench/shapes_bench
 
+# Tasks of unequal work.
+bench-balance: $(BUILD)/bench/balance_bench $(SHIM)
+	$(BUILD)/bench/balance_bench
+
 LISTS = -n 11 -r B=1 -r H=1 -r N=16384 -r M=16384 -r D=64 -r E=64
 bench-lists: $(BUILD)/bench/forms_bench $(SHIM)
 	$(BUILD)/bench/forms_bench $(LISTS) -r T=32 -p C=512 -p k=3 bench/causal.att examples/moba.att examples/moba.att:all
@@ -190,6 +195,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-peers bench-sparse bench-shapes bench-lists gpu-pack
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-peers bench-sparse bench-shapes bench-balance bench-lists gpu-pack
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -50,7 +50,8 @@ struct stream_plan {
 	uint32_t inner;
 	const struct stream_plan *grouped; /* the stream's plan by groups, with the same contractions; or NULL */
 	/* what the stream's predicate, `present`, is made of */
-	bool affine;   /* a conjunction of affine comparisons of the walked index: its bounds say all that it does */
+	bool affine;   /* a conjunction of affine comparisons of the walked index: its bounds say all that it does. What
+	                  tensors hold is a constant in them where it is one number a task, as a length is */
 	bool band;     /* it bounds the walk on both sides */
 	int64_t width; /* … so far apart for one row; 0: not known, or not the same for all */
 	bool tensors;  /* it reads tensors at the rows' coordinates or the walked ones */

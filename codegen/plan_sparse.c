@@ -8,8 +8,7 @@
 /* What bounds in closed form do not say all of. */
 #define BEYOND_BOUNDS                                                                                        \
 	((uint64_t)1 << OP_OR | (uint64_t)1 << OP_NOT | (uint64_t)1 << OP_NE | (uint64_t)1 << OP_SELECT |    \
-	 (uint64_t)1 << OP_MOD | (uint64_t)1 << OP_XOR | (uint64_t)1 << OP_MIN | (uint64_t)1 << OP_MAX |     \
-	 (uint64_t)1 << OP_READ)
+	 (uint64_t)1 << OP_MOD | (uint64_t)1 << OP_XOR | (uint64_t)1 << OP_MIN | (uint64_t)1 << OP_MAX)
 
 struct look {
 	const struct streams *all;
@@ -123,6 +122,7 @@ void plan_sparsity(const struct streams *all, struct stream_plan *p)
 		if (n->op != OP_READ || (!mentions(&l, list[i], p->walked) && !mentions(&l, list[i], p->rows)))
 			continue;
 		p->tensors = true;
+		p->affine = false; /* what is one number a task, as a length, is as good as a constant */
 		p->listable &= plan_listable(all, p, list[i]);
 	}
 	struct range r = bounds_of(c, present, p->walked, ranged, p->rows == NO_INDEX ? 1 : 2);

@@ -10,6 +10,7 @@ enum {
 	TILES_LEAST = 4,       /* of a walk that is cut */
 	HOST_WALK =
 	        4096, /* coordinates of one that is cut on a host, where joining costs a barrier of threads */
+	SHARES = 8,             /* of a processor, of a walk that may be longer than others */
 	SCHEDULERS = 4,         /* of a device's processor */
 	DEVICE_PROCESSORS = 132 /* of a device that is not at hand: an H100 or H200 */
 };
@@ -92,6 +93,20 @@ static int blocks_that_fill(const struct problem *problem, const struct schedule
 	return warps > 0 && warps < SCHEDULERS ? (SCHEDULERS + warps - 1) / warps : 1;
 }
 
+/* Tasks that walk equally far, where how far depends on what tensors hold; else 0. */
+static double tasks_alike(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d)
+{
+	const struct expr_pool *pool = &all->cascade->pool;
+	struct expr present = p->stream->present;
+	if (!present.id || !(expr_at(pool, present)->ops & (uint64_t)1 << OP_READ))
+		return 0;
+	double n = tasks_of(all, p, d);
+	for (int i = 0; i < p->ntasks; i++)
+		if (p->task[i] != p->rows && expr_mentions(pool, present, OP_INDEX, p->task[i]))
+			n /= (double)plan_extent(all, p->task[i]);
+	return n;
+}
+
 int64_t split_default(const struct problem *problem, const struct schedule *s, int stream)
 {
 	const struct streams *all = streams_of(problem, s);
@@ -109,6 +124,11 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 	double enough = (double)processors * (device ? blocks_that_fill(problem, s, stream) : 1);
 	while (tasks * (double)split < enough && 2 * split <= tiles / 2)
 		split *= 2;
+	/* One walk may be nearly all there is: then each processor gets several shares of it, and is idle for a small one
+	 * at most. Shares of the others are as many, of whole tiles, and where there is nothing, nothing. */
+	double alike = tasks_alike(all, p, d);
+	while (!device && alike > 0 && alike * (double)split < SHARES * enough && 2 * split <= tiles / 2)
+		split *= 2;
 	cut.stream[stream].split = split;
 	struct arena reason;
 	arena_init(&reason);
@@ -123,7 +143,8 @@ int split_choices(const struct problem *problem, enum isa isa, int stream, int64
 	const struct streams *all = streams_of(problem, &s);
 	const struct stream_plan *p = schedule_plan(problem, &s, stream);
 	const struct machine *m = problem->machine;
-	double tasks = tasks_of(all, p, &s.stream[stream]), enough = 4.0 * m->cores;
+	double tasks = tasks_of(all, p, &s.stream[stream]), alike = tasks_alike(all, p, &s.stream[stream]),
+	       enough = (alike > 0 ? 2.0 * SHARES : 4.0) * m->cores;
 	int64_t walked = plan_extent(all, p->walked),
 	        tile = !isa_is_device(isa) ? s.stream[stream].stream_tile : 64;
 	int n = 0;
@@ -135,7 +156,7 @@ int split_choices(const struct problem *problem, enum isa isa, int stream, int64
 	arena_init(&reason);
 	for (int64_t split = 1; n < most && split <= SPLIT_MOST; split *= 2) {
 		s.stream[stream].split = split;
-		if (split > 1 && (tasks * (double)split > 2 * enough || split * 2 * tile > walked ||
+		if (split > 1 && ((alike > 0 && !isa_is_device(isa) ? alike : tasks) * (double)split > 2 * enough || split * 2 * tile > walked ||
 		                  split_illegal(&reason, problem, &s, stream)))
 			break;
 		choice[n++] = split;

@@ -14,7 +14,8 @@ struct pool {
 struct job {
 	at_phase *phase;
 	const struct at_args *args;
-	long tasks, chunk;
+	long tasks;
+	int threads;
 	void *const *scratch;
 	/* Alone in its cache line: every worker writes it. */
 	_Alignas(64) atomic_long next;
@@ -51,13 +52,24 @@ int pool_threads(const struct pool *p)
 static void work(void *context, size_t worker)
 {
 	struct job *job = context;
-	for (;;) {
-		long begin = atomic_fetch_add_explicit(&job->next, job->chunk, memory_order_relaxed);
-		if (begin >= job->tasks)
-			return;
-		long end = job->tasks - begin < job->chunk ? job->tasks : begin + job->chunk;
-		job->phase(job->args, begin, end, job->scratch[worker]);
+	long begin = atomic_load_explicit(&job->next, memory_order_relaxed), n;
+	while (begin < job->tasks) {
+		n = pool_chunk(job->tasks - begin, job->threads);
+		if (!atomic_compare_exchange_weak_explicit(&job->next, &begin, begin + n, memory_order_relaxed,
+		                                           memory_order_relaxed))
+			continue;
+		job->phase(job->args, begin, begin + n, job->scratch[worker]);
+		begin = atomic_load_explicit(&job->next, memory_order_relaxed);
 	}
+}
+
+long pool_chunk(long left, int threads)
+{
+	/* Light tasks come in great numbers: a worker's 32nd of what is left keeps the counter cheap, and the last, one by
+	 * one, the balance. */
+	enum { TURNS = 32 };
+	long n = left / ((long)threads * TURNS);
+	return n < 1 ? 1 : n;
 }
 
 void pool_run(struct pool *p, at_phase *phase, const struct at_args *args, long tasks, void *const *scratch)
@@ -67,16 +79,12 @@ void pool_run(struct pool *p, at_phase *phase, const struct at_args *args, long 
 			phase(args, 0, tasks, scratch[0]);
 		return;
 	}
-	/* Light tasks come in great numbers: 64 turns a worker keep the balance, and the counter cheap. */
-	enum { TURNS = 64 };
 	long workers = tasks < p->n ? tasks : p->n;
 	struct job job = {.phase = phase,
 	                  .args = args,
 	                  .tasks = tasks,
-	                  .chunk = tasks / (workers * TURNS),
+	                  .threads = p->n,
 	                  .scratch = scratch};
-	if (job.chunk < 1)
-		job.chunk = 1;
 	pthreadpool_parallelize_1d(p->threads, work, &job, (size_t)workers, 0);
 }
 

@@ -20,6 +20,9 @@ int pool_threads(const struct pool *);
  * worker during the call. A NULL pool, a pool of one thread or a single task is a direct call. */
 void pool_run(struct pool *, at_phase *, const struct at_args *, long tasks, void *const *scratch);
 
+/* How many of the tasks that are left a worker takes at a time: fewer as the end comes near. */
+long pool_chunk(long left, int threads);
+
 /* Binds each thread of the pool, the caller's included, to a processor of its own, where there are enough. A
  * process that was just forked needs that to be measured: the system leaves its new threads on the processor
  * of the first for some 50 ms. Not for a process that has other work: the binding stays. */

@@ -22,6 +22,7 @@ struct stages {
 	struct tile_program *program; /* of the last schedule */
 	struct text fault;            /* "stage: what" of the first disagreement */
 	uint64_t random;
+	bool turned; /* compiled kernels get arguments whose ranks but the last lie in the opposite order */
 };
 
 /* A file's text, empty when there is none. */

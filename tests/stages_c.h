@@ -27,7 +27,8 @@ static int64_t stages_place(const struct tile_tensor *t, const int64_t *stride, 
 	return at;
 }
 
-/* Odd tensors lie in the opposite order of ranks, with gaps. */
+/* Odd tensors lie in the opposite order of ranks, with gaps; or all with the last rank's elements side by side, rows
+ * with gaps, the other ranks in the opposite order. */
 static bool stages_lay_out(struct stages *s, struct stages_c *c, uint32_t i)
 {
 	const struct tile_tensor *t = &s->program->tensor.v[i];
@@ -35,9 +36,9 @@ static bool stages_lay_out(struct stages *s, struct stages_c *c, uint32_t i)
 	int64_t size = 1;
 	bool odd = i % 2;
 	for (int k = 0; k < t->nranks; k++) {
-		int r = odd ? k : t->nranks - 1 - k;
+		int r = s->turned && k ? k - 1 : odd && !s->turned ? k : t->nranks - 1 - k;
 		c->stride[i][r] = size;
-		size *= t->extent[r] + (odd && k == 0);
+		size *= t->extent[r] + ((odd || s->turned) && k == 0);
 	}
 	if (!guarded_alloc(&c->buffer[i], (size_t)dtype_bytes(t->dtype, size), 1, GUARD_AFTER))
 		return stages_fault(s, "c: memory");
