@@ -231,6 +231,29 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 	return all;
 }
 
+/* Where the operands of a whole walk leave the second level of cache before the next task reads them, more rows a task
+ * use each element more often: as many as leave room there for the tile, its scores and what a row carries, as long as
+ * there is work for all cores. A mask would have more of its edge within a task. `row_bytes`: of the operands of one
+ * walked coordinate. */
+static int64_t rows_of_task(const struct machine *m, const struct streams *all, const struct stream_plan *p, int64_t l2,
+                            int64_t tile, int64_t row_bytes)
+{
+	enum { FEW = 48, MANY = 240, UNTILED = 8, EACH = 3 /* tasks a core */ };
+	int64_t rows = at_least_one(plan_extent(all, p->rows)), most = FEW;
+	double others = 1;
+	if (!p->ncontracts)
+		return UNTILED;
+	if (p->stream->present.id || at_least_one(plan_extent(all, p->walked)) * row_bytes <= 2 * l2)
+		return FEW;
+	for (int i = 0; i < p->ntasks; i++)
+		others *= p->task[i] == p->rows ? 1 : (double)at_least_one(plan_extent(all, p->task[i]));
+	while (most < MANY && (most + FEW) * (4 * tile + row_bytes) + tile * row_bytes <= l2 &&
+	       others * (double)rows / (double)(most + FEW) >= EACH * m->cores)
+		most += FEW;
+	int64_t tiles = (rows + most - 1) / most;
+	return (rows + tiles - 1) / tiles > FEW ? (rows + tiles - 1) / tiles : FEW;
+}
+
 static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
 {
 	if (isa_is_device(s->isa))
@@ -253,7 +276,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 		d.stream_tile = walked;
 	d.stream_tile = round_up(d.stream_tile, panel);
 	int64_t rows = schedule_block(&d, s->isa);
-	int64_t most = p->ncontracts ? 48 : 8;
+	int64_t most = round_up(rows_of_task(problem->machine, all, p, l2, d.stream_tile, row_bytes), rows);
 	d.row_tile = round_up(at_least_one(plan_extent(all, p->rows)), rows);
 	if (d.row_tile > most / rows * rows)
 		d.row_tile = at_least_one(most / rows) * rows;
