@@ -303,7 +303,7 @@ static void emit_copies(struct nest *n, struct c_block *body, const struct group
 	struct emitter *e = n->e;
 	uint32_t names = e->taken.n;
 	struct c_block copy[UNROLL] = {{0}};
-	n->staged = true;
+	n->staged = e->lanes > 1;
 	n->partial = false;
 	for (int i = 0; i < UNROLL; i++) {
 		n->at = i ? plan_name(e, e->index_name[n->lane]) : at;
@@ -365,7 +365,7 @@ static void emit_lanes(struct nest *n, const struct group *g)
 		        folds || (assigns(s) && e->value[s->value].memory &&
 		                  !value_may_spill(e, s->value, value_rank(e, s->value, n->lane), e->lanes));
 	}
-	unroll &= e->lanes > 1 && r->step >= UNROLL * e->lanes;
+	unroll &= r->step >= UNROLL * e->lanes;
 	n->row = c_group(a, row);
 	for (int k = 0; k < g->count; k++) {
 		const struct tile_statement *s = g->statement[k];

@@ -80,7 +80,9 @@ const struct stream_plan *schedule_plan(const struct problem *p, const struct sc
 
 bool registers_fit(enum isa isa, int rows, int lanes)
 {
-	return rows * lanes + lanes + 1 <= isa_info[isa].registers;
+	/* Of scalar code's adjacent lanes compilers make vectors of four, as every x86-64 has them. */
+	int vectors = isa == ISA_SCALAR ? (lanes + 3) / 4 : lanes;
+	return rows * vectors + vectors + 1 <= isa_info[isa].registers;
 }
 
 bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
@@ -161,7 +163,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	                  isa_info[s->isa].lanes;
 	int64_t rows = at_least_one(plan_extent(all, k->rows));
 	bool many = isa_info[s->isa].registers >= 32;
-	int most_rows = s->isa == ISA_SCALAR ? 4 : p->group ? 8 : 6, most_lanes = many ? 4 : 2;
+	int most_rows = p->group ? 8 : 6, most_lanes = s->isa == ISA_SCALAR ? 8 : many ? 4 : 2;
 	if (sparsity_is_fine(p) && many) { /* as fast, and panels are half as wide */
 		most_rows = 8;
 		most_lanes = 2;
@@ -173,6 +175,8 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.lanes = (uint8_t)(vectors < most_lanes ? vectors : most_lanes);
 	if (k->lanes != p->walked) /* the last block is about as wide as the others */
 		b.lanes = (uint8_t)((vectors + blocks - 1) / blocks);
+	if (s->isa == ISA_SCALAR && b.lanes > 4)
+		b.lanes = 8;
 	b.rows = (uint8_t)(rows < most_rows ? rows : most_rows);
 	while (b.rows > 1 && within && within % b.rows)
 		b.rows--;

@@ -8,48 +8,44 @@ typedef float real;
 
 #define REAL_NAN (0.0f / 0.0f)
 
-static inline float s_power_of_two(int n)
+/* 2 · 2^f for |f| up to 1/2. */
+static inline float s_exp2_polynomial(float f)
 {
-	union { unsigned u; float f; } x;
-	x.u = (unsigned)(n + 127) << 23;
+	float p = f * (2 * 0.001326459086f) + 2 * 0.009671618964f;
+	p = p * f + 2 * 0.05550735031f;
+	p = p * f + 2 * 0.2402224046f;
+	p = p * f + 2 * 0.6931469764f;
+	return p * f + 2.0f;
+}
+
+/* Added to n, it leaves n + 126, the exponent of 2^(n - 1), in the low bits. */
+#define S_ROUNDER 12583038.0f
+
+static inline float s_power_of_two(float rounded)
+{
+	union { float f; unsigned u; } x;
+	x.f = rounded;
+	x.u <<= 23;
 	return x.f;
 }
 
-/* 2^(f + n) for |f| up to 1/2 and n from -252 to 254: the power in two steps, so that denormal results are right. */
-static inline float s_exp2_of(float f, int n)
-{
-	float p = f * 0.001326459086f + 0.009671618964f;
-	int half = n / 2;
-	p = p * f + 0.05550735031f;
-	p = p * f + 0.2402224046f;
-	p = p * f + 0.6931469764f;
-	p = p * f + 1.0f;
-	return p * s_power_of_two(half) * s_power_of_two(n - half);
-}
-
-/* Without FMA: ln 2 in two parts, the first short enough for an exact product. */
+/* Choices in place of branches, so that compilers make vectors of it; results below 2^-125.5 are 0. Without FMA: ln 2
+ * in two parts, the first short enough for an exact product. */
 static inline float s_exp(float a)
 {
-	float n;
-	int whole;
-	if (!(a > -104.0f))
-		return a != a ? a : 0.0f;
-	if (a > 89.0f)
-		return REAL_INF;
-	whole = (int)(a * 1.44269504f + (a < 0 ? -0.5f : 0.5f));
-	n = (float)whole;
-	return s_exp2_of((a - n * 0.693359375f + n * 2.12194440e-4f) * 1.44269504f, whole);
+	float least = a > -87.5f ? a : -87.5f, b = least < 89.25f ? least : 89.25f;
+	float rounded = b * 1.44269504f + S_ROUNDER, n = rounded - S_ROUNDER;
+	float f = (b - n * 0.693359375f + n * 2.12194440e-4f) * 1.44269504f;
+	float e = s_exp2_polynomial(f) * s_power_of_two(rounded);
+	return a != a ? a : e;
 }
 
 static inline float s_exp2(float a)
 {
-	int whole;
-	if (!(a > -150.0f))
-		return a != a ? a : 0.0f;
-	if (a >= 128.0f)
-		return REAL_INF;
-	whole = (int)(a + (a < 0 ? -0.5f : 0.5f));
-	return s_exp2_of(a - (float)whole, whole);
+	float least = a > -126.0f ? a : -126.0f, b = least < 129.0f ? least : 129.0f;
+	float rounded = b + S_ROUNDER;
+	float e = s_exp2_polynomial(b - (rounded - S_ROUNDER)) * s_power_of_two(rounded);
+	return a != a ? a : e;
 }
 
 typedef int at_key;
