@@ -414,6 +414,10 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	const struct stream_schedule *d = &s->stream[i];
+	if (d->grouped && isa_is_device(s->isa))
+		return arena_printf(arena, "stream %d: on a device rows are not an index that comes in groups", i);
+	if (d->grouped && !p->group)
+		return arena_printf(arena, "stream %d has no index whose quotient is all that its operands depend on", i);
 	if (d->ncontracts != p->ncontracts)
 		return arena_printf(arena, "stream %d has %d contractions, the schedule speaks of %d", i,
 		                    p->ncontracts, d->ncontracts);
@@ -432,8 +436,6 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 		return arena_printf(arena, "stream %d: on a host tasks have all of the wide index", i);
 	if (d->row_tile < 1 || d->stream_tile < 1)
 		return arena_printf(arena, "stream %d: a tile has at least one coordinate", i);
-	if (d->grouped && !p->group)
-		return arena_printf(arena, "stream %d has no index whose quotient is all that its operands depend on", i);
 	if (p->group && p->group % d->row_tile)
 		return arena_printf(arena, "stream %d: %lld rows a task do not divide groups of %lld", i,
 		                    (long long)d->row_tile, (long long)p->group);

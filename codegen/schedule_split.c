@@ -107,6 +107,12 @@ static double tasks_alike(const struct streams *all, const struct stream_plan *p
 	return n;
 }
 
+/* Do tasks of one size keep processors busy for nearly all of the time that they take? */
+static bool is_even(double tasks, double processors)
+{
+	return tasks >= 0.9 * processors * ceil(tasks / processors);
+}
+
 int64_t split_default(const struct problem *problem, const struct schedule *s, int stream)
 {
 	const struct streams *all = streams_of(problem, s);
@@ -122,7 +128,9 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 	if (tasks < 1 || tiles < TILES_LEAST || (!device && plan_extent(all, p->walked) < HOST_WALK))
 		return 0;
 	double enough = (double)processors * (device ? blocks_that_fill(problem, s, stream) : 1);
-	while (tasks * (double)split < enough && 2 * split <= tiles / 2)
+	/* Also where some processors would have a task more than others. */
+	while (2 * split <= tiles / 2 &&
+	       (tasks * (double)split < enough || (!device && !is_even(tasks * (double)split, (double)processors))))
 		split *= 2;
 	/* One walk may be nearly all there is: then each processor gets several shares of it, and is idle for a small one
 	 * at most. Shares of the others are as many, of whole tiles, and where there is nothing, nothing. */
