@@ -164,8 +164,13 @@ PEERS ?= $(HOME)/.cache/attune/peers
 $(PEERS)/bin/python:
 	python3 -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet torch onnxruntime onnx numpy scipy-openblas64
+# PEERS_OPTIONS: "-t 1", "-r 11", "--tuned 30", names of cases: see scripts/bench_peers.py.
+PEERS_OPTIONS ?=
 bench-peers: all $(BUILD)/bench-server $(PEERS)/bin/python
-	$(PEERS)/bin/python scripts/bench_peers.py -s $(BUILD)/bench-server -o $(BUILD)/peers
+	$(PEERS)/bin/python scripts/bench_peers.py -s $(BUILD)/bench-server -o $(BUILD)/peers $(PEERS_OPTIONS)
+# What bench-peers measured last, into the page that shows it.
+peers-table:
+	python3 scripts/peers_report.py $(BUILD)/peers/peers.json docs/performance.md
 
 # What the program needs beside the C library goes along: that machine may have none of it.
 ARCHS ?= 90,80
@@ -195,6 +200,6 @@ deps:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-peers bench-sparse bench-shapes bench-balance bench-lists gpu-pack
+.PHONY: all lib check golden check-long check-asan fuzz install deps clean bench bench-peers peers-table bench-sparse bench-shapes bench-balance bench-lists gpu-pack
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

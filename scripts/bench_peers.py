@@ -2,12 +2,14 @@
 """attune beside other people's kernels on this machine: asked in turn, round after round, with the machine's own limits
 probed between them.
 
-    bench_peers.py [-c CASES] [-o FOLDER] [-r ROUNDS] [-t THREADS,…] [--tuned SECONDS] [NAME…]
+    bench_peers.py [-c CASES] [-o FOLDER] [-r ROUNDS] [-t THREADS,…] [--tuned SECONDS] [--keep] [NAME…]
 
 CASES (bench/peers.json) lists what is timed; NAME… picks cases by the beginning of their names. FOLDER gets peers.json,
 peers.md and peers.svg, the inputs while they are used, and with --tuned the cache that searches of so many seconds fill:
-what is in it already is not searched for again. Times are medians by the wall clock, of one thread by CPU time, which a
-neighbour does not lengthen. A ratio is the time that the bound takes by the time it took: useful flops at the peak of
+what is in it already is not searched for again. With --keep what FOLDER's peers.json has of other cases stays.
+
+Times are medians by the wall clock, of one thread by CPU time, which a neighbour does not lengthen; who is far behind is
+asked in two rounds only. A ratio is the time that the bound takes by the time it took: useful flops at the peak of
 multiply-adds, of the case's type and ISA, or the bytes to be read at the rate memory is read with, whichever is longer.
 """
 import argparse
@@ -22,12 +24,13 @@ import sys
 import time
 
 from peers_forms import work
-from peers_report import markdown, svg, summary
+from peers_report import page, summary, svg
 
 FAMILIES = ("torch", "onednn", "onnxruntime", "openblas")
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROBE_BYTES = 1 << 29
 SPAN = 0.06  # seconds that a round gives each program, about
+FAR, FAR_ROUNDS = 3, 2  # times the fastest, and how often such a one is asked
 PAUSE = 0.01  # till the last program's threads have stopped to spin
 
 
@@ -116,13 +119,13 @@ def measure(case, programs, rounds):
     peers, notes = programs.prepare(case, values)
     probe, bf16 = programs.attune, "bf16" in case.get("types", {}).values()
     of = {"operand": "bf16" if bf16 else "compute", **({"isa": case["isa"]} if "isa" in case else {})}
-    runs = {}
-    for name, (process, known) in peers.items():
-        process.ask(time=known, runs=1)
-        runs[name] = max(1, min(2000, round(SPAN / max(1e-6, process.ask(time=known, runs=1)["seconds"]))))
+    first = {name: process.ask(time=known, runs=1)["seconds"] for name, (process, known) in peers.items()}
+    runs = {name: max(1, min(2000, round(SPAN / max(1e-6, s)))) for name, s in first.items()}
     seconds, peaks, reads = {name: [] for name in peers}, [], []
-    for _ in range(rounds):
+    for i in range(rounds):
         for name, (process, known) in peers.items():
+            if i >= FAR_ROUNDS and first[name] > FAR * min(first.values()):
+                continue
             time.sleep(PAUSE)
             peaks.append(probe.ask(peak=threads, **of)["peak"])
             seconds[name].append(process.ask(time=known, runs=runs[name])["seconds"])
@@ -161,9 +164,17 @@ def versions():
 def write(o, machine, results):
     os.makedirs(o.output, exist_ok=True)
     for suffix, text in (("json", json.dumps({"machine": machine, "results": results}, indent=1)),
-                         ("md", f"{machine}\n\n{markdown(results)}\n{summary(results)}"), ("svg", svg(results))):
+                         ("md", page(machine, results)), ("svg", svg(results))):
         with open(os.path.join(o.output, f"peers.{suffix}"), "w", encoding="utf-8") as f:
             f.write(text)
+
+
+def kept(o):
+    try:
+        with open(os.path.join(o.output, "peers.json"), encoding="utf-8") as f:
+            return json.load(f)["results"]
+    except FileNotFoundError:
+        return []
 
 
 def main():
@@ -174,12 +185,13 @@ def main():
     parser.add_argument("-t", "--threads", default="1,2")
     parser.add_argument("-s", "--server", default="build/bench-server")
     parser.add_argument("--tuned", type=float, metavar="SECONDS")
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("name", nargs="*")
     o = parser.parse_args()
     with open(o.cases, encoding="utf-8") as f:
         cases = [c for c in json.load(f)["cases"] if not o.name or any(c["name"].startswith(n) for n in o.name)]
     machine = f"{processor()}; {versions()}; {o.rounds} rounds, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}."
-    results = []
+    results = kept(o) if o.keep else []
     for threads in map(int, o.threads.split(",")):
         programs = Programs(o, threads)
         for case in cases:
@@ -191,7 +203,7 @@ def main():
                 programs.close()
                 programs = Programs(o, threads)
                 continue
-            results.append(result)
+            results = [r for r in results if (r["name"], r["threads"]) != (case["name"], threads)] + [result]
             write(o, machine, results)
             print(f"{result['name']:30} {threads} {result['possible']:.2f} possible  " +
                   "  ".join(f"{n} {r['ratio']:.3f}" for n, r in result["peers"].items()) +

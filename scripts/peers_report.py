@@ -1,5 +1,13 @@
-"""What bench_peers.py measured, for people: a table, what it comes to, and a chart."""
+#!/usr/bin/env python3
+"""What bench_peers.py measured, for people: a table, what it comes to, and a chart.
+
+    peers_report.py JSON FILE      puts table and means into FILE, between its lines "<!-- peers -->" and
+                                   "<!-- /peers -->", and the chart beside it as peers.svg
+"""
+import json
 import math
+import os
+import sys
 
 SETS = {"prefill": "f32 and bf16, full and causal", "decode": "decode", "flex": "FlexAttention's own masks and scores"}
 MINE = ("attune", "attune tuned")
@@ -87,3 +95,28 @@ def svg(results):
             '{text{fill:#e9ecef}svg{background:#16191d}}</style>'
             f'{legend}<line x1="{line:.1f}" y1="58" x2="{line:.1f}" y2="{y}" stroke="#868e96" stroke-dasharray="3 3"/>'
             f'<text x="{line:.1f}" y="66" text-anchor="middle" font-size="10">the bound</text>{"".join(body)}</svg>\n')
+
+
+def page(machine, results):
+    return f"{machine}\n\n{markdown(results)}\n{summary(results)}"
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    with open(sys.argv[1], encoding="utf-8") as f:
+        measured = json.load(f)
+    with open(sys.argv[2], encoding="utf-8") as f:
+        text = f.read()
+    begin, end = "<!-- peers -->\n", "<!-- /peers -->\n"
+    if begin not in text or end not in text:
+        sys.exit(f"{sys.argv[2]} has no place for it")
+    before, rest = text.split(begin, 1)
+    with open(sys.argv[2], "w", encoding="utf-8") as f:
+        f.write(before + begin + page(measured["machine"], measured["results"]) + end + rest.split(end, 1)[1])
+    with open(os.path.join(os.path.dirname(sys.argv[2]), "peers.svg"), "w", encoding="utf-8") as f:
+        f.write(svg(measured["results"]))
+
+
+if __name__ == "__main__":
+    main()
