@@ -97,7 +97,7 @@ static bool elsewhere_compile(struct stages *s, const char *text, const struct t
 		return good;
 	}
 	char *argv[] = {ELSEWHERE_GCC, arena_printf(s->arena, "-march=%s", isa_info[isa].march),
-	                "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-variable", "-ffp-contract=fast", "-fno-math-errno", "-c",
+	                "-O2", "-ffp-contract=fast", "-fno-math-errno", "-c",
 	                (char *)(uintptr_t)elsewhere_path(s->arena, "kernel.c"), "-o",
 	                (char *)(uintptr_t)elsewhere_path(s->arena, "kernel.o"), NULL};
 	if (!elsewhere_write(s, "kernel.c", text, strlen(text)))
@@ -139,12 +139,12 @@ static bool elsewhere_call(struct stages *s, struct stages_c *c, const struct ke
 	for (int p = 0; p < k->nphases; p++)
 		text_printf(&t, "%ld, ", k->phase[p].tasks);
 	text_printf(&t, "};\nconst int elsewhere_phases = %d;\n", k->nphases);
-	char *const program = (char *)(uintptr_t)elsewhere_path(s->arena, "kernel");
+	char *const made = (char *)(uintptr_t)elsewhere_path(s->arena, "kernel");
 	char *const in = (char *)(uintptr_t)elsewhere_path(s->arena, "in");
 	char *const out = (char *)(uintptr_t)elsewhere_path(s->arena, "out");
 	char *link[] = {ELSEWHERE_GCC, "-static", (char *)(uintptr_t)elsewhere_path(s->arena, "main.o"),
-	                (char *)(uintptr_t)elsewhere_path(s->arena, "kernel.o"), "-lm", "-o", program, NULL};
-	char *run[] = {ELSEWHERE_EMULATOR, program, in, out, NULL};
+	                (char *)(uintptr_t)elsewhere_path(s->arena, "kernel.o"), "-lm", "-o", made, NULL};
+	char *run[] = {ELSEWHERE_EMULATOR, made, in, out, NULL};
 	int status;
 	if (!elsewhere_compile(s, t.s, target, isa) || !elsewhere_arguments(s, c, k))
 		return false;
