@@ -171,6 +171,10 @@ run 0 build attend.att $shape -o one --isa scalar, && [ ! -e one/attend_scalar.c
 run 2 build attend.att $shape -o several --isa avx2,avx3 && says err avx3; ok 'an ISA that there is not'
 run 2 build attend.att $shape -o several --isa avx2,neon && says err alone; ok 'processors of two kinds'
 run 0 build attend.att $shape -o arm --isa neon; ok 'for another processor'
+if [ -n "$LONG" ] && command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null; then
+	aarch64-linux-gnu-gcc -O2 -static -Iarm main.c arm/libattend.a -lm -o onarm 2>err && qemu-aarch64 ./onarm >out
+	ok '… under an emulator it is right'
+fi
 
 run 2 build attend.att $shape -o lib --name 'a b'; ok 'a name that C cannot have'
 run 3 build attend.att $shape -o no/such/folder; ok 'a folder that cannot be made'
