@@ -158,6 +158,8 @@ struct memo {
 	struct term term;
 };
 
+enum { MAX_TOGETHER = 4 };
+
 /* The loops around an expression and where its temporaries go. */
 struct nest {
 	struct emitter *e;
@@ -180,6 +182,12 @@ struct nest {
 		uint32_t index;
 		const char *inside;
 	} guard[2];
+	/* Values over the rows of which a vector is kept in a register until the loop over them has ended. */
+	int ntogether;
+	struct {
+		uint32_t value;
+		const char *name;
+	} together[MAX_TOGETHER];
 	uint32_t loop[MAX_RANKS + 1];
 	int nloops;
 	uint8_t *uses;              /* one an expression: how often the statements of the loop mention it */

@@ -131,6 +131,17 @@ static void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *
 {
 	struct emitter *e = n->e;
 	const char *text = f->accumulator;
+	for (int i = 0; vector && i < n->ntogether; i++)
+		if (n->together[i].value == s->value) {
+			text = nest_temporary(n, b, local_stem(n, s->value, e->program->value.v[s->value].index[0]),
+			                      bare(arena_printf(e->arena, "v_across_%s(%s)", fold_name(f->reduce),
+			                                        f->accumulator),
+			                           f->kind, false));
+			c_line(e->arena, b, "%s = v_insert(%s, %s, %s);", n->together[i].name, n->together[i].name,
+			       emit_strip(e, nest_element(n, s->value)), text);
+			nest_assign(n, s->value, bare(text, f->kind, false));
+			return;
+		}
 	if (vector)
 		text = arena_printf(e->arena, "%s_across_%s(%s)", f->kind == KIND_REAL ? "v" : "vi",
 		                    fold_name(f->reduce), f->accumulator);
@@ -578,10 +589,33 @@ static void emit_swap(struct nest *n, const struct tile_statement *s, const stru
 	       (long long)e->value[from].stride[rows], emit_after(e, rm->high), m, emit_after(e, rd->high), d);
 }
 
+/* What is one number a row of a block is a vector over the rows to whoever reads it next. Stored a row at a time, the
+ * processor would wait until all of them are in the cache before it reads the vector: they are joined in a register. */
+static void begin_together(struct nest *n, struct c_block *b, const struct group *g)
+{
+	struct emitter *e = n->e;
+	uint32_t rows = g->shape.outer[0];
+	if (g->shape.shape != SHAPE_LANES || g->shape.nouter != 1 || e->lanes == 1 || e->range[rows]->step > e->lanes)
+		return;
+	for (int k = 0; k < g->count && n->ntogether < MAX_TOGETHER; k++) {
+		const struct tile_statement *s = g->statement[k];
+		const struct tile_value *v = &e->program->value.v[s->value];
+		if (s->kind != TILE_REDUCE || v->nranks != 1 || v->index[0] != rows || !e->value[s->value].memory ||
+		    value_kind(e, s->value) != KIND_REAL || value_base(e, s->value, 0) != e->range[rows])
+			continue;
+		const char *name = plan_name(e, arena_printf(e->arena, "%s_rows", e->value[s->value].name));
+		c_line(e->arena, b, "vreal %s = v_splat(0);", name);
+		n->together[n->ntogether].value = s->value;
+		n->together[n->ntogether++].name = name;
+	}
+}
+
 void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 {
 	uint32_t names = e->taken.n;
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
+	struct c_block *whole = b;
+	begin_together(&n, b, g);
 	for (int i = 0; i < g->shape.nouter; i++) {
 		b = emit_loop(e, b, g->shape.outer[i]);
 		n.loop[n.nloops++] = g->shape.outer[i];
@@ -610,6 +644,8 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
 		break;
 	case SHAPE_WEAVE: emit_weave(&n, g->statement[0], &g->shape);
 	}
+	for (int i = 0; i < n.ntogether; i++)
+		c_line(e->arena, whole, "v_store(%s, %s);", e->value[n.together[i].value].name, n.together[i].name);
 	if (g->shape.nouter) /* else what it declared is still in scope */
 		e->taken.n = names;
 }

@@ -34,6 +34,8 @@ INLINE vreal v_select(vint c, vreal a, vreal b) { return (vreal)(((vint)a & c) |
 
 #define vi_of_bool(a) (-(a))
 
+INLINE vreal v_insert(vreal a, long lane, real x) { return v_select(vi_iota(0) == vi_splat(lane), v_splat(x), a); }
+
 /* ---- between memory of any type and stride, and vectors; lanes that are not there are 0 ---- */
 
 INLINE vreal v_load_step(const real *p, long step, long left)
