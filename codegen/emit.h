@@ -294,8 +294,10 @@ struct micro {
 	bool tail;              /* … and fewer may be left */
 	bool accumulate;
 	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
+	enum reduction fold;     /* a vector a row of an argument has its result folded in; REDUCE_NONE: there is none */
 };
-void emit_contract(struct emitter *, struct c_block *, const struct tile_statement *);
+/* … and, where that can be done on the way, the reduction that follows: how many of the n statements are done. */
+uint32_t emit_contract(struct emitter *, struct c_block *, const struct tile_statement *, uint32_t n);
 
 /* ---- emit_micro.c ---- */
 

@@ -97,6 +97,7 @@ struct call {
 	struct micro micro;
 	const char *scale; /* array of the factors, from the low of the rows or lanes; NULL: a value's own */
 	const char *start; /* … of what sums begin with, from the low of the rows; NULL: nothing */
+	const char *fold;  /* a vector a row, of what results are folded in; NULL: nothing */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
 	bool cut;          /* … are missing */
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
@@ -150,6 +151,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 		if (array && (i || k.scale))
 			text_printf(&t, strcmp(at, low) ? "%s + (%s - %s), " : "%s, ", array, at, low);
 	}
+	if (c->fold)
+		text_printf(&t, "(real *)%s, ", c->fold);
 	c_line(e->arena, b, "%s%s, %s);", t.s, nest_pointer(n, s->value), count);
 }
 
@@ -300,7 +303,40 @@ static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, 
 	emit_rows(n, b, c, spill, emit_call);
 }
 
-void emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s)
+/* Is the next statement a maximum or minimum over the lanes of what is contracted, of one block of rows and whole vectors?
+ * While the results are in registers it costs no pass over them. */
+static bool folds(const struct emitter *e, const struct call *c, const struct tile_statement *next)
+{
+	const struct tile_statement *s = c->s;
+	const struct micro *k = &c->micro;
+	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows], *lanes = e->range[s->lanes];
+	if (next->kind != TILE_REDUCE || (next->reduce != REDUCE_MAX && next->reduce != REDUCE_MIN) ||
+	    next->index != s->lanes || expr_at(e->pool, next->expression)->op != OP_VALUE ||
+	    expr_at(e->pool, next->expression)->symbol != s->value)
+		return false;
+	const struct tile_value *v = &e->program->value.v[s->value], *to = &e->program->value.v[next->value];
+	if (!rows || v->nranks != 2 || to->nranks != 1 || to->index[0] != s->rows || e->value[next->value].integer ||
+	    value_base(e, next->value, 0) != rows || rows->step > k->rows)
+		return false;
+	bool whole = range_whole(lanes, (int64_t)k->vectors * e->lanes) || (c->last_lanes && c->last_lanes % e->lanes == 0);
+	return whole && e->lanes > 1 && k->rows <= e->lanes && !k->group && !k->accumulate && !c->from.turned && !c->ragged &&
+	       !strcmp(c->from.lane, "1");
+}
+
+static void emit_folded(struct emitter *e, struct c_block *b, const struct call *c, const struct tile_statement *next)
+{
+	struct arena *a = e->arena;
+	const char *name = e->value[next->value].name, *rows = plan_name(e, arena_printf(a, "%s_rows", name));
+	c_comment(a, b, emit_describe(e, next));
+	c_line(a, b, "vreal %s = v_splat(0);", rows);
+	for (int r = 0; r < c->micro.rows; r++)
+		c_line(a, b, "%s = v_insert(%s, %d, v_across_%s(%s[%d]));", rows, rows, r,
+		       reduction_info[next->reduce].spelling, c->fold, r);
+	c_line(a, b, "v_store(%s, %s);", name, rows);
+	e->value[next->value].memory = true;
+}
+
+uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s, uint32_t left)
 {
 	uint32_t names = e->taken.n;
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
@@ -315,7 +351,7 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 	if (!far)
 		e->value[a].memory = true;
 	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent))
-		return; /* the micro-kernel has at least one block */
+		return 1; /* the micro-kernel has at least one block */
 	c_comment(e->arena, b, emit_describe(e, s));
 
 	struct call c = {.s = s, .from = source_of(e, s)};
@@ -374,8 +410,19 @@ void emit_contract(struct emitter *e, struct c_block *b, const struct tile_state
 		b = unit ? c_open(e->arena, b, "else") : NULL;
 	}
 	k->ahead = c.from.tensor && !c.from.turned && e->fetch_along == s->index ? e->fetch : 0;
+	if (left > 1 && folds(e, &c, s + 1)) {
+		k->fold = s[1].reduce;
+		c.fold = plan_name(e, arena_printf(e->arena, "%s_lanes", e->value[s[1].value].name));
+		c_line(e->arena, b, "vreal %s[%d];", c.fold, k->rows);
+		for (int r = 0; r < k->rows; r++)
+			c_line(e->arena, b, "%s[%d] = v_splat(%s);", c.fold, r,
+			       emit_strip(e, emit_number(e, reduction_info[k->fold].identity, KIND_REAL)));
+	}
 	if (b)
 		emit_lanes(&n, b, &c, spill);
-	if (!c.scale && !c.start) /* else their arrays are still in scope */
+	if (c.fold)
+		emit_folded(e, b, &c, s + 1);
+	if (!c.scale && !c.start && !c.fold) /* else their arrays are still in scope */
 		e->taken.n = names;
+	return c.fold ? 2 : 1;
 }

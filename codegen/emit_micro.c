@@ -12,7 +12,7 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
 	       x->out_row == y->out_row && x->edge == y->edge && x->dots == y->dots && x->count == y->count && x->ahead == y->ahead &&
-	       x->accumulate == y->accumulate && x->scale == y->scale &&
+	       x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
 	       x->group == y->group && x->tail == y->tail && !strcmp(x->get, y->get);
 }
 
@@ -101,6 +101,8 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		text_add(&t, "long a_row, long a_step, long rows, ");
 	if (k->scale)
 		text_add(&t, "const real *scale, ");
+	if (k->fold)
+		text_add(&t, "real *fold, ");
 	text_add(&t, "real *out, long count)");
 	c_line(a, e->functions, "%s", "");
 	c_comment(a, e->functions, what);
@@ -143,6 +145,12 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 				text_printf(&t, "%sv_store(%s, c%d_%d);", v ? " " : "", to, r, v);
 		}
 		c_line(a, f, "%s", t.s);
+	}
+	for (int r = 0; k->fold && r < k->rows; r++) {
+		const char *at = emit_times(e, "fold", 0, r), *so_far = arena_printf(a, "v_load(%s)", at);
+		for (int v = 0; v < k->vectors; v++)
+			so_far = arena_printf(a, "v_fold_%s(%s, c%d_%d)", reduction_info[k->fold].spelling, so_far, r, v);
+		c_line(a, f, "v_store(%s, %s);", at, so_far);
 	}
 }
 

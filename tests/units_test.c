@@ -31,6 +31,10 @@ static const struct {
          "U[n,m] = sum[d](Q[n,d] * J[m,d])\nP[n] = logsumexp[m](S)\nR[n] = sum[m](U * U)\n", {"exp2("}, {"exp("}},
         {"a condition on scores", ROWS "out P[N] : f32\n" SCORES "U[n,m] = S where S < 1.5\nP[n] = logsumexp[m](U)\n",
          {"exp2("}, {"exp("}},
+#define WIDE(m) "kernel test\nrank N = 37, M = " #m ", D = 12\nin Q[N, D] : f32\nin K[M, D] : f32\nout L[N] : f32\nout I[N] : f32\n"
+        {"a maximum and a minimum of whole vectors", WIDE(192) SCORES "L[n] = logsumexp[m](S)\nI[n] = min[m](S)\n", {"exp2("}, {"exp("}},
+        {"… of a last block of fewer", WIDE(176) SCORES "L[n] = logsumexp[m](S)\n" "I[n] = min[m](S)\n", {"exp2("}, {"exp("}},
+        {"… and of part of a vector", WIDE(170) SCORES "L[n] = logsumexp[m](S)\n" "I[n] = min[m](S)\n", {"exp2("}, {"exp("}},
         {"a walk in parts", "kernel test\nrank N = 1, M = 40000, D = 8\nin Q[N, D] : f32\nin K[M, D] : f32\nout L[N] : f32\n" SCORES
          "L[n] = logsumexp[m](S)\n", {"exp2("}, {"exp("}},
 };
