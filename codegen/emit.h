@@ -13,6 +13,7 @@
  *   emit_address.c   where elements lie
  *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
  *   emit_loops.c     those loops
+ *   emit_turn.c      … of what turns rows into lanes
  *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
  *   emit_micro.c     those micro-kernels
  *   emit_narrow.c    … of operands in groups; values in scratch narrower than computation
@@ -272,6 +273,13 @@ void emit_group(struct emitter *, struct c_block *, const struct group *);
 const char *emit_describe(struct emitter *, const struct tile_statement *);
 /* for (…) over the current range of `index`, whose coordinate gets the index's name. */
 struct c_block *emit_loop(struct emitter *, struct c_block *, uint32_t index);
+
+/* ---- emit_turn.c: a square of vectors at a time ---- */
+
+/* A value's rows become the lanes of panels: SHAPE_TRANSPOSE of a STORE. */
+void emit_transpose(struct nest *, const struct tile_statement *, const struct shape_of *);
+/* A value with its last two ranks swapped: … of a MAP. */
+void emit_swap(struct nest *, const struct tile_statement *, const struct shape_of *);
 
 /* ---- emit_contract.c ---- */
 
