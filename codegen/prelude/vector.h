@@ -115,17 +115,19 @@ INLINE vbytes v_bytes(const void *p, long left)
 /* An f16 in half the bits. */
 INLINE vreal v_of_f8e5m2(vbytes a) { return v_of_halves(__builtin_convertvector(a, vhalves) << 8); }
 
-/* The bits of an f16 that is 2^-8 times as large, denormal where this is; all ones made those of a NaN. */
+typedef signed char vsigned_bytes __attribute__((vector_size(LANES)));
+
+/* The bits of an f16 that is 2^-8 times as large, denormal where this is; all ones are a NaN. */
 INLINE vreal v_of_f8e4m3(vbytes a)
 {
-	vhalves bits = __builtin_convertvector(a, vhalves) << 7, size = bits & 0x3f80;
-	return v_of_halves((bits << 1 & 0x8000) | size | ((vhalves)(size == 0x3f80) & 0x7fff)) * 256;
+	typedef short signed_halves __attribute__((vector_size(LANES * 2)));
+	signed_halves bits = __builtin_convertvector((vsigned_bytes)a, signed_halves) << 7;
+	return v_of_halves((vhalves)((bits & -0x4001) | ((bits & 0x3f80) == 0x3f80))) * 256;
 }
 
 INLINE vint vi_of_i8(vbytes a)
 {
-	typedef signed char signed_bytes __attribute__((vector_size(LANES)));
-	return __builtin_convertvector((signed_bytes)a, vint);
+	return __builtin_convertvector((vsigned_bytes)a, vint);
 }
 
 INLINE vint vi_of_u8(vbytes a) { return __builtin_convertvector(a, vint); }
