@@ -116,6 +116,8 @@ struct expr build_load_expression(struct builder *, struct expr);
 uint32_t build_load(struct builder *, struct expr, uint32_t lane);
 /* … as a value of that type. */
 uint32_t build_load_as(struct builder *, struct expr, uint32_t lane, enum dtype);
+/* Does an expression read a tensor along an index, as it lies? */
+bool build_reads_along(const struct builder *, struct expr, uint32_t index);
 /* cascade_presence, found once. */
 struct expr build_presence(struct builder *, uint32_t equation);
 /* VALUE(v) */

@@ -378,7 +378,7 @@ static bool is_over(const struct tile_program *p, struct expr e, uint32_t index)
 	return false;
 }
 
-/* Contractions whose operand a and scale lie as fragments do. */
+/* Contractions whose operands and scale lie as fragments do. */
 static void possible_contracts(const struct tile_program *p, const struct tile_block *b, struct text *reason)
 {
 	for (uint32_t i = 0; i < b->statement.n && !reason->len; i++) {
@@ -387,11 +387,15 @@ static void possible_contracts(const struct tile_program *p, const struct tile_b
 		possible_contracts(p, &s->other, reason);
 		if (s->kind != TILE_CONTRACT || reason->len)
 			continue;
-		const struct expr_node *a = expr_at(p->pool, s->a);
+		const struct expr_node *a = expr_at(p->pool, s->a), *y = expr_at(p->pool, s->b);
+		const struct tile_value *w = y->op == OP_VALUE ? &p->value.v[y->symbol] : NULL;
 		const struct tile_value *v = a->op == OP_VALUE ? &p->value.v[a->symbol] : NULL;
 		if (!v || v->index[v->nranks - 1] != s->index)
 			text_printf(reason, "operand a of the contraction to %s is %s, and kernels for devices hold it row by row",
 			            p->value.v[s->value].name, v ? "turned" : "a tensor");
+		else if (w && w->index[w->nranks - 1] != s->lanes)
+			text_printf(reason, "operand b of the contraction to %s is a turned value, and kernels for devices hold its lanes last",
+			            p->value.v[s->value].name);
 		else if (is_over(p, s->scale, s->lanes))
 			text_printf(reason, "%s is scaled along its lanes, and kernels for devices scale rows",
 			            p->value.v[s->value].name);

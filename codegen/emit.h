@@ -237,6 +237,9 @@ int emit_lane_step(const struct emitter *, struct expr coordinate, uint32_t lane
 /* The rank of a READ whose coordinate is any number from lane to lane, where the elements can be gathered; else -1. */
 int emit_gathered(const struct emitter *, struct expr read, uint32_t lane);
 
+/* Is a coordinate the same in all lanes of any vector, though not of all: the lane's by a multiple of their number? */
+bool emit_uniform(const struct emitter *, struct expr coordinate, uint32_t lane);
+
 /* ---- emit_group.c, emit_loops.c ---- */
 
 /* How one statement is run: loops over `outer`, then vectors over `lane` or a scalar body. */

@@ -124,6 +124,17 @@ static bool narrow(const struct emitter *e, struct expr x)
 	return fits;
 }
 
+bool emit_uniform(const struct emitter *e, struct expr x, uint32_t lane)
+{
+	const struct expr_node *node = expr_at(e->pool, x);
+	double by;
+	if (lane == NO_INDEX || node->op != OP_IDIV || !expr_is_number(e->pool, expr_operand(e->pool, x, 1), &by))
+		return false;
+	const struct expr_node *of = expr_at(e->pool, expr_operand(e->pool, x, 0));
+	return of->op == OP_INDEX && of->symbol == lane && by >= e->lanes && fmod(by, e->lanes) == 0 &&
+	       e->range[lane]->align % e->lanes == 0;
+}
+
 int emit_gathered(const struct emitter *e, struct expr read, uint32_t lane)
 {
 	const struct expr_node *node = expr_at(e->pool, read);
@@ -133,7 +144,7 @@ int emit_gathered(const struct emitter *e, struct expr read, uint32_t lane)
 		return -1;
 	for (int r = 0; r < t->nranks; r++) {
 		struct expr at = expr_operand(e->pool, read, r);
-		if (!expr_mentions(e->pool, at, OP_INDEX, lane))
+		if (!expr_mentions(e->pool, at, OP_INDEX, lane) || emit_uniform(e, at, lane))
 			continue;
 		bool straight = emit_lane_step(e, at, lane) && emit_within(e, at, t->extent[r]);
 		if (straight || gathered >= 0 || t->extent[r] > INT32_MAX || !narrow(e, at))
@@ -143,7 +154,7 @@ int emit_gathered(const struct emitter *e, struct expr read, uint32_t lane)
 	return gathered;
 }
 
-/* Such a coordinate at the vector's first lane. */
+/* A coordinate that steps along the lanes, or that they share, at the vector's first lane. */
 static const char *first_lane(struct nest *n, struct expr x)
 {
 	const struct expr_node *node = expr_at(n->e->pool, x);
@@ -152,7 +163,7 @@ static const char *first_lane(struct nest *n, struct expr x)
 	if (node->op == OP_INDEX)
 		return n->at;
 	const char *a = first_lane(n, expr_operand(n->e->pool, x, 0)), *b = first_lane(n, expr_operand(n->e->pool, x, 1));
-	return arena_printf(n->e->arena, "(%s %c %s)", a, node->op == OP_ADD ? '+' : '-', b);
+	return arena_printf(n->e->arena, "(%s %c %s)", a, node->op == OP_IDIV ? '/' : node->op == OP_ADD ? '+' : '-', b);
 }
 
 /* "p" or "(p + i)". */
@@ -205,7 +216,8 @@ const char *nest_address(struct nest *n, struct expr e, const char **lane_stride
 		struct expr x = expr_operand(m->pool, e, r);
 		int step = n->lane == NO_INDEX ? 0 : r == gathered ? 1 : emit_lane_step(m, x, n->lane);
 		bool in_lane = step;
-		at[r] = r == gathered ? "0" : in_lane ? first_lane(n, x) : nest_text(n, x, KIND_INT, false);
+		bool shared = !n->spread && emit_uniform(m, x, n->lane);
+		at[r] = r == gathered ? "0" : in_lane || shared ? first_lane(n, x) : nest_text(n, x, KIND_INT, false);
 		const char *stride = NULL;
 		if (t->place == PLACE_ARGUMENT && m->unit && r == t->nranks - 1) {
 			stride = "1";

@@ -31,6 +31,7 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 		        arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->index)]);
 		from.lane =
 		        arena_printf(e->arena, "%lld", (long long)stride[value_rank(e, b->symbol, s->lanes)]);
+		from.turned = value_rank(e, b->symbol, s->index) == e->program->value.v[b->symbol].nranks - 1;
 		return from;
 	}
 	const struct tile_tensor *t = &e->program->tensor.v[b->symbol];
@@ -401,7 +402,7 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;
 		const struct current *along_b = e->range[s->index];
 		k->dots = true;
-		k->ahead = e->fetch_along == s->lanes ? e->fetch : 0;
+		k->ahead = c.from.tensor && e->fetch_along == s->lanes ? e->fetch : 0;
 		k->count = along_b->outer ? 0 : e->program->index.v[s->index].extent; /* else it may be less */
 		emit_rows(&n, along, &c, spill, emit_dots_call);
 		k->dots = false;

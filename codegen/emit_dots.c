@@ -97,7 +97,7 @@ static void emit_block(struct emitter *e, struct c_block *f, const struct micro 
 {
 	struct arena *a = e->arena;
 	struct c_block *b = c_open(a, f, "for (; j + %d <= lanes; j += %d, b += %d * b_lane)", columns, columns, columns);
-	if (columns > 1)
+	if (columns > 1 && k->ahead)
 		emit_ahead(e, b, k, columns);
 	c_line(a, b, "%s;", accumulators(e, k, columns));
 	c_line(a, b, "long k = 0;");

@@ -228,11 +228,22 @@ static void emit_ahead(struct nest *n, struct expr e, const char *address)
 	}
 }
 
+/* Do all lanes of a vector read one element, but not those of the next? */
+static bool shares(const struct nest *n, struct expr read)
+{
+	const struct expr_node *node = expr_at(n->e->pool, read);
+	bool any = false;
+	for (int r = 0; r < node->count && !n->spread; r++)
+		any |= emit_uniform(n->e, expr_operand(n->e->pool, read, r), n->lane);
+	return any;
+}
+
 static struct term read_term(struct nest *n, struct expr e)
 {
 	struct emitter *m = n->e;
 	const struct expr_node *node = expr_at(m->pool, e);
 	const struct tensor_plan *p = &m->tensor[node->symbol];
+	const struct tile_tensor *t = &m->program->tensor.v[node->symbol];
 	int gathered = n->spread ? -1 : emit_gathered(m, e, n->lane);
 	const char *stride, *condition = inside(n, e, gathered), *address = nest_address(n, e, &stride), *text;
 	enum kind kind = (enum kind)node->kind == KIND_REAL ? KIND_REAL : KIND_INT;
@@ -248,6 +259,12 @@ static struct term read_term(struct nest *n, struct expr e)
 		                    n->left);
 	else
 		text = arena_printf(m->arena, "s%s_get_%s(%s)", prefix, p->get, address);
+	bool shared = !stride && shares(n, e);
+	if (shared) {
+		text = t->dtype == DTYPE_F16 ? arena_printf(m->arena, "v_splat_f16(%s)", address)
+		                             : arena_printf(m->arena, "v%s_splat(%s)", prefix, text);
+		stride = "0";
+	}
 	if (*condition)
 		text = arena_printf(m->arena, "(%s ? %s : %s)", condition, text,
 		                    stride ? kind == KIND_REAL ? "v_splat(0)" : "vi_splat(0)" : "0");

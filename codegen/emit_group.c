@@ -20,7 +20,8 @@ bool group_vectorises(const struct emitter *e, struct expr x, uint32_t lane)
 		int found = 0, gathered = emit_gathered(e, x, lane);
 		for (int r = 0; r < node->count; r++) {
 			struct expr at = expr_operand(e->pool, x, r);
-			if (r == gathered || !expr_mentions(e->pool, at, OP_INDEX, lane))
+			if (r == gathered || !expr_mentions(e->pool, at, OP_INDEX, lane) ||
+			    (emit_uniform(e, at, lane) && emit_within(e, at, t->extent[r]) && !t->panel))
 				continue;
 			bool plain = expr_at(e->pool, at)->op == OP_INDEX;
 			if (!emit_lane_step(e, at, lane) || !emit_within(e, at, t->extent[r]) ||

@@ -99,12 +99,12 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
 }
 
-/* How often each element of operand b's READ is used in a run. */
-static int64_t uses(const struct streams *all, const struct plan_contract *k)
+/* How often each element of a READ of operand b is used in a run. */
+static int64_t uses(const struct streams *all, const struct plan_contract *k, struct expr read)
 {
 	const struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[k->equation];
-	const struct expr_node *n = expr_at(&c->pool, k->read);
+	const struct expr_node *n = expr_at(&c->pool, read);
 	int64_t tasks = 1, operands = 1, extent = 1;
 	for (int i = 0; i < q->nindex; i++)
 		if (q->index[i] != k->lanes)
@@ -115,15 +115,41 @@ static int64_t uses(const struct streams *all, const struct plan_contract *k)
 	return tasks / operands;
 }
 
+/* Of an operand that is decoded, and no more, from a narrow tensor: the READ of that, which ends in its lanes or in the
+ * reduced index. */
+static struct expr decoded(const struct cascade *c, const struct plan_contract *k, enum dtype compute)
+{
+	struct expr *node, found = NO_EXPR;
+	uint32_t n = expr_nodes(&c->pool, k->b, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *x = expr_at(&c->pool, node[i]);
+		const struct expr_node *last = x->count ? expr_at(&c->pool, expr_operand(&c->pool, node[i], x->count - 1)) : NULL;
+		if (x->op >= OP_EXP && x->op <= OP_COS)
+			return NO_EXPR;
+		if (x->op == OP_READ && x->count >= 2 && last->op == OP_INDEX &&
+		    (last->symbol == k->lanes || last->symbol == k->reduced) &&
+		    c->tensor.v[x->symbol].dtype != compute && dtype_widens(c->tensor.v[x->symbol].dtype, compute) &&
+		    expr_mentions(&c->pool, node[i], OP_INDEX, k->lanes) &&
+		    expr_mentions(&c->pool, node[i], OP_INDEX, k->reduced) && !found.id)
+			found = node[i];
+	}
+	return found;
+}
+
 /* Is a copy of operand b, turned and in the type it is multiplied as, worth its making? */
 static bool worth_packing(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                           const struct contract_schedule *block)
 {
-	if (!k->packable || !schedule_direct(all, k, s, block))
-		return k->packable;
+	enum { FEW_DECODED = 16 }; /* of as many uses a copy costs more than it saves: docs/performance.md */
 	const struct cascade *c = all->cascade;
+	if (!k->packable)
+		return false;
+	if (!schedule_direct(all, k, s, block)) {
+		struct expr read = decoded(c, k, s->compute);
+		return !read.id || uses(all, k, read) > FEW_DECODED;
+	}
 	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
-	return !(same && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) && uses(all, k) > FEW_USES;
+	return !(same && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) && uses(all, k, k->read) > FEW_USES;
 }
 
 /* Steps of an operand that comes from memory: it is read in the order in which it lies there. */
@@ -188,7 +214,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.pack = worth_packing(all, k, s, &b);
 	if (!b.pack)
 		b.operand = OPERAND_COMPUTE;
-	if (!b.pack && schedule_direct(all, k, s, &b) && uses(all, k) <= FEW_USES)
+	if (!b.pack && schedule_direct(all, k, s, &b) && uses(all, k, k->read) <= FEW_USES)
 		default_steps(all, k, &b);
 	return b;
 }

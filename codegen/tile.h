@@ -92,7 +92,7 @@ struct tile_statement {
 	struct expr a;    /* VALUE with ranks rows and index, one of them last (and single ones), or, on a host, READ of a
 	                     tensor without panels whose last two coordinates are those, in either order, in the type of
 	                     computation. Its other coordinates are over single indices */
-	struct expr b;    /* VALUE with ranks index and lanes (and single ones), or READ of a tensor whose last two
+	struct expr b;    /* VALUE with ranks index and lanes, one of them last (and single ones), or READ of a tensor whose last two
 	                     coordinates are the plain variables index and lanes, in either order; when packed the
 	                     lanes are the rank in panels. Its other coordinates are over single indices */
 	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */

@@ -181,13 +181,17 @@ struct product build_product(const struct builder *b, int k)
 	return p;
 }
 
+/* A value that is loaded lies as the tensors do: turned, where a host can multiply it so. */
 static struct expr operand_b(struct builder *b, int k, const struct product *p)
 {
+	const struct plan_contract *c = &b->plan->contract[k];
 	if (b->packed[k].id)
 		return b->packed[k];
 	if (p->direct)
 		return build_load_expression(b, p->b);
-	return build_value(b, build_load_as(b, p->b, b->plan->contract[k].lanes, p->dtype));
+	bool turned = !b->device && !b->across && !is_carried(b, c->equation) && !build_reads_along(b, p->b, c->lanes) &&
+	              build_reads_along(b, p->b, c->reduced);
+	return build_value(b, build_load_as(b, p->b, turned ? c->reduced : c->lanes, p->dtype));
 }
 
 static int contract_of(const struct builder *b, uint32_t equation)

@@ -160,3 +160,19 @@ struct expr build_turned(struct builder *b, struct tile_block *code, const uint3
 	}
 	return build_value(b, turned_value(b, code, v, body));
 }
+
+bool build_reads_along(const struct builder *b, struct expr e, uint32_t index)
+{
+	const struct expr_pool *pool = &b->c->pool;
+	struct expr *node;
+	bool found = false;
+	uint32_t n = expr_nodes(pool, e, &node);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct expr_node *x = expr_at(pool, node[i]);
+		if (x->op != OP_READ || !x->count)
+			continue;
+		const struct expr_node *last = expr_at(pool, expr_operand(pool, node[i], x->count - 1));
+		found |= last->op == OP_INDEX && last->symbol == index;
+	}
+	return found;
+}

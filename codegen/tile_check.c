@@ -409,7 +409,10 @@ static bool check_contract(struct check *c, const struct tile_statement *s)
 	uint32_t coordinates[3] = {s->index, s->lanes, s->rows};
 	take_hand(c, rows ? 3 : 2, coordinates);
 	if (b.op == OP_VALUE && b.symbol < p->value.n) {
-		if (!check_value(c, s, b.symbol) || !check_tile(c, s, b.symbol, s->index, s->lanes))
+		const struct tile_value *v = &p->value.v[b.symbol];
+		bool turned = v->nranks && v->index[v->nranks - 1] == s->index;
+		if (!check_value(c, s, b.symbol) ||
+		    !check_tile(c, s, b.symbol, turned ? s->lanes : s->index, turned ? s->index : s->lanes))
 			return false;
 	} else if (b.op != OP_READ) {
 		return fail(c, s, "operand b is neither a value nor a tensor");

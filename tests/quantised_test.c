@@ -41,6 +41,13 @@ static const struct {
 	{"a scale eight channels",
 	 HEAD "in K[M, D] : %\nin ks[M, D] : f16\nout S[N, M] : f32\n"
 	      "S[n,m] = sum[d](Q[n,d] * (K[m,d] * ks[m,d/8])) where m % 3 < 2\n", false},
+	{"a scale sixteen channels",
+	 HEAD "in K[M, D], V[M, D] : %\nin ks[M, D], vs[M, D] : f16\nout O[N, D] : f32\n"
+	      "S[n,m] = sum[d](Q[n,d] * (K[m,d] * ks[m,d/16])) * 0.01\nP = softmax[m](S)\n"
+	      "O[n,d] = sum[m](P[n,m] * (V[m,d] * vs[m,d/16]))\n", false},
+	{"a scale a channel and sixteen keys",
+	 HEAD "in K[M, D] : %\nin ks[M, D] : f32\nout S[N, M] : f32\n"
+	      "S[n,m] = sum[d](Q[n,d] * (K[m,d] * ks[m/16,d] + ks[m,(d+3)/16])) where m % 5 != 2\n", false},
 	{"both of one type",
 	 "kernel test\nrank N, M, D\nin A[N, M], B[M, D] : %\nin s : f32\nout O[N, D] : f32\n"
 	 "O[n,d] = sum[m](A[n,m] * B[m,d] * s)\n", false},
@@ -87,11 +94,15 @@ static struct oracle_tensor *codes(struct arena *a, const struct cascade *c, enu
 
 static bool compiled(struct stages *s, const struct schedule *schedule)
 {
-	bool good = true;
+	bool good = true, rounds = false;
+	for (int i = 0; i < schedule->nstreams; i++)
+		for (int k = 0; k < schedule->stream[i].ncontracts; k++)
+			rounds |= schedule->stream[i].contract[k].operand != OPERAND_COMPUTE;
+	double bound = rounds ? 1e-2 : 2e-5; /* operands of bf16 are 2^-9 of them off, if nothing cancels */
 	if (clang_here && isa_runs_on(schedule->isa, best))
-		good = stages_target(s, schedule, &target_clang, 2e-5);
+		good = stages_target(s, schedule, &target_clang, bound);
 	if (good && tcc_here && schedule->isa == ISA_SCALAR)
-		good = stages_target(s, schedule, &target_tcc, 2e-5);
+		good = stages_target(s, schedule, &target_tcc, bound);
 	return good;
 }
 
@@ -161,7 +172,7 @@ int main(void)
 	int turn = 0;
 	for (int p = 0; p < (int)(sizeof programs / sizeof *programs); p++)
 		for (int t = 0; t < TYPES; t++)
-			for (size_t k = (size_t)(p + t) % 2; k < sizeof shapes / sizeof *shapes; k += 2)
+			for (size_t k = (size_t)(p + t) % 3; k < sizeof shapes / sizeof *shapes; k += 3)
 				try_one(p, types[t], &shapes[k], turn++);
 	return tap_done();
 }

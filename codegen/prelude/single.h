@@ -35,6 +35,8 @@ enum { LANES = 1 };
 
 #define v_get_f64(p, step, left) s_get_f64(p)
 
+#define v_splat_f16(p) s_get_f16(p)
+
 #define v_get_f32(p, step, left) s_get_f32(p)
 
 #define v_gather_f32(p, at, step, extent) \

@@ -73,6 +73,9 @@ INLINE vreal v_get_bf16(const unsigned short *p, long step, long left)
 	return a;
 }
 
+/* One element in all lanes. */
+INLINE vreal v_splat_f16(const unsigned short *p) { return v_of_halves(*p - (vhalves){0}); }
+
 INLINE vreal v_get_f16(const unsigned short *p, long step, long left)
 {
 	if (step == 1 && left >= LANES)
