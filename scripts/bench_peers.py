@@ -108,6 +108,11 @@ def values_of(case):
         while len(out) < n:
             out += [len(set(out))] * generator.randint(case["mean"] // 2, case["mean"] * 3 // 2)
         values["qdoc"] = values["kdoc"] = out[:n]
+    if case["form"] == "int8":
+        generator = random.Random(2)
+        for name in "KV":
+            values[name] = [generator.randint(-127, 127) for _ in range(10007)]
+            values[name.lower() + "s"] = [generator.uniform(0.005, 0.015) for _ in range(1009)]
     if case["form"] in ("softcap", "alibi"):
         heads = case["ranks"]["H"]
         values["slope"] = [2 ** (-8 * (h + 1) / heads) for h in range(heads)]

@@ -51,7 +51,7 @@ def torch_peers(case):
     def flex(q, k, v):
         return compiled(q, k, v, score_mod=score, block_mask=blocks, scale=case.scale, enable_gqa=case.group > 1)
     blocks = score = compiled = None
-    if case.form not in ("sigmoid", "mla"):
+    if case.form not in ("sigmoid", "mla", "int8"):
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
         compiled, here = torch.compile(flex_attention, dynamic=False), Torch(case, t)
         if case.n > 1 and case.form in MASKS:
@@ -87,6 +87,13 @@ def torch_peers(case):
             return run
         return {"sdpa": absorbed(sdpa), "matmuls": absorbed(matmuls)}
     q, k, v = t["Q"], t["K"], t["V"]
+    if case.form == "int8":
+        code = {name: (torch.from_numpy(x), torch.from_numpy(step)) for name, (x, step) in case.codes.items()}
+
+        def decoded():
+            rows = grouped(case, q, *((code[name][0] * code[name][1]).to(q.dtype) for name in "KV"))
+            return sdpa(*rows)
+        return {"sdpa decoded": decoded}
     peers = {"flex": lambda: flex(q, k, v)}
     if case.form in SCORES:
         return peers

@@ -37,6 +37,9 @@ class Case:
             data = numpy.fromfile(os.path.join(asked["folder"], t["name"]), INPUTS[t["dtype"]])
             self.tensor[t["name"]] = data.reshape(t["shape"])
         self.output = self.tensor.pop("O")
+        if self.form == "int8":  # what the codes stand for
+            self.codes = {name: (self.tensor[name], self.tensor.pop(name.lower() + "s")[..., None]) for name in "KV"}
+            self.tensor.update({name: code * step for name, (code, step) in self.codes.items()})
 
     def __getattr__(self, name):
         if name != "tensor" and name in self.tensor:
@@ -57,7 +60,7 @@ def causal(c, n, m):
 
 
 MASKS = {
-    "causal": causal, "decode": causal, "softcap": causal, "alibi": causal, "sigmoid": causal, "differential": causal,
+    "causal": causal, "decode": causal, "int8": causal, "softcap": causal, "alibi": causal, "sigmoid": causal, "differential": causal,
     "window": lambda c, n, m: (m <= n + c.shift) & (n + c.shift - m < c.window),
     "document": lambda c, n, m: (m <= n) & (c.qdoc[0][n] == c.kdoc[0][m]),
     "prefix": lambda c, n, m: (m < c.prefix[0]) | (m <= n + c.shift),
@@ -140,13 +143,13 @@ def work(asked, values):
     rank, params, form = asked["ranks"], asked.get("params", {}), asked["form"]
     b, h, n, d, e = (rank[r] for r in "BHNDE")
     m, met = rank.get("M", n), pairs(asked, values) * rank["B"] * rank["H"]
-    narrow = set(asked.get("types", {}).values())
-    size, kept = 2 if "bf16" in narrow else 4, 1 if "i8" in narrow else 2 if "bf16" in narrow else 4
+    size = 2 if "bf16" in asked.get("types", {}).values() else 4
     if form == "mla":
         r, p = rank["R"], rank["P"]
         weights = h * r * (d + e)
         return 2 * met * (2 * r + p) + 2 * b * n * weights, met, size * (b * m * (r + p) + weights)
     maps = 2 if form == "differential" else 1
     exps = met * (2 if form in ("softcap", "differential") else 1)
-    read = b * (h // params.get("G", 1)) * m * (maps * d + e) * kept + b * h * n * (maps * d + e) * size
+    key = d + e + 8 if form == "int8" else (maps * d + e) * size  # with two scales
+    read = b * (h // params.get("G", 1)) * m * key + b * h * n * (maps * d + e) * size
     return 2 * met * maps * (d + e), exps, read

@@ -38,6 +38,15 @@ def markdown(results):
     return "\n".join(lines + [""] + [f"- {n}" for n in notes]) + "\n"
 
 
+def quantised(results, mine):
+    """Cases of int8 keys and values with the same in bf16: name, seconds, seconds."""
+    seconds = {(r["name"], r["threads"]): r["peers"][mine]["seconds"] for r in results if mine in r["peers"]}
+    for (name, threads), taken in seconds.items():
+        other = seconds.get((name.replace("int8 kv", "bf16"), threads))
+        if name.startswith("int8 kv") and other:
+            yield f"{name}, {threads} thread{'s' * (threads > 1)}", taken, other
+
+
 def mean(ratios):
     return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
@@ -57,6 +66,8 @@ def summary(results):
                     against = "FlexAttention" if which == "flex" else "the best peer"
                     lines.append(f"- {mine}, {words}, {threads} thread{'s' * (threads > 1)}: {mean(ratios):.2f} times {against} "
                                  f"over {len(ratios)} cases, least {min(ratios):.2f}.")
+        lines += [f"- {mine}, {name}: {bf16 / int8:.2f} times the tokens a second that bf16 has."
+                  for name, int8, bf16 in quantised(results, mine)]
         slower = [f"{r['name']}, {r['threads']} thread{'s' * (r['threads'] > 1)} ({best_peer(r)[0]} by "
                   f"{best_peer(r)[1] / r['peers'][mine]['ratio']:.2f})"
                   for r in results if mine in r["peers"] and best_peer(r)[1] > r["peers"][mine]["ratio"]]
