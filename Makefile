@@ -94,7 +94,7 @@ $(BUILD)/tests/fake/libcuda.so.1: tests/fake_cuda.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(WARN) $(DEFS) $(CFLAGS) -fPIC -shared -o $@ $<
 
-check: all $(TESTS)
+check: all $(BUILD)/bench-server $(TESTS)
 	ATTUNE=$(BUILD)/attune BUILD=$(BUILD) prove -j2 --timer --exec '' $(TESTS) $(wildcard tests/*.t)
 
 golden: $(BUILD)/tests/parse_test
