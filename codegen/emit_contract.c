@@ -320,7 +320,7 @@ static bool folds(const struct emitter *e, const struct call *c, const struct ti
 	    value_base(e, next->value, 0) != rows || rows->step > k->rows)
 		return false;
 	bool whole = range_whole(lanes, (int64_t)k->vectors * e->lanes) || (c->last_lanes && c->last_lanes % e->lanes == 0);
-	return whole && e->lanes > 1 && k->rows <= e->lanes && !k->group && !k->accumulate && !c->from.turned && !c->ragged &&
+	return whole && e->lanes > 1 && k->rows <= e->lanes && !e->value[s->value].integer && !k->accumulate && !c->from.turned && !c->ragged &&
 	       !strcmp(c->from.lane, "1");
 }
 

@@ -86,6 +86,17 @@ static const char *element_a(struct emitter *e, const struct micro *k, int r)
 	return r ? arena_printf(e->arena, "a[row%d]", r) : "a[0]";
 }
 
+void emit_folds(struct emitter *e, struct c_block *f, const struct micro *k)
+{
+	struct arena *a = e->arena;
+	for (int r = 0; k->fold && r < k->rows; r++) {
+		const char *at = emit_times(e, "fold", 0, r), *so_far = arena_printf(a, "v_load(%s)", at);
+		for (int v = 0; v < k->vectors; v++)
+			so_far = arena_printf(a, "v_fold_%s(%s, c%d_%d)", reduction_info[k->fold].spelling, so_far, r, v);
+		c_line(a, f, "v_store(%s, %s);", at, so_far);
+	}
+}
+
 static void emit_outer(struct emitter *e, const struct micro *k, const char *what)
 {
 	struct arena *a = e->arena;
@@ -146,12 +157,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		}
 		c_line(a, f, "%s", t.s);
 	}
-	for (int r = 0; k->fold && r < k->rows; r++) {
-		const char *at = emit_times(e, "fold", 0, r), *so_far = arena_printf(a, "v_load(%s)", at);
-		for (int v = 0; v < k->vectors; v++)
-			so_far = arena_printf(a, "v_fold_%s(%s, c%d_%d)", reduction_info[k->fold].spelling, so_far, r, v);
-		c_line(a, f, "v_store(%s, %s);", at, so_far);
-	}
+	emit_folds(e, f, k);
 }
 
 const char *emit_micro(struct emitter *e, struct micro k, const struct tile_statement *s)

@@ -187,6 +187,8 @@ void emit_groups(struct emitter *e, const struct micro *k, const char *what)
 		text_add(&t, "const real *scale, ");
 	if (whole)
 		text_add(&t, "const int *start, ");
+	if (k->fold)
+		text_add(&t, "real *fold, ");
 	text_printf(&t, "%s *out, long count)", whole ? "int" : "real");
 	c_line(a, e->functions, "%s", "");
 	c_comment(a, e->functions, what);
@@ -214,4 +216,5 @@ void emit_groups(struct emitter *e, const struct micro *k, const char *what)
 		}
 		c_line(a, f, "%s", t.s);
 	}
+	emit_folds(e, f, k);
 }
