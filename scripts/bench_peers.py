@@ -6,7 +6,8 @@ probed between them.
 
 CASES (bench/peers.json) lists what is timed; NAME… picks cases by the beginning of their names. FOLDER gets peers.json,
 peers.md and peers.svg, the inputs while they are used, and with --tuned the cache that searches of so many seconds fill:
-what is in it already is not searched for again. With --keep what FOLDER's peers.json has of other cases stays.
+what is in it already is not searched for again. ROUNDS 0 fills that and what FlexAttention compiles, and times nothing:
+for a machine that will be idle later. With --keep what FOLDER's peers.json has of other cases stays.
 
 Times are medians by the wall clock, of one thread by CPU time, which a neighbour does not lengthen; who is far behind is
 asked in two rounds only. A ratio is the time that the bound takes by the time it took: useful flops at the peak of
@@ -122,6 +123,8 @@ def values_of(case):
 def measure(case, programs, rounds):
     threads, values = programs.threads, values_of(case)
     peers, notes = programs.prepare(case, values)
+    if not rounds:
+        return None, notes
     probe, bf16 = programs.attune, "bf16" in case.get("types", {}).values()
     of = {"operand": "bf16" if bf16 else "compute", **({"isa": case["isa"]} if "isa" in case else {})}
     first = {name: process.ask(time=known, runs=1)["seconds"] for name, (process, known) in peers.items()}
@@ -143,9 +146,10 @@ def measure(case, programs, rounds):
     bound = max(by_flops, by_bytes)
     rows = {name: {"seconds": statistics.median(s), "ratio": bound / statistics.median(s), "rounds": s}
             for name, s in seconds.items()}
-    return {"name": case["name"], "set": case.get("set"), "threads": threads, "flops": flops, "exps": exps, "bytes": size,
-            "peak": peak, "read": read, "exp_rate": rate, "bound": "flops" if by_flops >= by_bytes else "bytes",
-            "possible": bound / max(by_flops + by_exps, by_bytes), "peers": rows, "notes": notes}
+    row = {"name": case["name"], "set": case.get("set"), "threads": threads, "flops": flops, "exps": exps, "bytes": size,
+           "peak": peak, "read": read, "exp_rate": rate, "bound": "flops" if by_flops >= by_bytes else "bytes",
+           "possible": bound / max(by_flops + by_exps, by_bytes), "peers": rows, "notes": notes}
+    return row, notes
 
 
 def processor():
@@ -202,11 +206,15 @@ def main():
         for case in cases:
             began = time.monotonic()
             try:
-                result = measure(case, programs, o.rounds)
+                result, notes = measure(case, programs, o.rounds)
             except RuntimeError as e:
                 print(f"{case['name']:30} {threads} {e}", flush=True)
                 programs.close()
                 programs = Programs(o, threads)
+                continue
+            if not result:
+                print(f"{case['name']:30} {threads} prepared" + "".join(f"  [{n}]" for n in notes) +
+                      f"  {time.monotonic() - began:.0f} s", flush=True)
                 continue
             results = [r for r in results if (r["name"], r["threads"]) != (case["name"], threads)] + [result]
             write(o, machine, results)
