@@ -295,6 +295,7 @@ struct micro {
 	int64_t b_step; /* 0: an argument of the call */
 	int64_t out_row;
 	bool edge; /* lanes may be missing or strided */
+	bool part; /* they are adjacent, and of the last vector, only, some are missing */
 	bool dots; /* vectors along the contracted index, which is b's last: each element a sum across one. One vector
 	              is one coordinate of the lanes, and how many there are is an argument */
 	int64_t ahead; /* rows of b that it asks for ahead; 0: none */

@@ -100,7 +100,7 @@ struct call {
 	const char *start; /* … of what sums begin with, from the low of the rows; NULL: nothing */
 	const char *fold;  /* a vector a row, of what results are folded in; NULL: nothing */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
-	bool cut;          /* … are missing */
+	bool cut;          /* some of the last vector's are missing */
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
 };
 
@@ -119,6 +119,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	const struct expr_node *from = expr_at(e->pool, s->b), *a = expr_at(e->pool, s->a);
 	struct micro k = c->micro;
 	k.edge = edge;
+	k.part = !edge && c->cut;
 	n->row = n->body = b;
 	n->groups = k.group;
 	const char *count = e->range[s->index]->single
@@ -138,7 +139,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 		text_printf(&t, "%s, ", c->from.step);
 	if (edge && !k.group)
 		text_printf(&t, "%s, ", c->from.lane);
-	if (edge)
+	if (k.edge || k.part)
 		text_printf(&t, "%s, ", emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)));
 	if (k.far)
 		text_printf(&t, "%s, %s, %s, ", c->far.row, c->far.step,
@@ -164,7 +165,7 @@ static void emit_call(struct nest *n, struct c_block *b, const struct call *c)
 	int64_t width = (int64_t)c->micro.vectors * e->lanes;
 	const struct current *lanes = e->range[c->s->lanes];
 	/* A range shorter than a block is all edge. */
-	if (apart || c->cut || (c->ragged && lanes->step < width)) {
+	if (apart || (c->cut && c->micro.group) || (c->ragged && lanes->step < width)) {
 		emit_one_call(n, b, c, true);
 		return;
 	}
@@ -288,13 +289,19 @@ static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, 
 	int64_t width = (int64_t)c->micro.vectors * e->lanes, vectors = (c->last_lanes + e->lanes - 1) / e->lanes;
 	const struct current *lanes = e->range[c->s->lanes];
 	b = emit_blocks(n, b, c->s->lanes, width);
-	if (c->last_lanes && vectors < c->micro.vectors && !range_whole(lanes, width)) {
+	bool cut = c->ragged && c->last_lanes % e->lanes;
+	if (c->last_lanes && (cut || vectors < c->micro.vectors) && !range_whole(lanes, width)) {
 		struct call last = *c;
 		last.micro.vectors = (int)vectors;
-		last.cut = c->ragged && c->last_lanes % e->lanes;
+		last.cut = cut;
 		last.ragged = false;
-		emit_rows(n, c_open(e->arena, b, "if (%s + %lld > %s)", nest_coordinate(n, c->s->lanes), (long long)width - 1, lanes->high),
-		          &last, spill, emit_call);
+		struct c_block *short_block = b;
+		if (lanes->step >= width)
+			short_block = c_open(e->arena, b, "if (%s + %lld > %s)", nest_coordinate(n, c->s->lanes),
+			                     (long long)width - 1, lanes->high);
+		emit_rows(n, short_block, &last, spill, emit_call);
+		if (lanes->step < width)
+			return;
 		b = c_open(e->arena, b, "else");
 		last = *c;
 		last.ragged = false;

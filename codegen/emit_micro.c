@@ -11,8 +11,8 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 {
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
-	       x->out_row == y->out_row && x->edge == y->edge && x->dots == y->dots && x->count == y->count && x->ahead == y->ahead &&
-	       x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
+	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots && x->count == y->count &&
+	       x->ahead == y->ahead && x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
 	       x->group == y->group && x->tail == y->tail && !strcmp(x->get, y->get);
 }
 
@@ -32,6 +32,9 @@ static const char *load_b(struct emitter *e, const struct micro *k, int v)
 	bool widens = strcmp(k->type, "const real *");
 	const char *at = !v ? "b" : k->edge ? arena_printf(a, "b + %d * LANES * b_lane", v) : emit_times(e, "b", 0, v);
 	const char *left = v ? arena_printf(a, "left - %d * LANES", v) : "left";
+	if (k->part && v == k->vectors - 1)
+		return widens ? arena_printf(a, "v_get_%s(%s, 1, %s)", k->get, at, left)
+		              : arena_printf(a, "v_load_part(%s, %s)", at, left);
 	if (!k->edge)
 		return widens ? arena_printf(a, "v_get_%s(%s, 1, LANES)", k->get, at) : arena_printf(a, "v_load(%s)", at);
 	if (!widens)
@@ -107,7 +110,9 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	if (!k->b_step)
 		text_add(&t, "long b_step, ");
 	if (k->edge)
-		text_add(&t, "long b_lane, long left, ");
+		text_add(&t, "long b_lane, ");
+	if (k->edge || k->part)
+		text_add(&t, "long left, ");
 	if (k->far)
 		text_add(&t, "long a_row, long a_step, long rows, ");
 	if (k->scale)
@@ -149,7 +154,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		text_init(&t, a);
 		for (int v = 0; v < k->vectors; v++) {
 			const char *to = emit_times(e, "out", r * k->out_row, v);
-			if (k->edge)
+			if (k->edge || (k->part && v == k->vectors - 1))
 				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);",
 				            v ? " " : "", to, r, v, v);
 			else
@@ -166,7 +171,7 @@ const char *emit_micro(struct emitter *e, struct micro k, const struct tile_stat
 		if (same_micro(&e->micro.v[i], &k))
 			return e->micro.v[i].name;
 	const char *stem = arena_printf(e->arena, "contract_%s%s", e->program->value.v[s->value].name,
-	                                k.edge ? "_edge" : k.dots ? "_dots" : "");
+	                                k.edge ? "_edge" : k.part ? "_part" : k.dots ? "_dots" : "");
 	k.name = stem;
 	for (uint32_t i = 0, n = 2; i < e->micro.n; i++)
 		if (!strcmp(e->micro.v[i].name, k.name)) {

@@ -95,8 +95,7 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->read)->symbol].dtype;
 	if (device)
 		return t == operand_dtype(block->operand, s->compute);
-	return dtype_widens(t, s->compute) &&
-	       (k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0);
+	return dtype_widens(t, s->compute);
 }
 
 /* How often each element of a READ of operand b is used in a run. */
@@ -149,7 +148,9 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 		return !read.id || uses(all, k, read) > FEW_DECODED;
 	}
 	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
-	return !(same && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) && uses(all, k, k->read) > FEW_USES;
+	bool whole = k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0;
+	return !(same && whole && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) &&
+	       uses(all, k, k->read) > FEW_USES;
 }
 
 /* Steps of an operand that comes from memory: it is read in the order in which it lies there. */

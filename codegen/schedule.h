@@ -122,8 +122,8 @@ const char *sparsity_illegal(struct arena *, const struct problem *, const struc
 bool sparsity_is_fine(const struct stream_plan *);
 
 /* May a contraction's operand b be read where it stands? On a host its elements may be narrower than those of
- * computation, and what of b does not mention the reduced index comes after the sum; it stands row by row, and vectors of this register block end where the rank ends, or it stands turned
- * and is multiplied along its rows. */
+ * computation, and what of b does not mention the reduced index comes after the sum; it stands row by row, or turned, and
+ * is multiplied along its rows. */
 bool schedule_direct(const struct streams *, const struct plan_contract *, const struct schedule *,
                      const struct contract_schedule *);
 /* Steps of contractions become what the stream's tile and operands allow. */
