@@ -264,21 +264,23 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 
 /* Where the operands of a whole walk leave the second level of cache before the next task reads them, more rows a task
  * use each element more often: as many as leave room there for the tile, its scores and what a row carries, as long as
- * there is work for all cores. A mask would have more of its edge within a task. `row_bytes`: of the operands of one
- * walked coordinate. */
+ * there is work for all cores. A mask has more of its edge within such a task: they are few of the walk's coordinates
+ * where it bounds the walk on one side, and otherwise no more than usual. `row_bytes`: of the operands of one walked
+ * coordinate. */
 static int64_t rows_of_task(const struct machine *m, const struct streams *all, const struct stream_plan *p, int64_t l2,
                             int64_t tile, int64_t row_bytes)
 {
-	enum { FEW = 48, MANY = 240, UNTILED = 8, EACH = 3 /* tasks a core */ };
-	int64_t rows = at_least_one(plan_extent(all, p->rows)), most = FEW;
+	enum { FEW = 48, MANY = 240, UNTILED = 8, EACH = 3 /* tasks a core */, EDGE = 40 };
+	int64_t rows = at_least_one(plan_extent(all, p->rows)), walked = at_least_one(plan_extent(all, p->walked));
+	int64_t most = FEW, limit = p->stream->present.id && walked / EDGE < MANY ? walked / EDGE : MANY;
 	double others = 1;
 	if (!p->ncontracts)
 		return UNTILED;
-	if (p->stream->present.id || at_least_one(plan_extent(all, p->walked)) * row_bytes <= 2 * l2)
+	if (walked * row_bytes <= 2 * l2 || (p->stream->present.id && (!p->affine || p->band || p->tensors)))
 		return FEW;
 	for (int i = 0; i < p->ntasks; i++)
 		others *= p->task[i] == p->rows ? 1 : (double)at_least_one(plan_extent(all, p->task[i]));
-	while (most < MANY && (most + FEW) * (4 * tile + row_bytes) + tile * row_bytes <= l2 &&
+	while (most + FEW <= limit && (most + FEW) * (4 * tile + row_bytes) + tile * row_bytes <= l2 &&
 	       others * (double)rows / (double)(most + FEW) >= EACH * m->cores)
 		most += FEW;
 	int64_t tiles = (rows + most - 1) / most;
