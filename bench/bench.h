@@ -67,11 +67,22 @@ static inline void bench_argument(struct arena *a, struct bench_code *k, uint32_
 	fill(context, t, k->data[at], n);
 }
 
+/* Of the schedule a program was made with, where it says. */
+static inline int bench_exp_degree(const struct tile_program *p)
+{
+	const char *exp = p->schedule ? strstr(p->schedule, "exp poly") : NULL;
+	return exp && exp[8] >= '3' && exp[8] <= '6' ? exp[8] - '0' : 5;
+}
+
 /* Compiles k->program, which is checked, and fills its arguments. False with the reason. */
 static inline bool bench_compile(struct arena *a, struct bench_code *k, enum isa isa, int optimise, bench_fill *fill,
                                  void *context, struct text *why)
 {
-	k->source = emit_c(a, k->program, isa, 5);
+	k->source = emit_c(a, k->program, isa, bench_exp_degree(k->program));
+	if (!k->source.text) {
+		text_add(why, k->source.reason);
+		return false;
+	}
 	struct target_options options = {.isa = isa, .optimise = optimise};
 	struct object object;
 	const char *missing = target_clang.missing(a);

@@ -161,6 +161,11 @@ struct memo {
 
 enum { MAX_TOGETHER = 4 };
 
+struct narrow_half {
+	uint32_t value;
+	const char *to, *text;
+};
+
 /* The loops around an expression and where its temporaries go. */
 struct nest {
 	struct emitter *e;
@@ -170,6 +175,8 @@ struct nest {
 	const char *at;       /* coordinate of the first lane */
 	const char *left;     /* coordinates from there to the end of the range */
 	bool staged;          /* long chains in steps */
+	int half;             /* of two vectors that lie side by side and are stored as narrow values at once: 1, 2; 0: one */
+	VEC(struct narrow_half) first; /* what the first of two stores */
 	bool partial;         /* fewer than a vector may be left */
 	bool groups;          /* coordinates of what is in groups are the first of one */
 	struct expr holds;    /* a condition that all lanes at hand fulfil, or NO_EXPR */

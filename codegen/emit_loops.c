@@ -319,6 +319,7 @@ static void emit_copies(struct nest *n, struct c_block *body, const struct group
 	for (int i = 0; i < UNROLL; i++) {
 		n->at = i ? plan_name(e, e->index_name[n->lane]) : at;
 		n->left = emit_left(e, e->range[n->lane], n->at);
+		n->half = i % 2 + 1;
 		emit_lane_body(n, &copy[i], g, fold, i);
 		if (i && c_mentions(&copy[i], n->at))
 			c_line(e->arena, body,
@@ -327,6 +328,7 @@ static void emit_copies(struct nest *n, struct c_block *body, const struct group
 	}
 	c_interleave(e->arena, body, copy, UNROLL);
 	n->staged = false;
+	n->half = 0;
 	end_names(n, names);
 }
 

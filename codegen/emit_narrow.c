@@ -21,13 +21,46 @@ static void assigned(struct nest *n, uint32_t value, bool vector)
 	nest_assign(n, value, (struct term){emit_narrow_load(n, value, vector), p->integer ? KIND_INT : KIND_REAL, vector, false});
 }
 
+/* Does a statement of the loop read the value, or only assign it? */
+static bool is_read(const struct nest *n, uint32_t value)
+{
+	for (uint32_t i = 1; i < n->e->pool->node.n; i++) {
+		const struct expr_node *x = expr_at(n->e->pool, (struct expr){i});
+		if (x->op == OP_VALUE && x->symbol == value && n->uses[i])
+			return true;
+	}
+	return false;
+}
+
+/* Two vectors side by side are rounded by one instruction: the first of them, in a line of its own, waits for the second. */
+static bool store_half(struct nest *n, uint32_t value, const char *to, const char *text)
+{
+	struct emitter *e = n->e;
+	if (!n->half || strcmp(e->value[value].narrow, "bf16") != 0 || is_read(n, value))
+		return false;
+	if (n->half == 1) {
+		struct term t = {text, KIND_REAL, true, false};
+		text = nest_temporary(n, n->body, e->value[value].name, t);
+		vec_push(e->arena, &n->first, (struct narrow_half){value, to, text});
+		return true;
+	}
+	for (uint32_t i = n->first.n; i-- > 0;)
+		if (n->first.v[i].value == value) {
+			c_line(e->arena, n->body, "v_store_pair_bf16(%s, %s, %s);", n->first.v[i].to, n->first.v[i].text, text);
+			return true;
+		}
+	return false;
+}
+
 void emit_narrow_store(struct nest *n, uint32_t value, const char *text, bool vector)
 {
 	struct emitter *e = n->e;
 	const struct value_plan *p = &e->value[value];
 	const char *to = nest_pointer(n, value);
 	text = emit_strip(e, text);
-	if (!vector)
+	if (vector && !n->partial && store_half(n, value, to, text))
+		;
+	else if (!vector)
 		c_line(e->arena, n->body, "%s_put_%s(%s, %s);", p->integer ? "si" : "s", p->narrow, to, text);
 	else if (n->partial && !value_may_spill(e, value, value_rank(e, value, n->lane), e->lanes))
 		c_line(e->arena, n->body, "%s_store_part_%s(%s, %s, %s);", p->integer ? "vi" : "v", p->narrow, to, text, n->left);

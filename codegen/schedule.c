@@ -331,6 +331,21 @@ static bool wants_group(const struct problem *problem, const struct schedule *s,
 	return g && !isa_is_device(s->isa) && s->form != FORM_NAIVE && rows < FEW_ROWS && (rows == 1 || g->inner != NO_INDEX);
 }
 
+/* Is what is computed on the way rounded to 8 bits anyway, and everything that comes out to 16? A polynomial of degree
+ * 3 is right to 13 bits. */
+static bool rounds_exponentials(const struct problem *p, const struct schedule *s)
+{
+	const struct cascade *c = streams_of(p, s)->cascade;
+	bool narrow = false;
+	for (int i = 0; i < s->nstreams; i++)
+		for (int k = 0; k < s->stream[i].ncontracts; k++)
+			narrow |= s->stream[i].contract[k].operand == OPERAND_BF16;
+	for (uint32_t i = 0; i < c->tensor.n; i++)
+		if (c->tensor.v[i].role == ROLE_OUT && c->tensor.v[i].dtype != DTYPE_BF16)
+			return false;
+	return narrow && !isa_is_device(s->isa);
+}
+
 struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum form form)
 {
 	struct schedule s = {
@@ -344,6 +359,8 @@ struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum for
 		if (form != FORM_NAIVE)
 			s.stream[i].split = split_default(p, &s, i);
 	}
+	if (rounds_exponentials(p, &s))
+		s.exp_degree = 3;
 	return s;
 }
 

@@ -188,6 +188,7 @@ void space_init(struct arena *arena, struct space *s, const struct problem *prob
 		s->dimensions--;
 	if (!isa_is_device(isa)) {
 		struct dimension *d = space_add(s, FIELD_EXP, 0, 0, "exp");
+		space_choice(d, schedule_of_form(problem, isa, problem_usual(problem, isa)).exp_degree);
 		space_choice(d, 5);
 		space_choice(d, 6);
 	}

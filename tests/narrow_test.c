@@ -65,6 +65,7 @@ static int narrow(const struct stages *s, struct schedule *schedule)
 			struct contract_schedule before = d->contract[k];
 			d->contract[k].operand = operand_default(all, p->stream, &p->contract[k]);
 			d->contract[k].pack = true;
+			d->contract[k].step = d->contract[k].stages = 0;
 			int64_t panel = schedule_panel(p, d, schedule->isa), tile = d->stream_tile;
 			d->stream_tile = (tile + panel - 1) / panel * panel;
 			if (schedule_illegal(s->arena, s->problem, schedule)) {

@@ -12,6 +12,13 @@ INLINE void v_store_bf16(unsigned short *p, vreal a)
 	*(v_half_at *)p = (v_half_at)kept;
 }
 
+INLINE void v_store_pair_bf16(unsigned short *p, vreal a, vreal b)
+{
+	vint kept;
+	__asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(kept) : "v"(a), "v"(b));
+	vi_store((int *)p, kept);
+}
+
 INLINE vreal v_dot_bf16(vreal c, vint a, vint b)
 {
 	__asm__("vdpbf16ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));

@@ -4,6 +4,12 @@ enum { DOT_BIAS = 0 };
 
 INLINE void v_store_bf16(unsigned short *p, vreal a) { v_put_bf16(p, 1, LANES, a); }
 
+INLINE void v_store_pair_bf16(unsigned short *p, vreal a, vreal b)
+{
+	v_store_bf16(p, a);
+	v_store_bf16(p + LANES, b);
+}
+
 INLINE vreal v_dot_bf16(vreal c, vint a, vint b)
 {
 	c += (vreal)(a & -65536) * (vreal)(b & -65536);

@@ -6,6 +6,8 @@ enum { DOT_BIAS = 0 };
 
 #define v_store_bf16(p, a) s_put_bf16(p, a)
 
+#define v_store_pair_bf16(p, a, b) (s_put_bf16(p, a), s_put_bf16((p) + 1, b))
+
 #define v_store_part_bf16(p, a, left) ((left) > 0 ? (void)s_put_bf16(p, a) : (void)0)
 
 #define vi_load_i8(p) si_get_i8(p)
