@@ -458,7 +458,7 @@ static void emit_fold(struct nest *n, const struct tile_statement *s)
 static void emit_steps(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold, int copies)
 {
 	struct emitter *e = n->e;
-	uint32_t names = e->taken.n, along = g->shape.inner;
+	uint32_t names = e->taken.n, along = g->shape.inner, kept = n->vector.n;
 	const char *first = e->index_name[along];
 	struct c_block copy[UNROLL] = {{0}};
 	n->staged = copies > 1;
@@ -466,7 +466,8 @@ static void emit_steps(struct nest *n, struct c_block *body, const struct group 
 		if (i)
 			e->index_name[along] = plan_name(e, first);
 		n->row = n->body = &copy[i];
-		n->scalar.n = n->vector.n = 0;
+		n->scalar.n = 0;
+		n->vector.n = kept;
 		for (int k = 0; k < g->count; k++)
 			emit_lane_statement(n, g->statement[k], &fold[k], i, NULL);
 		if (i && c_mentions(&copy[i], e->index_name[along]))
@@ -475,8 +476,33 @@ static void emit_steps(struct nest *n, struct c_block *body, const struct group 
 	e->index_name[along] = first;
 	c_interleave(e->arena, body, copy, copies);
 	n->staged = false;
-	n->scalar.n = n->vector.n = 0;
+	n->scalar.n = 0;
+	n->vector.n = kept;
 	end_names(n, names);
+}
+
+static bool is_assigned(const struct group *g, uint32_t value)
+{
+	for (int k = 0; k < g->count; k++)
+		if (assigns(g->statement[k]) && g->statement[k]->value == value)
+			return true;
+	return false;
+}
+
+/* Values of the lanes that are the same all along the column are in registers before it. */
+static void hold_values(struct nest *n, const struct group *g)
+{
+	struct emitter *e = n->e;
+	for (int k = 0; k < g->count; k++) {
+		struct expr *node;
+		uint32_t count = expr_nodes(e->pool, g->statement[k]->expression, &node);
+		for (uint32_t i = 0; i < count; i++) {
+			const struct expr_node *x = expr_at(e->pool, node[i]);
+			if (x->op == OP_VALUE && value_rank(e, x->symbol, n->lane) >= 0 &&
+			    value_rank(e, x->symbol, g->shape.inner) < 0 && !is_assigned(g, x->symbol))
+				nest_term(n, node[i]);
+		}
+	}
 }
 
 /* Other coordinates in the lanes, the reduced one in a loop inside, several of its coordinates at a time. */
@@ -504,6 +530,8 @@ static void emit_column(struct nest *n, const struct group *g)
 			       vector_identity(e, &fold[k]));
 		}
 	}
+	n->row = n->body = body;
+	hold_values(n, g);
 	if (!along->single)
 		n->loop[n->nloops++] = g->shape.inner;
 	if (unroll) {
@@ -521,6 +549,7 @@ static void emit_column(struct nest *n, const struct group *g)
 	if (!along->single)
 		n->nloops--;
 	n->row = n->body = body;
+	n->vector.n = 0;
 	for (int k = 0; k < g->count; k++) {
 		const struct fold *f = &fold[k];
 		for (int c = 0; f->accumulator && unroll && c < UNROLL - 1; c++)
@@ -553,9 +582,29 @@ static void begin_together(struct nest *n, struct c_block *b, const struct group
 	}
 }
 
-void emit_group(struct emitter *e, struct c_block *b, const struct group *g)
+/* Long chains on few lanes, where only several steps of the loop around them fill the units. */
+static bool wants_column(const struct emitter *e, const struct group *g)
+{
+	bool chains = false;
+	if (g->shape.shape != SHAPE_LANES || !g->shape.nouter || e->lanes < 2)
+		return false;
+	for (int k = 0; k < g->count; k++) {
+		if (g->statement[k]->kind == TILE_REDUCE)
+			return false;
+		chains |= is_long(e, g->statement[k]->expression);
+	}
+	return chains && e->range[g->shape.lane]->step < UNROLL * e->lanes &&
+	       e->range[g->shape.outer[g->shape.nouter - 1]]->step >= UNROLL;
+}
+
+void emit_group(struct emitter *e, struct c_block *b, const struct group *taken)
 {
 	uint32_t names = e->taken.n;
+	struct group own = *taken, *g = &own;
+	if (wants_column(e, g)) {
+		g->shape.shape = SHAPE_COLUMN;
+		g->shape.inner = g->shape.outer[--g->shape.nouter];
+	}
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
 	struct c_block *whole = b;
 	begin_together(&n, b, g);

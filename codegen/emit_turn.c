@@ -1,6 +1,12 @@
 /* Stores into panels, and maps, that turn rows into lanes. */
 #include "codegen/emit.h"
 
+/* How many coordinates there are from `at` on, up to a vector of them: a constant, where all vectors are whole. */
+static const char *lanes_from(struct emitter *e, const struct current *r, const char *at)
+{
+	return range_whole(r, e->lanes) ? "LANES" : arena_printf(e->arena, "%s - %s", emit_after(e, r->high), at);
+}
+
 void emit_transpose(struct nest *n, const struct tile_statement *s, const struct shape_of *shape)
 {
 	struct emitter *e = n->e;
@@ -31,12 +37,13 @@ void emit_transpose(struct nest *n, const struct tile_statement *s, const struct
 	n->groups = true;
 	int last = e->program->value.v[value].nranks - 1;
 	const char *turn = group > 1 ? arena_printf(a, "v_turn_%s", e->value[value].narrow) : "v_transpose";
-	const char *columns = arena_printf(a, "%s - %s", emit_after(e, rd->high), d);
+	const char *rows = padded == extent ? lanes_from(e, rm, m) : arena_printf(a, "%s - %s", emit_after(e, rm->high), m);
+	const char *columns = lanes_from(e, rd, d);
 	if (group > 1)
-		columns = arena_printf(a, "(%s + %d) / %d", columns, group - 1, group);
-	c_line(a, b, "%s(%s, %lld, %s + %s, %lld, %s - %s, %s);", turn, nest_address(n, s->target, NULL), (long long)t->panel,
-	       e->value[value].name, nest_element(n, value), (long long)e->value[value].stride[last - 1] / group,
-	       emit_after(e, rm->high), m, columns);
+		columns = arena_printf(a, "(%s - %s + %d) / %d", emit_after(e, rd->high), d, group - 1, group);
+	c_line(a, b, "%s(%s, %lld, %s + %s, %lld, %s, %s);", turn, nest_address(n, s->target, NULL), (long long)t->panel,
+	       e->value[value].name, nest_element(n, value), (long long)e->value[value].stride[last - 1] / group, rows,
+	       columns);
 }
 
 void emit_swap(struct nest *n, const struct tile_statement *s, const struct shape_of *shape)
@@ -53,7 +60,7 @@ void emit_swap(struct nest *n, const struct tile_statement *s, const struct shap
 	n->loop[n->nloops++] = shape->inner;
 	struct c_block *b = c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", m, rm->low, m, rm->high, m);
 	b = c_open(a, b, "for (long %s = %s; %s <= %s; %s += LANES)", d, rd->low, d, rd->high, d);
-	c_line(a, b, "v_transpose(%s(%s), %lld, %s(%s), %lld, %s - %s, %s - %s);", cast, nest_pointer(n, s->value),
+	c_line(a, b, "v_transpose(%s(%s), %lld, %s(%s), %lld, %s, %s);", cast, nest_pointer(n, s->value),
 	       (long long)e->value[s->value].stride[rows], cast, nest_pointer(n, from),
-	       (long long)e->value[from].stride[rows], emit_after(e, rm->high), m, emit_after(e, rd->high), d);
+	       (long long)e->value[from].stride[rows], lanes_from(e, rm, m), lanes_from(e, rd, d));
 }

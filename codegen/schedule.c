@@ -98,8 +98,7 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	return dtype_widens(t, s->compute);
 }
 
-/* How often each element of a READ of operand b is used in a run. */
-static int64_t uses(const struct streams *all, const struct plan_contract *k, struct expr read)
+int64_t schedule_uses(const struct streams *all, const struct plan_contract *k, struct expr read)
 {
 	const struct cascade *c = all->cascade;
 	const struct equation *q = &c->equation.v[k->equation];
@@ -145,12 +144,12 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 		return false;
 	if (!schedule_direct(all, k, s, block)) {
 		struct expr read = decoded(c, k, s->compute);
-		return !read.id || uses(all, k, read) > FEW_DECODED;
+		return !read.id || schedule_uses(all, k, read) > FEW_DECODED;
 	}
 	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
 	bool whole = k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0;
 	return !(same && whole && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) &&
-	       uses(all, k, k->read) > FEW_USES;
+	       schedule_uses(all, k, k->read) > FEW_USES;
 }
 
 /* Steps of an operand that comes from memory: it is read in the order in which it lies there. */
@@ -215,7 +214,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.pack = worth_packing(all, k, s, &b);
 	if (!b.pack)
 		b.operand = OPERAND_COMPUTE;
-	if (!b.pack && schedule_direct(all, k, s, &b) && uses(all, k, k->read) <= FEW_USES)
+	if (!b.pack && schedule_direct(all, k, s, &b) && schedule_uses(all, k, k->read) <= FEW_USES)
 		default_steps(all, k, &b);
 	return b;
 }
@@ -319,6 +318,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
 	sparsity_default(problem, s, i, &d);
 	schedule_settle_steps(problem, s, i, &d);
+	schedule_across_default(problem, s, i, &d);
 	return d;
 }
 
@@ -434,23 +434,6 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	if (!d->across && p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);
-	return NULL;
-}
-
-const char *schedule_across_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
-{
-	const struct streams *all = streams_of(problem, s);
-	const struct stream_plan *p = schedule_plan(problem, s, i);
-	if (isa_is_device(s->isa))
-		return arena_printf(arena, "stream %d: on a device contractions have their rows in rows", i);
-	if (p->group)
-		return arena_printf(arena, "stream %d: with rows by groups they stay in rows", i);
-	if (p->rows == NO_INDEX || !p->ncontracts)
-		return arena_printf(arena, "stream %d has no contraction of rows to put in the lanes", i);
-	for (int k = 0; k < p->ncontracts; k++)
-		if (plan_reads_local(all, p->stream, p->contract[k].b))
-			return arena_printf(arena, "stream %d: what %s is multiplied by is computed here and has no place to stand",
-			                    i, all->cascade->index.v[p->rows].name);
 	return NULL;
 }
 

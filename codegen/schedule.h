@@ -130,10 +130,14 @@ bool schedule_direct(const struct streams *, const struct plan_contract *, const
 void schedule_settle_steps(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
 /* As what the contractions multiply that have the highest rate of all. */
 enum operand_type schedule_operand(const struct schedule *);
+/* How often each element of a READ of operand b is used in a run. */
+int64_t schedule_uses(const struct streams *, const struct plan_contract *, struct expr read);
+/* Rows in the lanes, in schedule_across.c: why a stream's contractions cannot have them there, or NULL; sets it, where it
+ * is faster, in a stream's default on a host whose other sizes are known. */
+const char *schedule_across_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+void schedule_across_default(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
 /* Coordinates of the tiled row index in a stream's register blocks. */
 int64_t schedule_block(const struct stream_schedule *, enum isa);
-/* Why a stream's contractions cannot have the rows' index in their lanes, or NULL. */
-const char *schedule_across_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
 /* What a tile of the walked index is a multiple of: where every panel of every contraction along it begins, or every
  * register block where it is in rows. */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
