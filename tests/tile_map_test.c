@@ -61,7 +61,7 @@ static bool make(struct made *m, const char *more, const char *where, int64_t h,
 		m->stream++;
 	if (n && mm) {
 		struct stream_schedule *sizes = &m->schedule.stream[m->stream];
-		sizes->row_tile = 2 * sizes->contract[0].rows;
+		sizes->row_tile = 2 * schedule_block(sizes, ISA_AVX512);
 		sizes->stream_tile = schedule_panel(&m->problem->fused_plan[m->stream], sizes, ISA_AVX512);
 	}
 	rebuild(m);
