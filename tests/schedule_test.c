@@ -174,12 +174,16 @@ static void test_reasons(void)
 	struct arena a;
 	arena_init(&a);
 	struct diags d;
-	struct problem *p = problem_of(&a, "examples/sigmoid_attention.att", 96, &d);
+	struct problem *p = problem_of(&a, "examples/cross_attention.att", 96, &d);
 	if (!ok(p && p->fused_plan[0].ncontracts == 2, "attention has two contractions")) {
 		arena_free(&a);
 		return;
 	}
-	struct schedule s = schedule_default(p, ISA_AVX512), bad;
+	static const char keys[] = "isa avx512\nstream m for b h n\n  rows n:48\n  tile m:128 up\n"
+	                           "  contract S rows n:6 lanes m:4 pack\n  contract O_sum rows n:6 lanes e:4\n";
+	struct schedule s, bad;
+	diags_init(&d, &a, "schedule", keys, strlen(keys));
+	ok(schedule_parse(p, keys, strlen(keys), &s, &d) && !schedule_illegal(&a, p, &s), "keys in the lanes");
 	bad = s, bad.stream[0].contract[0].rows = 7, bad.stream[0].row_tile = 7;
 	refused(p, bad, "rows 7 × 4 vectors needs 33 registers, avx512 has 32");
 	bad = s, bad.stream[0].row_tile++;
