@@ -87,8 +87,7 @@ static double gain(const struct streams *all, const struct stream_plan *p, const
 	double rows = (double)plan_extent(all, p->rows), sum = 0;
 	for (int k = 0; k < p->ncontracts; k++)
 		if (p->contract[k].lanes == p->walked)
-			sum += (d->contract[k].pack ? 16 / (double)schedule_uses(all, &p->contract[k], p->contract[k].read) : 0.05) +
-			       (plan_extent(all, p->contract[k].reduced) >= 96 ? 0.01 : 0);
+			sum += d->contract[k].pack ? 10 / (double)schedule_uses(all, &p->contract[k], p->contract[k].read) : 0.05;
 	if (p->band || shared_bytes(all, p) > 8 * l2)
 		sum += 0.05;
 	return sum - ((double)round_up((int64_t)rows, block) / rows - 1);
@@ -97,7 +96,7 @@ static double gain(const struct streams *all, const struct stream_plan *p, const
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
 	enum { ROWS_LEAST = 24, TILE = 128, ROWS = 64, MANY_ROWS = 256 };
-	const double worth = 0.012;
+	const double worth = 0.03;
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	int64_t rows = plan_extent(all, p->rows), l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
