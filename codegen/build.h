@@ -85,6 +85,8 @@ struct builder {
 	bool across;               /* what has the tiled row index has it last: struct stream_schedule */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
 	struct list list;
+	struct tile_block page_code; /* loads that find the page of a step */
+	struct expr page_there;    /* the page exists; NO_EXPR: any does */
 	uint32_t inner;            /* while the body of a walk that has one is built, the plan's inner index; else NO_INDEX */
 	uint32_t granule;          /* index that stands for the walked one while a list is made; or NO_INDEX */
 	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
@@ -146,6 +148,14 @@ uint32_t build_work_tensor(struct builder *, struct tile_tensor);
 
 /* Equations and predicate become what they are in a plan by groups, tile_build_group.c. The equations as they were. */
 struct equation *build_by_group(struct builder *);
+
+/* ---- tile_build_page.c ---- */
+
+/* A READ of a tensor in pages of the walked index, in a step that lies in one: what is read to find the page, and that
+ * there is one, is for build_in_page to say, which follows. */
+struct expr build_page(struct builder *, struct expr read, int64_t page);
+/* The statement of that step, where there is a page. */
+void build_in_page(struct builder *, struct tile_block *, struct tile_statement);
 
 /* The statement of a stream that is a selection. */
 void build_selection(struct builder *, struct tile_block *);

@@ -39,6 +39,8 @@ static struct source source_of(struct emitter *e, const struct tile_statement *s
 	int lanes = 0, index = 0;
 	for (int r = 0; r < b->count; r++) {
 		const struct expr_node *at = expr_at(e->pool, expr_operand(e->pool, s->b, r));
+		if (at->op == OP_MOD) /* in one block */
+			at = expr_at(e->pool, expr_operand(e->pool, expr_operand(e->pool, s->b, r), 0));
 		if (at->op == OP_INDEX && at->symbol == s->lanes)
 			lanes = r;
 		else if (at->op == OP_INDEX && at->symbol == s->index)
@@ -120,6 +122,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	struct micro k = c->micro;
 	k.edge = edge;
 	k.part = !edge && c->cut;
+	uint32_t known = n->scalar.n; /* what coordinates are made of is bound in this block */
 	n->row = n->body = b;
 	n->groups = k.group;
 	const char *count = e->range[s->index]->single
@@ -133,6 +136,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	if (k.dots) {
 		c_line(e->arena, b, "%s%s, %s, %s, %s);", t.s, c->from.lane,
 		       emit_left(e, e->range[s->lanes], nest_coordinate(n, s->lanes)), nest_pointer(n, s->value), count);
+		n->scalar.n = known;
 		return;
 	}
 	if (!k.b_step)
@@ -156,6 +160,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	if (c->fold)
 		text_printf(&t, "(real *)%s, ", c->fold);
 	c_line(e->arena, b, "%s%s, %s);", t.s, nest_pointer(n, s->value), count);
+	n->scalar.n = known;
 }
 
 static void emit_call(struct nest *n, struct c_block *b, const struct call *c)

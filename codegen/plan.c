@@ -187,6 +187,74 @@ int64_t plan_extent(const struct streams *all, uint32_t index)
 	return n;
 }
 
+/* walked / page, which is one number for what lies in a page. */
+static bool is_page(const struct cascade *c, struct expr e, uint32_t walked, int64_t page)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	int64_t by;
+	if (n->op != OP_IDIV || !cascade_extent(c, expr_operand(&c->pool, e, 1), &by) || by != page)
+		return false;
+	const struct expr_node *x = expr_at(&c->pool, expr_operand(&c->pool, e, 0));
+	return x->op == OP_INDEX && x->symbol == walked;
+}
+
+static bool only_by_page(const struct cascade *c, struct expr e, uint32_t walked, int64_t page)
+{
+	if (is_page(c, e, walked, page) || !mentions(c, e, walked))
+		return true;
+	const struct expr_node *n = expr_at(&c->pool, e);
+	for (int i = 0; i < n->count; i++)
+		if (!only_by_page(c, expr_operand(&c->pool, e, i), walked, page))
+			return false;
+	return n->count > 0;
+}
+
+/* walked % page: the page; else 0. */
+static int64_t page_of(const struct cascade *c, struct expr e, uint32_t walked)
+{
+	const struct expr_node *n = expr_at(&c->pool, e);
+	int64_t page;
+	if (n->op != OP_MOD || !cascade_extent(c, expr_operand(&c->pool, e, 1), &page) || page < 1)
+		return 0;
+	const struct expr_node *x = expr_at(&c->pool, expr_operand(&c->pool, e, 0));
+	return x->op == OP_INDEX && x->symbol == walked ? page : 0;
+}
+
+/* One READ that ends in `last` and has `other` as a coordinate, whole or, if it is walked, in pages. */
+static bool stands(const struct streams *all, const struct stream_plan *p, struct expr b, uint32_t other, uint32_t last,
+                   int64_t *page)
+{
+	const struct cascade *c = all->cascade;
+	const struct expr_node *n = expr_at(&c->pool, b);
+	int64_t extent = 0;
+	int at = -1;
+	*page = 0;
+	if (n->op != OP_READ || n->count < 2)
+		return false;
+	const struct expr_node *end = expr_at(&c->pool, expr_operand(&c->pool, b, n->count - 1));
+	if (end->op != OP_INDEX || end->symbol != last)
+		return false;
+	for (int i = 0; i + 1 < n->count; i++) {
+		struct expr x = expr_operand(&c->pool, b, i);
+		const struct expr_node *xn = expr_at(&c->pool, x);
+		int64_t in_pages = other == p->walked ? page_of(c, x, other) : 0;
+		if ((xn->op != OP_INDEX || xn->symbol != other) && !in_pages)
+			continue;
+		if (at >= 0 || !cascade_extent(c, c->tensor.v[n->symbol].extent[i], &extent) ||
+		    (in_pages ? in_pages : plan_extent(all, other)) > extent)
+			return false;
+		at = i;
+		*page = in_pages;
+	}
+	for (int i = 0; i + 1 < n->count; i++) {
+		struct expr x = expr_operand(&c->pool, b, i);
+		if (i != at && (mentions(c, x, last) || (*page ? !only_by_page(c, x, other, *page) : mentions(c, x, other)) ||
+		                (!*page && expr_mentions(&c->pool, x, OP_READ, ANY_SYMBOL))))
+			return false;
+	}
+	return at >= 0;
+}
+
 /* No coordinate of these indices is past the tensor that a READ ends in them. */
 static bool within(const struct streams *all, struct expr read)
 {
@@ -231,15 +299,41 @@ static bool is_conjunct(const struct expr_pool *p, struct expr all, struct expr 
 	       (is_conjunct(p, expr_operand(p, all, 0), one) || is_conjunct(p, expr_operand(p, all, 1), one));
 }
 
-/* Does a local's presence hold wherever anything of the stream is present, condition by condition? */
-static bool implied(const struct cascade *c, const struct stream *s, struct expr presence)
+/* Does a condition only say that a coordinate of a READ in `e` is inside its extent? What is outside is a zero. */
+static bool only_bounds(const struct cascade *c, struct expr condition, struct expr e)
 {
 	const struct expr_pool *p = &c->pool;
-	if (!s->present.id)
+	const struct expr_node *n = expr_at(p, condition);
+	struct expr *node;
+	if (n->op != OP_LE && n->op != OP_LT)
 		return false;
-	if (expr_at(p, presence)->op == OP_AND && !is_conjunct(p, s->present, presence))
-		return implied(c, s, expr_operand(p, presence, 0)) && implied(c, s, expr_operand(p, presence, 1));
-	return is_conjunct(p, s->present, presence);
+	uint32_t nodes = expr_nodes(p, e, &node);
+	for (uint32_t i = 0; i < nodes; i++)
+		for (int k = 0; expr_at(p, node[i])->op == OP_READ && k < expr_at(p, node[i])->count; k++) {
+			struct expr x = expr_operand(p, node[i], k), low = expr_operand(p, condition, 0),
+			            high = expr_operand(p, condition, 1);
+			int64_t extent = 0, bound = -1;
+			double zero = -1;
+			cascade_extent(c, c->tensor.v[expr_at(p, node[i])->symbol].extent[k], &extent);
+			if (n->op == OP_LE && expr_same(high, x) && expr_is_number(p, low, &zero) && zero == 0)
+				return true;
+			if (n->op == OP_LT && expr_same(low, x) && cascade_extent(c, high, &bound) && bound == extent)
+				return true;
+		}
+	return false;
+}
+
+/* Does a local's presence hold wherever anything of the stream is present, condition by condition, but for what makes
+ * its operand b zero? */
+static bool implied(const struct cascade *c, struct expr present, struct expr presence, struct expr b)
+{
+	const struct expr_pool *p = &c->pool;
+	if (present.id && is_conjunct(p, present, presence))
+		return true;
+	if (expr_at(p, presence)->op == OP_AND)
+		return implied(c, present, expr_operand(p, presence, 0), b) &&
+		       implied(c, present, expr_operand(p, presence, 1), b);
+	return only_bounds(c, presence, b);
 }
 
 static bool contraction(const struct streams *all, const struct stream_plan *p, uint32_t equation, uint32_t lanes,
@@ -264,15 +358,19 @@ static bool contraction(const struct streams *all, const struct stream_plan *p, 
 	/* What is absent becomes a zero of operand a, so it must be told without the lanes; a local's sum
 	 * over fewer coordinates is left to a plain reduction, unless nothing that is present reads it there. */
 	struct expr presence = cascade_presence(c, equation);
-	if (presence.id && (reduced == stream->index ? mentions(c, presence, lanes) : !implied(c, stream, presence)))
+	presence = plan_by_group(c, p, presence);
+	if (presence.id && (reduced == stream->index ? mentions(c, presence, lanes) : !implied(c, plan_by_group(c, p, stream->present), presence, s.b)))
 		return false;
 	*out = (struct plan_contract){
 	        .equation = equation, .rows = rows, .lanes = lanes, .reduced = reduced, .a = s.a, .b = s.b};
 	out->read = s.inner_b;
 	out->after = factor(c, s.after);
 	if (!plan_reads_local(all, stream, s.b)) {
-		out->direct = direct(c, out->read, reduced, lanes);
-		out->turned = direct(c, out->read, lanes, reduced) && within(all, out->read);
+		int64_t pages;
+		out->direct = stands(all, p, out->read, reduced, lanes, &out->page);
+		out->turned = !out->direct && stands(all, p, out->read, lanes, reduced, &pages);
+		out->page = out->turned ? pages : out->page;
+		out->ends = direct(c, out->read, reduced, lanes) || direct(c, out->read, lanes, reduced);
 		int outer = 0;
 		out->packable = packable(c, s.b, lanes, reduced, &outer);
 	}

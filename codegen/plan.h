@@ -23,8 +23,10 @@ struct plan_contract {
 	/* b where the operand is used where it stands: Σ of a · b is after · Σ of a · read. `after` has the factors of b
 	 * that do not mention the reduced index; it is NO_EXPR for 1. */
 	struct expr read, after;
-	bool direct;      /* `read` is one READ that ends in [reduced, lanes] */
-	bool turned;      /* … that ends in [lanes, reduced]: rows of it are multiplied by rows of a where they stand */
+	bool direct;      /* `read` is one READ at [reduced, lanes], lanes last */
+	bool turned;      /* … at [lanes, reduced], the latter last: rows of it are multiplied by rows of a where they stand */
+	bool ends;        /* … and these are its last two coordinates */
+	int64_t page;     /* where it is walked % page and other coordinates are of walked / page: a page has so many; else 0 */
 	bool packable;    /* b depends on the rows' coordinates only through whole coordinates of its reads */
 	/* The same product for a device, whose operands are rounded: outer · Σ over reduced of inner_a · inner_b.
 	 * What does not mention the reduced index is in `outer`, which is NO_EXPR for 1 and may have any lanes. */

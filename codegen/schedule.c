@@ -9,7 +9,8 @@ enum {
 	FEW_USES = 32,                /* of an operand's elements; of as many a copy costs more than it saves */
 	STEP_BYTES = 8 << 10,         /* of an operand that is read from memory, contracted at a time … */
 	STEP_STAGES = 3,              /* … while what comes so many steps later is on its way: docs/performance.md */
-	STEP_LEAST = 16
+	STEP_LEAST = 16,
+	STEP_PAGE = 4 /* rows of a page that are worth a call */
 };
 
 const char *const form_name[FORMS] = {
@@ -95,6 +96,8 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 	enum dtype t = c->tensor.v[expr_at(&c->pool, device ? k->inner_b : k->read)->symbol].dtype;
 	if (device)
 		return t == operand_dtype(block->operand, s->compute);
+	if (k->page && (!block->step || k->page % block->step))
+		return false; /* a step lies in a page */
 	return dtype_widens(t, s->compute);
 }
 
@@ -107,10 +110,11 @@ int64_t schedule_uses(const struct streams *all, const struct plan_contract *k, 
 	for (int i = 0; i < q->nindex; i++)
 		if (q->index[i] != k->lanes)
 			tasks *= at_least_one(plan_extent(all, q->index[i]));
-	for (int i = 0; i + 2 < n->count; i++)
+	for (int i = 0; i < n->count; i++)
 		if (cascade_extent(c, c->tensor.v[n->symbol].extent[i], &extent))
 			operands *= at_least_one(extent);
-	return tasks / operands;
+	operands /= at_least_one(plan_extent(all, k->lanes)) * at_least_one(plan_extent(all, k->reduced));
+	return tasks / at_least_one(operands);
 }
 
 /* Of an operand that is decoded, and no more, from a narrow tensor: the READ of that, which ends in its lanes or in the
@@ -161,8 +165,8 @@ static void default_steps(const struct streams *all, const struct plan_contract 
 	int64_t row = dtype_bytes(t, plan_extent(all, k->turned ? k->reduced : k->lanes)), step = 128;
 	while (step > STEP_LEAST && step * row > STEP_BYTES)
 		step /= 2;
-	b->step = (uint16_t)step;
-	b->stages = STEP_STAGES;
+	b->step = (uint16_t)(k->page ? gcd(step, k->page) : step);
+	b->stages = k->page ? 0 : STEP_STAGES; /* what comes after a page is in any other */
 }
 
 void schedule_settle_steps(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
@@ -173,8 +177,9 @@ void schedule_settle_steps(const struct problem *problem, const struct schedule 
 		struct contract_schedule *b = &d->contract[k];
 		if (b->pack || d->across || !schedule_direct(streams_of(problem, s), &p->contract[k], s, b))
 			b->step = 0;
-		b->step = (uint16_t)gcd(b->step, d->stream_tile);
-		if (b->step < SHORT || b->step == d->stream_tile)
+		if (b->step)
+			b->step = (uint16_t)gcd(b->step, d->stream_tile);
+		if (p->contract[k].page ? b->step < STEP_PAGE : b->step < SHORT || b->step == d->stream_tile)
 			b->step = b->stages = 0;
 	}
 }
@@ -211,7 +216,11 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
 		b.rows--;
 	b.operand = operand_of_host(all, p->stream, k, s->isa);
+	if (k->page)
+		default_steps(all, k, &b);
 	b.pack = worth_packing(all, k, s, &b);
+	if (b.pack)
+		b.step = b.stages = 0;
 	if (!b.pack)
 		b.operand = OPERAND_COMPUTE;
 	if (!b.pack && schedule_direct(all, k, s, &b) && schedule_uses(all, k, k->read) <= FEW_USES)
@@ -257,6 +266,8 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 		else if (p->contract[i].reduced == p->walked)
 			width = operand_group(s->contract[i].operand);
 		all = all / gcd(all, width) * width;
+		if (p->contract[i].page && s->contract[i].step && !s->across) /* it begins where one in a page does */
+			all = all / gcd(all, s->contract[i].step) * s->contract[i].step;
 	}
 	return all;
 }

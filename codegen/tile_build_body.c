@@ -146,7 +146,7 @@ static bool is_carried(const struct builder *b, uint32_t equation)
 /* Is the plan's operand b a tensor that is multiplied as it stands, its lanes in rows? */
 static bool stands(const struct builder *b, const struct plan_contract *c)
 {
-	return (c->direct || c->turned) &&
+	return c->ends && (c->direct || c->turned) &&
 	       b->c->tensor.v[expr_at(&b->c->pool, c->read)->symbol].dtype == b->p->compute;
 }
 
@@ -187,6 +187,8 @@ static struct expr operand_b(struct builder *b, int k, const struct product *p)
 	const struct plan_contract *c = &b->plan->contract[k];
 	if (b->packed[k].id)
 		return b->packed[k];
+	if (p->direct && b->plan->contract[k].page)
+		return build_page(b, p->b, b->plan->contract[k].page);
 	if (p->direct)
 		return build_load_expression(b, p->b);
 	bool turned = !b->device && !b->across && !is_carried(b, c->equation) && !build_reads_along(b, p->b, c->lanes) &&
@@ -283,7 +285,10 @@ static void push_contract(struct builder *b, int k, struct tile_statement s)
 	                               .stages = c->stages,
 	                               .low = expr_leaf(p, OP_LOW, KIND_INT, walked)};
 	steps.high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, walked), expr_number(p, 1));
-	vec_push(b->arena, &steps.body.statement, s);
+	if (b->plan->contract[k].page)
+		build_in_page(b, &steps.body, s);
+	else
+		vec_push(b->arena, &steps.body.statement, s);
 	vec_push(b->arena, &b->body->statement, steps);
 }
 

@@ -82,6 +82,9 @@ void build_narrow_to_vectors(struct builder *b, struct tile_block *code)
 	struct tile_block all = {0};
 	uint32_t last = 0;
 	narrow.step = isa_info[b->schedule->isa].lanes;
+	for (int k = 0; k < b->plan->ncontracts; k++)
+		if (b->plan->contract[k].page && narrow.step % (b->sizes->contract[k].step ? b->sizes->contract[k].step : 1))
+			return; /* steps begin where pages do */
 	for (int k = 0; k < b->plan->ncontracts; k++) {
 		int64_t group = operand_group(b->sizes->contract[k].operand);
 		if (b->plan->contract[k].reduced == b->plan->walked)

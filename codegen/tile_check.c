@@ -354,6 +354,30 @@ static bool check_scale(struct check *c, const struct tile_statement *s)
 	return !(rows && lanes) || fail(c, s, "the scale is over rows and over lanes");
 }
 
+/* How far a coordinate goes along an index: index, or index % n where the range lies in one block of n; -1: it is
+ * neither. */
+static int64_t along(const struct check *c, struct expr e, uint32_t index)
+{
+	const struct expr_pool *p = c->p->pool;
+	double n;
+	if (is_index(c, e, index))
+		return c->p->index.v[index].extent;
+	if (expr_at(p, e)->op != OP_MOD || !is_index(c, expr_operand(p, e, 0), index) ||
+	    !expr_is_number(p, expr_operand(p, e, 1), &n) || n < 1)
+		return -1;
+	return c->state[index].most <= gcd(c->state[index].divisor, (int64_t)n) ? (int64_t)n : -1;
+}
+
+/* Which of a READ's coordinates goes along an index; -1: none, or several do. */
+static int place_of(const struct check *c, struct expr read, uint32_t index)
+{
+	int at = -1;
+	for (int k = 0; k < expr_at(c->p->pool, read)->count; k++)
+		if (along(c, expr_operand(c->p->pool, read, k), index) >= 0)
+			at = at < 0 ? k : expr_at(c->p->pool, read)->count;
+	return at < expr_at(c->p->pool, read)->count ? at : -1;
+}
+
 /* Operand b out of a tensor. */
 static bool check_operand(struct check *c, const struct tile_statement *s)
 {
@@ -367,13 +391,15 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 		return fail(c, s, "%s is %s, where %s in %s", t->name, dtype_info[t->dtype].spelling,
 		            s->operand == OPERAND_COMPUTE ? "computation is" : "the operands are multiplied",
 		            dtype_info[wanted].spelling);
-	bool turned = !t->panel && is_index(c, expr_operand(p->pool, s->b, t->nranks - 2), s->lanes);
-	int lanes = t->panel ? t->lanes : t->nranks - 1 - turned, other = 2 * t->nranks - 3 - lanes;
-	if (!is_index(c, expr_operand(p->pool, s->b, lanes), s->lanes) ||
-	    !is_index(c, expr_operand(p->pool, s->b, other), s->index))
+	int lanes = t->panel ? t->lanes : place_of(c, s->b, s->lanes),
+	    other = t->panel ? 2 * t->nranks - 3 - lanes : place_of(c, s->b, s->index);
+	if (lanes < 0 || other < 0 || (lanes != t->nranks - 1 && other != t->nranks - 1) ||
+	    (t->panel && (!is_index(c, expr_operand(p->pool, s->b, lanes), s->lanes) ||
+	                  !is_index(c, expr_operand(p->pool, s->b, other), s->index))))
 		return fail(c, s, "%s is not read at its lanes %s and contracted rank %s in their places", t->name,
 		            index_name(c, s->lanes), index_name(c, s->index));
-	if (p->index.v[s->lanes].extent > t->extent[lanes] || p->index.v[s->index].extent > t->extent[other])
+	if (along(c, expr_operand(p->pool, s->b, lanes), s->lanes) > t->extent[lanes] ||
+	    along(c, expr_operand(p->pool, s->b, other), s->index) > t->extent[other])
 		return fail(c, s, "the contraction runs past the extents of %s", t->name);
 	if (t->group > 1 && t->dtype != operand_dtype(s->operand, c->p->compute))
 		return fail(c, s, "%s is in groups, which are multiplied in their own type only", t->name);
@@ -382,8 +408,8 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 	if (t->panel && t->panel % s->block_lanes)
 		return fail(c, s, "a panel of %lld is not cut into %d vectors", (long long)t->panel, s->block_lanes);
 	take_hand(c, 0, NULL);
-	for (int k = 0; k < n->count - 2; k++)
-		if (!check_expression(c, s, expr_operand(p->pool, s->b, k), 0))
+	for (int k = 0; k < n->count; k++)
+		if (k != lanes && k != other && !check_expression(c, s, expr_operand(p->pool, s->b, k), ALLOW_VALUE))
 			return false;
 	return check_read(c, s, n->symbol) && check_panel(c, s, n->symbol, s->lanes);
 }

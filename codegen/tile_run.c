@@ -144,6 +144,8 @@ static struct line tensor_line(struct tile_walk *w, struct expr read, uint32_t a
 		if (!(i >= 0 && i < (double)t->extent[k]))
 			return (struct line){0};
 		offset = offset * t->extent[k] + (int64_t)i;
+		if (expr_at(p, e)->op == OP_MOD) /* in one block of it */
+			e = expr_operand(p, e, 0);
 		l.stride = expr_at(p, e)->op == OP_INDEX && expr_at(p, e)->symbol == along ? 1
 		                                                                           : l.stride * t->extent[k];
 	}

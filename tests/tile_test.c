@@ -210,7 +210,9 @@ struct broken {
 
 static const struct broken broken[] = {
 	{"contract q, Kp", "contract x2, Kp", "x2 is used before it is assigned"},
-	{"V[b,h/2,m,e]", "V[b,m,h/2,e]", "V is not read at its lanes e and contracted rank m in their places"},
+	{"V[b,h/2,m,e]", "V[b,m,h/2,e]", "the contraction runs past the extents of V"},
+	{"V[b,h/2,m,e]", "V[b,h/2,m%16,e]", "V is not read at its lanes e and contracted rank m in their places"},
+	{"V[b,h/2,m,e]", "V[b,h/2,e,m/2]", "V is not read at its lanes e and contracted rank m in their places"},
 	{"Kp[b,h/2,m,d] over d", "Kp[b,h/2,d,m] over d", "Kp is not read at its lanes m"},
 	{"Kp[b,h/2,m,d] over d", "K[b,h/2,m,d] over d as f16", "K is bf16, where the operands are multiplied in f16"},
 	{"rows n:6 lanes m:4", "rows n:6 lanes e:4", "Kp is not read at its lanes e"},
