@@ -151,11 +151,11 @@ struct equation *build_by_group(struct builder *);
 
 /* ---- tile_build_page.c ---- */
 
-/* A READ of a tensor in pages of the walked index, in a step that lies in one: what is read to find the page, and that
- * there is one, is for build_in_page to say, which follows. */
+/* A READ of a tensor in pages of the walked index, for a step that lies in one: what is read to find the page, and that
+ * there is one, is for build_steps to say, which follows. */
 struct expr build_page(struct builder *, struct expr read, int64_t page);
-/* The statement of that step, where there is a page. */
-void build_in_page(struct builder *, struct tile_block *, struct tile_statement);
+/* A contraction's statement, or where it takes steps through the tile, those; the sum so far is ready for them then. */
+void build_steps(struct builder *, int contract, struct tile_statement);
 
 /* The statement of a stream that is a selection. */
 void build_selection(struct builder *, struct tile_block *);

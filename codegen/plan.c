@@ -299,27 +299,27 @@ static bool is_conjunct(const struct expr_pool *p, struct expr all, struct expr 
 	       (is_conjunct(p, expr_operand(p, all, 0), one) || is_conjunct(p, expr_operand(p, all, 1), one));
 }
 
-/* Does a condition only say that a coordinate of a READ in `e` is inside its extent? What is outside is a zero. */
+/* Does a condition only say that a coordinate of a READ that is a factor in `e` is inside its extent? What is outside is a
+ * zero then; what is read to find a coordinate would be one, too. */
 static bool only_bounds(const struct cascade *c, struct expr condition, struct expr e)
 {
 	const struct expr_pool *p = &c->pool;
-	const struct expr_node *n = expr_at(p, condition);
-	struct expr *node;
+	const struct expr_node *n = expr_at(p, condition), *read = expr_at(p, e);
 	if (n->op != OP_LE && n->op != OP_LT)
 		return false;
-	uint32_t nodes = expr_nodes(p, e, &node);
-	for (uint32_t i = 0; i < nodes; i++)
-		for (int k = 0; expr_at(p, node[i])->op == OP_READ && k < expr_at(p, node[i])->count; k++) {
-			struct expr x = expr_operand(p, node[i], k), low = expr_operand(p, condition, 0),
-			            high = expr_operand(p, condition, 1);
-			int64_t extent = 0, bound = -1;
-			double zero = -1;
-			cascade_extent(c, c->tensor.v[expr_at(p, node[i])->symbol].extent[k], &extent);
-			if (n->op == OP_LE && expr_same(high, x) && expr_is_number(p, low, &zero) && zero == 0)
-				return true;
-			if (n->op == OP_LT && expr_same(low, x) && cascade_extent(c, high, &bound) && bound == extent)
-				return true;
-		}
+	for (int k = 0; k < read->count; k++) {
+		struct expr x = expr_operand(p, e, k), low = expr_operand(p, condition, 0), high = expr_operand(p, condition, 1);
+		int64_t extent = 0, bound = -1;
+		double zero = -1;
+		if (read->op == OP_MUL && only_bounds(c, condition, x))
+			return true;
+		if (read->op != OP_READ)
+			continue;
+		cascade_extent(c, c->tensor.v[read->symbol].extent[k], &extent);
+		if (n->op == OP_LE ? expr_same(high, x) && expr_is_number(p, low, &zero) && zero == 0
+		                   : expr_same(low, x) && cascade_extent(c, high, &bound) && bound == extent)
+			return true;
+	}
 	return false;
 }
 

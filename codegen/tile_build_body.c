@@ -263,35 +263,6 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	return s;
 }
 
-/* The statement, or where contractions take steps through the tile, those; the sum so far is ready for them then. */
-static void push_contract(struct builder *b, int k, struct tile_statement s)
-{
-	const struct contract_schedule *c = &b->sizes->contract[k];
-	struct expr_pool *p = b->p->pool;
-	uint32_t walked = b->plan->walked;
-	if (!c->step) {
-		vec_push(b->arena, &b->body->statement, s);
-		return;
-	}
-	if (!s.accumulate)
-		build_map(b, b->body, s.value, expr_number(p, 0));
-	else if (s.scale.id)
-		build_map(b, b->body, s.value, expr2(p, OP_MUL, build_value(b, s.value), s.scale));
-	s.accumulate = s.index == walked;
-	s.scale = NO_EXPR;
-	struct tile_statement steps = {.kind = TILE_FOR,
-	                               .index = walked,
-	                               .step = c->step,
-	                               .stages = c->stages,
-	                               .low = expr_leaf(p, OP_LOW, KIND_INT, walked)};
-	steps.high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, walked), expr_number(p, 1));
-	if (b->plan->contract[k].page)
-		build_in_page(b, &steps.body, s);
-	else
-		vec_push(b->arena, &steps.body.statement, s);
-	vec_push(b->arena, &b->body->statement, steps);
-}
-
 /* It, an expression of the program, can be infinite, or no number, where what it multiplies is a sum of nothing. */
 static bool may_be_infinite(const struct builder *b, struct expr e)
 {
@@ -373,7 +344,7 @@ static struct expr local_value(struct builder *b, uint32_t equation)
 		struct product p = build_product(b, k);
 		struct tile_statement s = contract_statement(b, k, &p, NO_VALUE, NO_EXPR);
 		uint32_t v = s.value = build_body_value(b, name, p.dtype, index, n);
-		push_contract(b, k, s);
+		build_steps(b, k, s);
 		struct expr factor = p.outer.id && !b->device ? build_translate(b, p.outer) : NO_EXPR;
 		if (factor.id && is_plain_product(b->p->pool, factor)) { /* whoever reads it multiplies: no pass of its own */
 			b->factor_of[q->tensor] = factor;
@@ -528,7 +499,7 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 		uint32_t index[MAX_RANKS];
 		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
 		s.value = build_body_value(b, arena_printf(b->arena, "%s_t", b->c->tensor.v[tensor].name), p.dtype, index, n);
-		push_contract(b, k, s);
+		build_steps(b, k, s);
 		struct expr sum = scaled(b, &p, s.value);
 		build_map(b, b->body, v, expr2(b->p->pool, OP_ADD, build_corrected(b, carry, tensor), sum));
 		b->fresh[tensor] = v;
@@ -542,7 +513,7 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 	} else if (carry->terms) {
 		build_map(b, b->body, v, build_corrected(b, carry, tensor));
 	}
-	push_contract(b, k, s);
+	build_steps(b, k, s);
 	b->fresh[tensor] = v;
 }
 

@@ -1,4 +1,4 @@
-/* Operands in pages: walked / page, where a step of a contraction lies in one page, is one number, and so is what a table
+/* Contractions in steps through a tile, and operands in pages: walked / page, where a step of a contraction lies in one page, is one number, and so is what a table
  * says of it. */
 #include "codegen/build.h"
 
@@ -60,11 +60,39 @@ struct expr build_page(struct builder *b, struct expr read, int64_t page)
 	return expr_read(p, (enum kind)n.kind, b->tensor[n.symbol], n.count, x);
 }
 
-void build_in_page(struct builder *b, struct tile_block *code, struct tile_statement s)
+static void in_page(struct builder *b, struct tile_block *code, struct tile_statement s)
 {
 	struct tile_block one = {0};
 	build_append(b, code, &b->page_code);
 	vec_push(b->arena, &one.statement, s);
 	one = build_guarded(b, b->page_there, one);
 	build_append(b, code, &one);
+}
+
+void build_steps(struct builder *b, int k, struct tile_statement s)
+{
+	const struct contract_schedule *c = &b->sizes->contract[k];
+	struct expr_pool *p = b->p->pool;
+	uint32_t walked = b->plan->walked;
+	if (!c->step) {
+		vec_push(b->arena, &b->body->statement, s);
+		return;
+	}
+	if (!s.accumulate)
+		build_map(b, b->body, s.value, expr_number(p, 0));
+	else if (s.scale.id)
+		build_map(b, b->body, s.value, expr2(p, OP_MUL, build_value(b, s.value), s.scale));
+	s.accumulate = s.index == walked;
+	s.scale = NO_EXPR;
+	struct tile_statement steps = {.kind = TILE_FOR,
+	                               .index = walked,
+	                               .step = c->step,
+	                               .stages = c->stages,
+	                               .low = expr_leaf(p, OP_LOW, KIND_INT, walked)};
+	steps.high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, walked), expr_number(p, 1));
+	if (b->plan->contract[k].page)
+		in_page(b, &steps.body, s);
+	else
+		vec_push(b->arena, &steps.body.statement, s);
+	vec_push(b->arena, &b->body->statement, steps);
 }

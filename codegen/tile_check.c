@@ -354,28 +354,25 @@ static bool check_scale(struct check *c, const struct tile_statement *s)
 	return !(rows && lanes) || fail(c, s, "the scale is over rows and over lanes");
 }
 
-/* How far a coordinate goes along an index: index, or index % n where the range lies in one block of n; -1: it is
- * neither. */
+/* How far a coordinate goes along an index: index, or index % n where the range lies in a block of n. -1: neither. */
 static int64_t along(const struct check *c, struct expr e, uint32_t index)
 {
 	const struct expr_pool *p = c->p->pool;
 	double n;
-	if (is_index(c, e, index))
-		return c->p->index.v[index].extent;
 	if (expr_at(p, e)->op != OP_MOD || !is_index(c, expr_operand(p, e, 0), index) ||
 	    !expr_is_number(p, expr_operand(p, e, 1), &n) || n < 1)
-		return -1;
+		return is_index(c, e, index) ? c->p->index.v[index].extent : -1;
 	return c->state[index].most <= gcd(c->state[index].divisor, (int64_t)n) ? (int64_t)n : -1;
 }
 
-/* Which of a READ's coordinates goes along an index; -1: none, or several do. */
+/* The one of a READ's coordinates that goes along an index; -1: none, or several do. */
 static int place_of(const struct check *c, struct expr read, uint32_t index)
 {
-	int at = -1;
-	for (int k = 0; k < expr_at(c->p->pool, read)->count; k++)
+	int at = -1, count = expr_at(c->p->pool, read)->count;
+	for (int k = 0; k < count; k++)
 		if (along(c, expr_operand(c->p->pool, read, k), index) >= 0)
-			at = at < 0 ? k : expr_at(c->p->pool, read)->count;
-	return at < expr_at(c->p->pool, read)->count ? at : -1;
+			at = at < 0 ? k : count;
+	return at < count ? at : -1;
 }
 
 /* Operand b out of a tensor. */
@@ -391,8 +388,8 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 		return fail(c, s, "%s is %s, where %s in %s", t->name, dtype_info[t->dtype].spelling,
 		            s->operand == OPERAND_COMPUTE ? "computation is" : "the operands are multiplied",
 		            dtype_info[wanted].spelling);
-	int lanes = t->panel ? t->lanes : place_of(c, s->b, s->lanes),
-	    other = t->panel ? 2 * t->nranks - 3 - lanes : place_of(c, s->b, s->index);
+	int lanes = t->panel ? t->lanes : place_of(c, s->b, s->lanes);
+	int other = t->panel ? 2 * t->nranks - 3 - lanes : place_of(c, s->b, s->index);
 	if (lanes < 0 || other < 0 || (lanes != t->nranks - 1 && other != t->nranks - 1) ||
 	    (t->panel && (!is_index(c, expr_operand(p->pool, s->b, lanes), s->lanes) ||
 	                  !is_index(c, expr_operand(p->pool, s->b, other), s->index))))
