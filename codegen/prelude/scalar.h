@@ -247,11 +247,19 @@ static inline long si_get_i4(long p)
 
 #define si_put_u8(p, a) (*(p) = (unsigned char)i_cast_u8(a))
 
+/* Two tasks may store the halves of a byte, each at any time. */
 static inline void si_put_i4(long p, long a)
 {
 	unsigned char *byte = (unsigned char *)(p >> 1);
 	int shift = (int)(p & 1) * 4;
-	*byte = (unsigned char)((*byte & ~(15 << shift)) | (int)(i_cast_i4(a) & 15) << shift);
+	unsigned char kept = (unsigned char)(0xf0 >> shift), half = (unsigned char)((int)(i_cast_i4(a) & 15) << shift);
+#ifdef __TINYC__
+	__asm__ volatile("lock\n\tandb %1, %0" : "+m"(*byte) : "q"(kept));
+	__asm__ volatile("lock\n\torb %1, %0" : "+m"(*byte) : "q"(half));
+#else
+	__atomic_fetch_and(byte, kept, __ATOMIC_RELAXED);
+	__atomic_fetch_or(byte, half, __ATOMIC_RELAXED);
+#endif
 }
 
 #define si_put_i32(p, a) (*(p) = (int)i_cast_i32(a))

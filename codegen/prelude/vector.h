@@ -238,7 +238,12 @@ V_PUT(vi_put_u8, vint, unsigned char, si_put_u8)
 
 INLINE void vi_put_i4(long p, long step, long left, vint a)
 {
-	for (long i = 0; i < LANES && i < left; i++)
+	long i = 0;
+	a = vi_cast_i4(a);
+	if (step == 1 && !(p & 1)) /* bytes of its own */
+		for (; i + 1 < LANES && i + 1 < left; i += 2)
+			*(unsigned char *)((p + i) >> 1) = (unsigned char)((a[i] & 15) | (a[i + 1] & 15) << 4);
+	for (; i < LANES && i < left; i++)
 		si_put_i4(p + i * step, a[i]);
 }
 
