@@ -34,7 +34,7 @@ static const char *type_name(DLDataType t)
 
 bool argument_make(struct argument *a, const char *name, DLDataType type, int ndim, const int64_t *shape)
 {
-	int64_t bytes = type.bits / 8;
+	int64_t bytes = type.bits < 8 ? 1 : type.bits / 8; /* half bytes get the room of whole ones */
 	bool fits = ndim <= (int)(sizeof a->shape / sizeof *a->shape);
 	for (int k = 0; fits && k < ndim; k++) {
 		a->shape[k] = shape[k];

@@ -29,6 +29,7 @@
  * elements; negative ones too), any byte offset that keeps elements aligned to their size; strides == NULL
  * means dense and row-major. bool is an unsigned or a DLPack boolean of 8 bits, bf16 is kDLBfloat of 16,
  * f8e4m3 and f8e5m2 are DLPack's float8_e4m3fn and float8_e5m2.
+ * i4 is kDLInt of 4: two elements a byte, the even one low, strides in elements; on this processor only.
  * Extents are checked in 64 bits.
  */
 #ifndef ATTUNE_H

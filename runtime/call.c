@@ -57,6 +57,10 @@ static enum attune_status call(struct attune_kernel *k, const DLTensor *const *t
 			return status;
 	}
 	const struct code *code = atomic_load_explicit(&k->code, memory_order_acquire);
+	for (int i = 0; code->target->device && i < count; i++)
+		if (dtype_info[k->dtype[i]].bits < 8)
+			return runtime_fail(error, ATTUNE_USAGE, "'%s' has two elements a byte, which a device is not given",
+			                    k->tensor[i].name);
 	if (code->target->device)
 		return device_call(k, code, tensors, view, workspace, stream, wait, error);
 	if (stream)

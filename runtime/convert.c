@@ -103,7 +103,7 @@ static enum attune_status run_convert(void *data, struct arena *arena, struct at
 	if ((status = tensor_on_host(source.name, from, error)) || (status = tensor_on_host(target.name, to, error)))
 		return status;
 	/* Doubles would lose digits of i64 and the payload of NaNs. */
-	if (source_type == target_type) {
+	if (source_type == target_type && dtype_info[source_type].bits >= 8) {
 		tensor_copy(&source_view, &target_view, from->shape, dtype_info[source_type].bits / 8u);
 		return ATTUNE_OK;
 	}

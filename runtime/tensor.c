@@ -18,7 +18,8 @@ enum dtype dtype_of(DLDataType t)
 		                      : DTYPES;
 	case kDLBfloat: return t.bits == 16 ? DTYPE_BF16 : DTYPES;
 	case kDLInt:
-		return t.bits == 64 ? DTYPE_I64 : t.bits == 32 ? DTYPE_I32 : t.bits == 8 ? DTYPE_I8 : DTYPES;
+		return t.bits == 64 ? DTYPE_I64 : t.bits == 32 ? DTYPE_I32 : t.bits == 8 ? DTYPE_I8
+		       : t.bits == 4 ? DTYPE_I4 : DTYPES;
 	case kDLUInt: return t.bits == 8 ? DTYPE_U8 : DTYPES;
 	case DL_BOOL: return t.bits == 8 ? DTYPE_BOOL : DTYPES;
 	case DL_FLOAT8_E4M3FN: return t.bits == 8 ? DTYPE_F8E4M3 : DTYPES;
@@ -37,6 +38,7 @@ DLDataType dtype_dl(enum dtype t)
 	case DTYPE_BF16: d.code = kDLBfloat; break;
 	case DTYPE_F8E4M3: d.code = DL_FLOAT8_E4M3FN; break;
 	case DTYPE_F8E5M2: d.code = DL_FLOAT8_E5M2; break;
+	case DTYPE_I4:
 	case DTYPE_I8:
 	case DTYPE_I32:
 	case DTYPE_I64: d.code = kDLInt; break;
@@ -105,7 +107,7 @@ enum attune_status tensor_view(const struct attune_tensor *t, enum dtype as, enu
 			return wrong_shape(t, d, error);
 		empty |= !d->shape[i];
 	}
-	int size = dtype_info[given].bits / 8;
+	int size = dtype_info[given].bits < 8 ? 1 : dtype_info[given].bits / 8;
 	if (!take_strides(d, size, v))
 		return runtime_fail(error, ATTUNE_USAGE, "the strides of '%s' reach further than 63 bits",
 		                    t->name);

@@ -172,6 +172,45 @@ static void test_mistakes(void)
 
 /* ---- calls ---- */
 
+/* Two elements a byte, rows of odd length; what a row of the result shares with the next is not lost. */
+static void test_half_bytes(void)
+{
+	enum { ROWS = 301, ROW = 7 };
+	static const char text[] = "kernel halves\nrank N, D\nin X[N, D] : i4\nout Y[N, D] : i4\n"
+	                           "Y[n,d] = i4(max(X[n,d], -7) * (1 - 2 * (d % 2)))\n";
+	static unsigned char x[(ROWS * ROW + 1) / 2], y[(ROWS * ROW + 1) / 2];
+	int64_t shape[] = {ROWS, ROW};
+	DLTensor tensor[2];
+	const DLTensor *pointer[] = {&tensor[0], &tensor[1]};
+	for (int i = 0; i < 2; i++)
+		tensor[i] = (DLTensor){.data = i ? y : x, .device = {kDLCPU, 0}, .ndim = 2, .dtype = {kDLInt, 4, 1}, .shape = shape};
+	for (size_t i = 0; i < sizeof x; i++)
+		x[i] = (unsigned char)(i * 37 + 11);
+	struct attune_context *c = context_with("", 2);
+	struct attune_program *p = NULL;
+	struct attune_kernel *k = NULL;
+	struct attune_error error = {0};
+	const struct attune_binding binding[] = {{"N", ROWS}, {"D", ROW}};
+	bool good = !attune_program_new(c, &(struct attune_source){.text = text}, &p, &error) &&
+	            !attune_program_bind(p, binding, 2, &error) &&
+	            !attune_compile(p, &(struct attune_compile_options){.wait = true}, &k, &error);
+	int wrong = 0;
+	for (int turn = 0; good && turn < 100; turn++) {
+		memset(y, turn, sizeof y);
+		good = !attune_call(k, pointer, 2, NULL, &error);
+		for (int i = 0; good && i < ROWS * ROW; i++) {
+			int have = (int)(x[i / 2] >> i % 2 * 4 & 15), got = (int)(y[i / 2] >> i % 2 * 4 & 15);
+			have = have < 8 ? have : have - 16;
+			have = (have < -7 ? -7 : have) * (i % ROW % 2 ? -1 : 1);
+			wrong += (have & 15) != got;
+		}
+	}
+	ok(good && !wrong, "rows of seven halves of a byte, by two threads: %d wrong %s", wrong, error.message);
+	attune_kernel_free(k);
+	attune_program_free(p);
+	attune_context_free(c);
+}
+
 /* The text's types are defaults. */
 static void test_types(void)
 {
@@ -530,6 +569,7 @@ int main(void)
 		return 1;
 	snprintf(cache, sizeof cache, "%s/tune.db", folder);
 	test_mistakes();
+	test_half_bytes();
 	test_types();
 	test_call((struct shape){2, 33, 47, 20, 12}, "ragged");
 	test_call((struct shape){1, 1, 1, 1, 1}, "extents of 1");
