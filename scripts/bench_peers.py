@@ -198,7 +198,9 @@ def main():
     parser.add_argument("name", nargs="*")
     o = parser.parse_args()
     with open(o.cases, encoding="utf-8") as f:
-        cases = [c for c in json.load(f)["cases"] if not o.name or any(c["name"].startswith(n) for n in o.name)]
+        all_cases = json.load(f)["cases"]
+    cases = [c for c in all_cases if not o.name or any(c["name"].startswith(n) for n in o.name)]
+    place = {c["name"]: i for i, c in enumerate(all_cases)}
     machine = f"{processor()}; {versions()}; {o.rounds} rounds, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}."
     results = kept(o) if o.keep else []
     for threads in map(int, o.threads.split(",")):
@@ -217,6 +219,7 @@ def main():
                       f"  {time.monotonic() - began:.0f} s", flush=True)
                 continue
             results = [r for r in results if (r["name"], r["threads"]) != (case["name"], threads)] + [result]
+            results.sort(key=lambda r: (place.get(r["name"], len(place)), r["threads"]))
             write(o, machine, results)
             print(f"{result['name']:30} {threads} {result['possible']:.2f} possible  " +
                   "  ".join(f"{n} {r['ratio']:.3f}" for n, r in result["peers"].items()) +
