@@ -390,6 +390,14 @@ static void possible_contracts(const struct tile_program *p, const struct tile_b
 		const struct expr_node *a = expr_at(p->pool, s->a), *y = expr_at(p->pool, s->b);
 		const struct tile_value *w = y->op == OP_VALUE ? &p->value.v[y->symbol] : NULL;
 		const struct tile_value *v = a->op == OP_VALUE ? &p->value.v[a->symbol] : NULL;
+		for (int k = y->count - 2; y->op == OP_READ && k >= 0 && k < y->count && !reason->len; k++) {
+			const struct expr_node *x = expr_at(p->pool, expr_operand(p->pool, s->b, k));
+			if (x->op != OP_INDEX || (x->symbol != s->lanes && x->symbol != s->index))
+				text_printf(reason, "%s is contracted over ranks that are not its last two, as kernels for devices have them",
+				            p->tensor.v[y->symbol].name);
+		}
+		if (reason->len)
+			return;
 		if (!v || v->index[v->nranks - 1] != s->index)
 			text_printf(reason, "operand a of the contraction to %s is %s, and kernels for devices hold it row by row",
 			            p->value.v[s->value].name, v ? "turned" : "a tensor");

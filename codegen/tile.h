@@ -92,9 +92,11 @@ struct tile_statement {
 	struct expr a;    /* VALUE with ranks rows and index, one of them last (and single ones), or, on a host, READ of a
 	                     tensor without panels whose last two coordinates are those, in either order, in the type of
 	                     computation. Its other coordinates are over single indices */
-	struct expr b;    /* VALUE with ranks index and lanes, one of them last (and single ones), or READ of a tensor whose last two
-	                     coordinates are the plain variables index and lanes, in either order; when packed the
-	                     lanes are the rank in panels. Its other coordinates are over single indices */
+	struct expr b;    /* VALUE with ranks index and lanes, one of them last (and single ones), or READ of a tensor that has one of
+	                     the variables index and lanes as its last coordinate and the other anywhere, as it is or, where
+	                     its range lies in one block of n, as its remainder by n; on a device they are the last two,
+	                     plain. When packed the lanes are the rank in panels. Its other coordinates are over single
+	                     indices, LOW, HIGH and values without ranks */
 	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */
 	uint8_t block_rows, block_lanes; /* register block: rows by vectors; on a device: what a warp holds */
 	enum operand_type operand;

@@ -231,6 +231,10 @@ static void test_refusals(void)
 	struct schedule s = schedule_default(p, ISA_SM80);
 	s.stream[0].grouped = true;
 	ok(schedule_illegal(&a, p, &s), "a device has no rows by groups: %s", schedule_illegal(&a, p, &s));
+	p = problem_of(&a, 11, &shape);
+	s = schedule_default(p, ISA_AVX512);
+	struct kernel_source none = emit_cuda(&a, tile_build(&a, p, &s));
+	ok(s.stream[0].contract[0].step && !none.text, "pages where they stand are for no device: %s", none.reason);
 	arena_free(&a);
 }
 
