@@ -78,7 +78,7 @@ class Programs:
     def prepare(self, case, values):
         """The programs that can time the case, by name, and what they said."""
         o, notes = self.o, []
-        folder = os.path.join(o.output, "inputs")
+        folder = os.path.join(o.output, f"inputs-{os.getpid()}")
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
         asked = {**case, "values": values, "threads": self.threads, "folder": folder}
