@@ -6,7 +6,9 @@
 
 enum {
 	WORK_LIMIT_TILES = 256 << 20, /* bytes of scratch a task may want */
-	FEW_USES = 32,                /* of an operand's elements; of as many a copy costs more than it saves */
+	/* Of an operand's elements; of as many a copy costs more than it saves: */
+	FEW_USES = 96,
+	FEW_WIDENED = 32, /* … where each use widens them, or products have an instruction for panels */
 	STEP_BYTES = 8 << 10,         /* of an operand that is read from memory, contracted at a time … */
 	STEP_STAGES = 3,              /* … while what comes so many steps later is on its way: docs/performance.md */
 	STEP_LEAST = 16,
@@ -138,6 +140,14 @@ static struct expr decoded(const struct cascade *c, const struct plan_contract *
 	return found;
 }
 
+static bool few_uses(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
+                     const struct contract_schedule *block)
+{
+	const struct cascade *c = all->cascade;
+	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
+	return schedule_uses(all, k, k->read) <= (same && block->operand == OPERAND_COMPUTE ? FEW_USES : FEW_WIDENED);
+}
+
 /* Is a copy of operand b, turned and in the type it is multiplied as, worth its making? */
 static bool worth_packing(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                           const struct contract_schedule *block)
@@ -153,7 +163,7 @@ static bool worth_packing(const struct streams *all, const struct plan_contract 
 	bool same = c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype == s->compute;
 	bool whole = k->turned || plan_extent(all, k->lanes) % (block->lanes * isa_info[s->isa].lanes) == 0;
 	return !(same && whole && k->direct && !k->after.id && block->operand == OPERAND_COMPUTE) &&
-	       schedule_uses(all, k, k->read) > FEW_USES;
+	       !few_uses(all, k, s, block);
 }
 
 /* Steps of an operand that comes from memory: it is read in the order in which it lies there. */
@@ -223,7 +233,7 @@ static struct contract_schedule default_block(const struct streams *all, const s
 		b.step = b.stages = 0;
 	if (!b.pack)
 		b.operand = OPERAND_COMPUTE;
-	if (!b.pack && schedule_direct(all, k, s, &b) && schedule_uses(all, k, k->read) <= FEW_USES)
+	if (!b.pack && schedule_direct(all, k, s, &b) && few_uses(all, k, s, &b))
 		default_steps(all, k, &b);
 	return b;
 }
