@@ -84,11 +84,26 @@ static void least(int64_t *step, int64_t other)
 		*step = other;
 }
 
-/* Steps of a contraction through a tile: no tile of their own. */
-static bool takes_steps(const struct find *f, const struct tile_statement *s)
+/* The contraction that a block is all about: beside it there are loads, and it may stand under a condition. */
+static const struct tile_statement *only_contraction(const struct tile_block *b)
 {
-	return s->kind == TILE_FOR && s->index == f->walked && s->body.statement.n == 1 &&
-	       s->body.statement.v[0].kind == TILE_CONTRACT;
+	const struct tile_statement *found = NULL;
+	for (uint32_t i = 0; i < b->statement.n; i++) {
+		const struct tile_statement *s = &b->statement.v[i];
+		if (s->kind == TILE_LOAD)
+			continue;
+		if (found || (s->kind != TILE_CONTRACT && s->kind != TILE_IF) || s->other.statement.n)
+			return NULL;
+		if (!(found = s->kind == TILE_CONTRACT ? s : only_contraction(&s->body)))
+			return NULL;
+	}
+	return found;
+}
+
+/* … of the steps of a contraction through a tile, which is no tile of their own; else NULL. */
+static const struct tile_statement *stepped(const struct find *f, const struct tile_statement *s)
+{
+	return s->kind == TILE_FOR && s->index == f->walked ? only_contraction(&s->body) : NULL;
 }
 
 static void search(struct find *f, const struct tile_block *b, bool walking)
@@ -97,8 +112,8 @@ static void search(struct find *f, const struct tile_block *b, bool walking)
 	struct conditions c = {0};
 	for (uint32_t i = 0; i < b->statement.n; i++) {
 		const struct tile_statement *s = &b->statement.v[i];
-		if (walking && takes_steps(f, s))
-			s = &s->body.statement.v[0];
+		const struct tile_statement *inner = walking ? stepped(f, s) : NULL;
+		s = inner ? inner : s;
 		if (s->kind == TILE_FOR || s->kind == TILE_NARROW) {
 			if (s->index == f->rows)
 				least(&f->leaves.row_step, s->step);

@@ -72,7 +72,7 @@ run 0 run scale.att -i X=raw.npy -t X=bf16 -o Y=y.npy --compare; ok 'and then is
 run 0 run half.att $inputs -o O=wide.npy -t O=f32 && says wide.npy "'<f4'"; ok 'an output in another type'
 run 2 run half.att $inputs -t Z=f32; ok '-t of a tensor that is not there'
 run 2 run half.att $inputs -t Q=f33 && says err bf16; ok 'a type that is none'
-run 0 run causal.att $inputs --as Q,K,V,O=bf16 -o O=as.npy --compare && cmp -s as.npy half.npy
+run 0 run causal.att $inputs --as Q,K,V,O,L=bf16 -o O=as.npy --compare && cmp -s as.npy half.npy
 ok 'types from the command line are as good as those in the text'
 run 0 run causal.att $inputs --as O=f16 -o O=as.npy -t O=f32 && says as.npy "'<f4'"
 ok 'and -t says what a file holds, as ever'

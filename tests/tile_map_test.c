@@ -63,6 +63,8 @@ static bool make(struct made *m, const char *more, const char *where, int64_t h,
 		struct stream_schedule *sizes = &m->schedule.stream[m->stream];
 		sizes->row_tile = 2 * schedule_block(sizes, ISA_AVX512);
 		sizes->stream_tile = schedule_panel(&m->problem->fused_plan[m->stream], sizes, ISA_AVX512);
+		for (int k = 0; k < sizes->ncontracts; k++)
+			sizes->contract[k].step = sizes->contract[k].stages = 0;
 	}
 	rebuild(m);
 	const char *why = schedule_illegal(&m->a, m->problem, &m->schedule);
