@@ -32,7 +32,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROBE_BYTES = 1 << 29
 SPAN = 0.06  # seconds that a round gives each program, about
 FAR, FAR_ROUNDS = 3, 2  # times the fastest, and how often such a one is asked
-TRIALS = 3  # before that is known: one alone may meet the last program's threads
+TRIALS = 3  # that tell how many runs a round has: one alone may meet the last program's threads
+SETTLE = 0.3  # seconds for all of them to sleep after what was prepared
 PAUSE = 0.03  # till the last program's threads have stopped to spin
 
 
@@ -128,13 +129,14 @@ def measure(case, programs, rounds):
         return None, notes
     probe, bf16 = programs.attune, "bf16" in case.get("types", {}).values()
     of = {"operand": "bf16" if bf16 else "compute", **({"isa": case["isa"]} if "isa" in case else {})}
+    time.sleep(SETTLE)
     first = {name: min(process.ask(time=known, runs=1)["seconds"] for _ in range(TRIALS))
              for name, (process, known) in peers.items()}
     runs = {name: max(1, min(2000, round(SPAN / max(1e-6, s)))) for name, s in first.items()}
     seconds, peaks, reads = {name: [] for name in peers}, [], []
     for i in range(rounds):
         for name, (process, known) in peers.items():
-            if i >= FAR_ROUNDS and first[name] > FAR * min(first.values()):
+            if i >= FAR_ROUNDS and min(seconds[name]) > FAR * min(map(min, seconds.values())):
                 continue
             time.sleep(PAUSE)
             peaks.append(probe.ask(peak=threads, **of)["peak"])
