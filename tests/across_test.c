@@ -118,22 +118,8 @@ static bool random_across(struct stages *s, enum isa isa, struct schedule *out)
 	return false;
 }
 
-static bool tried(struct stages *s, const struct schedule *schedule, double tolerance, bool compiles)
-{
-	bool good = stages_text_is_kept(s, schedule) && stages_schedule(s, schedule);
-	if (good && compiles)
-		good = stages_target(s, schedule, schedule->isa == ISA_SCALAR ? &target_tcc : &target_clang, tolerance);
-	if (!good) {
-		struct text t;
-		text_init(&t, s->arena);
-		schedule_print(s->problem, schedule, &t);
-		printf("# with the schedule\n%s", t.s);
-	}
-	return good;
-}
-
 static int schedules, most_isa;
-static bool tcc_here, clang_here;
+static const struct target *tcc, *clang; /* NULL where they are not here */
 
 static bool through(struct stages *s, int k, int shape)
 {
@@ -142,8 +128,8 @@ static bool through(struct stages *s, int k, int shape)
 		enum isa isa = (enum isa)(i % (most_isa + 1));
 		if (!random_across(s, isa, &schedule))
 			return stages_fault(s, "no legal schedule of the form");
-		bool compiles = isa == ISA_SCALAR ? tcc_here : clang_here && (k + shape + i) % 4 == 0;
-		if (!tried(s, &schedule, kernel[k].tolerance, compiles))
+		const struct target *target = isa == ISA_SCALAR ? tcc : (k + shape + i) % 4 ? NULL : clang;
+		if (!stages_tried(s, &schedule, target, kernel[k].tolerance))
 			return false;
 	}
 	return true;
@@ -221,8 +207,8 @@ int main(void)
 	arena_init(&a);
 	machine_detect(&here);
 	most_isa = (int)here.isa;
-	tcc_here = !target_tcc.missing(&a);
-	clang_here = !target_clang.missing(&a);
+	tcc = target_tcc.missing(&a) ? NULL : &target_tcc;
+	clang = target_clang.missing(&a) ? NULL : &target_clang;
 	schedules = full ? 20 : 4;
 	if (seed)
 		state = strtoull(seed, NULL, 10);

@@ -90,24 +90,8 @@ static struct cascade *bound(struct arena *a, int k, const struct shape *s, stru
 	return c;
 }
 
-static bool tried(struct stages *s, const struct schedule *schedule, double tolerance, bool compiles)
-{
-	const char *why = schedule_illegal(s->arena, s->problem, schedule);
-	bool good = !why ? stages_text_is_kept(s, schedule) && stages_schedule(s, schedule)
-	                 : stages_fault(s, "not legal: %s", why);
-	if (good && compiles)
-		good = stages_target(s, schedule, schedule->isa == ISA_SCALAR ? &target_tcc : &target_clang, tolerance);
-	if (!good) {
-		struct text t;
-		text_init(&t, s->arena);
-		schedule_print(s->problem, schedule, &t);
-		printf("# with the schedule\n%s", t.s);
-	}
-	return good;
-}
-
 static int schedules, most_isa;
-static bool tcc_here, clang_here;
+static const struct target *tcc, *clang; /* NULL where they are not here */
 
 /* Every stream by groups that can be, or none; and in parts. */
 static struct schedule grouped(struct stages *s, enum isa isa, bool by, int64_t split)
@@ -133,12 +117,12 @@ static bool through(struct stages *s, int k, int shape)
 {
 	for (int i = 0; i < schedules; i++) {
 		enum isa isa = (enum isa)((i + shape) % (most_isa + 1));
-		bool compiles = isa == ISA_SCALAR ? tcc_here : clang_here && (k + shape + i) % 3 == 0;
+		const struct target *target = isa == ISA_SCALAR ? tcc : (k + shape + i) % 3 ? NULL : clang;
 		struct schedule schedule = i == 0   ? schedule_default(s->problem, isa)
 		                           : i == 1 ? grouped(s, isa, true, 2)
 		                           : i == 2 ? grouped(s, isa, false, 0)
 		                                    : stages_random(s, isa);
-		if (!tried(s, &schedule, kernel[k].tolerance, compiles))
+		if (!stages_tried(s, &schedule, target, kernel[k].tolerance))
 			return false;
 	}
 	return true;
@@ -246,8 +230,8 @@ int main(void)
 	arena_init(&a);
 	machine_detect(&here);
 	most_isa = (int)here.isa;
-	tcc_here = !target_tcc.missing(&a);
-	clang_here = !target_clang.missing(&a);
+	tcc = target_tcc.missing(&a) ? NULL : &target_tcc;
+	clang = target_clang.missing(&a) ? NULL : &target_clang;
 	schedules = full ? 25 : 5;
 	if (seed)
 		state = strtoull(seed, NULL, 10);

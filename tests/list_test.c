@@ -93,19 +93,10 @@ static bool through(struct stages *s, const struct shape *shape, const struct ta
 				skip(s, &schedule, SPARSITY_TEST, granules[k], form % 3);
 			else
 				*lists += skip(s, &schedule, SPARSITY_LIST, granules[k], form);
-			const char *why = schedule_illegal(s->arena, s->problem, &schedule);
-			bool good = !why ? stages_text_is_kept(s, &schedule) && stages_schedule(s, &schedule)
-			                 : stages_fault(s, "not legal: %s", why);
-			if (good && shape->compiled == granules[k] && (form == k || form == 3) && target &&
-			    target->supports(schedule.isa) && schedule.isa <= here.isa)
-				good = stages_target(s, &schedule, target, 2e-5);
-			if (!good) {
-				struct text t;
-				text_init(&t, s->arena);
-				schedule_print(s->problem, &schedule, &t);
-				printf("# with the schedule\n%s", t.s);
+			bool compiles = shape->compiled == granules[k] && (form == k || form == 3) && target &&
+			                target->supports(schedule.isa) && schedule.isa <= here.isa;
+			if (!stages_tried(s, &schedule, compiles ? target : NULL, 2e-5))
 				return false;
-			}
 		}
 	return true;
 }

@@ -126,16 +126,8 @@ static bool through(struct stages *s, int turn)
 			if (!all && i != (turn + (int)isa) % FORMS_TRIED)
 				continue;
 			struct schedule schedule = form(s, isa, i);
-			const char *why = schedule_illegal(s->arena, s->problem, &schedule);
-			bool good = !why ? stages_text_is_kept(s, &schedule) && stages_schedule(s, &schedule)
-			                 : stages_fault(s, "not legal: %s", why);
-			if (!good || !compiled(s, &schedule)) {
-				struct text t;
-				text_init(&t, s->arena);
-				schedule_print(s->problem, &schedule, &t);
-				printf("# with the schedule\n%s", t.s);
-				return false;
-			}
+			if (!stages_legal(s, &schedule) || !compiled(s, &schedule))
+				return stages_tell(s, &schedule);
 		}
 	return true;
 }

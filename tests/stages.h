@@ -230,4 +230,22 @@ static inline bool stages_text_is_kept(struct stages *s, const struct schedule *
 	       stages_fault(s, "schedule text is printed differently after parsing");
 }
 
+/* A schedule that must be legal, before it is compiled: its text is kept, and the interpreter is right. */
+static inline bool stages_legal(struct stages *s, const struct schedule *schedule)
+{
+	const char *why = schedule_illegal(s->arena, s->problem, schedule);
+	return !why ? stages_text_is_kept(s, schedule) && stages_schedule(s, schedule)
+	            : stages_fault(s, "not legal: %s", why);
+}
+
+/* Tells of the schedule at fault. Always false. */
+static inline bool stages_tell(struct stages *s, const struct schedule *schedule)
+{
+	struct text t;
+	text_init(&t, s->arena);
+	schedule_print(s->problem, schedule, &t);
+	printf("# with the schedule\n%s", t.s);
+	return false;
+}
+
 #endif

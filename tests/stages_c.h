@@ -134,4 +134,12 @@ __attribute__((unused)) static bool stages_target(struct stages *s, const struct
 	return stages_through(s, schedule, stages_call, target, bound);
 }
 
+/* A schedule that must be legal, in the interpreter and, unless target is NULL, compiled; tells of one at fault. */
+__attribute__((unused)) static bool stages_tried(struct stages *s, const struct schedule *schedule,
+                                                 const struct target *target, double bound)
+{
+	return (stages_legal(s, schedule) && (!target || stages_target(s, schedule, target, bound))) ||
+	       stages_tell(s, schedule);
+}
+
 #endif
