@@ -382,8 +382,9 @@ struct attune_build_options {
 };
 
 /* Writes NAME.c, NAME.h, NAME.o, libNAME.a, NAME.pc and manifest.json: the kernel for the bound shape as
- * plain C that needs neither attune nor a header of the system, compiled by clang. Of several ISAs each kernel is
- * NAME_ISA.c and NAME_ISA.o, and NAME.c takes the best that the processor runs when it is first called.
+ * plain C that needs neither attune nor a header of the system, compiled by clang. Of several ISAs, or of one that not
+ * every processor has, each kernel is NAME_ISA.c and NAME_ISA.o, and NAME.c takes the best that the processor runs
+ * when it is first called; where it runs none, calls return -1.
  * Of a device target: NAME.cu, NAME.h, NAME.ARCH.cubin and manifest.json; NAME.cu is the whole text, NAME.h
  * tells how to launch the phases. Existing files of these names are replaced, each at once. `manifest`: its
  * JSON text for the caller, or NULL. */

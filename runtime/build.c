@@ -154,7 +154,7 @@ struct build_job {
 	int forms; /* the best first */
 	struct variant variant[MOST_FORMS];
 	struct build form[MOST_FORMS];
-	struct object object[MOST_FORMS + 1]; /* one a form; of several then the one that chooses */
+	struct object object[MOST_FORMS + 1]; /* one a form, then the one that chooses, if there is one */
 	int files;
 	struct file file[MAX_FILES];
 };
@@ -211,7 +211,8 @@ static enum attune_status processor_files(struct build_job *job, struct arena *a
 	struct text header, archive;
 	struct build_member member[MOST_FORMS + 1];
 	enum attune_status status = ATTUNE_OK;
-	int members = job->forms > 1 ? job->forms + 1 : 1;
+	const bool chooses = build_chooses(b, job->forms);
+	int members = job->forms + chooses;
 	text_init(&header, a);
 	text_init(&archive, a);
 	build_header(b, job->forms, &header);
@@ -220,7 +221,7 @@ static enum attune_status processor_files(struct build_job *job, struct arena *a
 		bool choice = i == job->forms;
 		status = choice ? choice_files(job, a, error) : form_files(job, i, a, error);
 		member[i] = (struct build_member){
-		        .name = choice || job->forms == 1 ? "kernel.o" : arena_printf(a, "%s.o", isa_info[b[i].isa].name),
+		        .name = choice || !chooses ? "kernel.o" : arena_printf(a, "%s.o", isa_info[b[i].isa].name),
 		        .bytes = job->object[i].bytes,
 		        .size = job->object[i].size,
 		        .symbols = choice ? build_choice_symbols(b, a) : build_symbols(&b[i], a)};
@@ -311,7 +312,7 @@ static enum attune_status prepare_form(struct build_job *job, int i, const char 
 	        .ntensors = p->ntensors,
 	        .source = &v->choice.source,
 	};
-	if (job->forms > 1) {
+	if (build_chooses(b, job->forms)) {
 		struct tile_program renamed = *v->choice.program;
 		b->name = renamed.name = arena_printf(a, "%s_%s", name, isa_info[b->isa].name);
 		v->choice.source = emit_kernel(a, &renamed, b->isa, v->choice.schedule.exp_degree);

@@ -6,7 +6,7 @@
 
 struct build {
 	const char *name;    /* of functions, and of files */
-	const char *library; /* the name that callers know: another where there is a form for each of several ISAs */
+	const char *library; /* the name that callers know: another where the library chooses between forms */
 	const char *kernel; /* the program's */
 	const char *shape, *origin;
 	enum isa isa;
@@ -37,6 +37,9 @@ enum { MOST_FORMS = HOST_ISAS };
 int build_isas(const char *list, enum isa isa[MOST_FORMS], struct attune_error *);
 /* The best one here and those below it that processors differ in; how many. */
 int build_isas_here(enum isa best, enum isa isa[MOST_FORMS]);
+/* Does a processor that attune builds for perhaps run none of the forms, or several? Then the functions that callers know
+ * are in a file of their own, made for any processor. */
+bool build_chooses(const struct build *form, int n);
 /* What build_header declares, by forms in other files: the one is taken that suits the processor. */
 void build_choice(const struct build *form, int n, struct text *);
 

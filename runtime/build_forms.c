@@ -1,4 +1,5 @@
-/* build_forms.c: a library that holds a kernel for several instruction sets, and takes the one that suits. */
+/* build_forms.c: a library that holds kernels for instruction sets that not every processor has, and takes the one that
+ * suits, or says that there is none. */
 #include "runtime/build.h"
 
 #include <string.h>
@@ -50,6 +51,11 @@ int build_isas_here(enum isa best, enum isa isa[MOST_FORMS])
 	return n;
 }
 
+bool build_chooses(const struct build *form, int n)
+{
+	return n > 1 || isa_info[form->isa].family == PROCESSOR_X86_64;
+}
+
 /* The number that x86_level has for it. */
 static int level(enum isa isa)
 {
@@ -69,7 +75,7 @@ static void print_forms(const struct build *form, int n, struct text *t)
 	            "\tconst char *isa;\n"
 	            "\tint level;\n"
 	            "\tlong (*tasks)(int);\n"
-	            "\tvoid (*run)(int, long, long, const struct %s_tensors *, void *, void *);\n"
+	            "\tint (*run)(int, long, long, const struct %s_tensors *, void *, void *);\n"
 	            "} form[] = {\n",
 	            form->library);
 	for (int i = 0; i < n; i++)
@@ -92,18 +98,16 @@ static void print_choosing(const char *name, struct text *t)
 	            "\t__atomic_store_n(&chosen, i + 1, __ATOMIC_RELAXED);\n"
 	            "\treturn i;\n"
 	            "}\n\n"
-	            "static const struct form *here(void)\n"
+	            "static const struct form *here(void) /* null: the processor runs none */\n"
 	            "{\n"
 	            "\tint i = choose();\n"
-	            "\tif (i == FORMS)\n"
-	            "\t\t__builtin_trap();\n"
-	            "\treturn &form[i];\n"
+	            "\treturn i < FORMS ? &form[i] : 0;\n"
 	            "}\n\n");
 	text_printf(t,
 	            "const char *%s_isa(void)\n"
 	            "{\n"
-	            "\tint i = choose();\n"
-	            "\treturn i < FORMS ? form[i].isa : 0;\n"
+	            "\tconst struct form *f = here();\n"
+	            "\treturn f ? f->isa : 0;\n"
 	            "}\n\n"
 	            "int %s_use(const char *isa)\n"
 	            "{\n"
@@ -137,8 +141,14 @@ void build_choice(const struct build *form, int n, struct text *t)
 	build_struct(&b, t);
 	print_forms(form, n, t);
 	print_choosing(b.name, t);
-	text_printf(t, "long %s_tasks(int phase)\n{\n\treturn here()->tasks(phase);\n}\n\n", b.name);
+	text_printf(t,
+	            "long %s_tasks(int phase)\n{\n"
+	            "\tconst struct form *f = here();\n"
+	            "\treturn f ? f->tasks(phase) : -1;\n}\n\n",
+	            b.name);
 	build_run_signature(&b, t);
-	text_add(t, "\n{\n\there()->run(phase, begin, end, call, work, scratch);\n}\n\n");
+	text_add(t, "\n{\n"
+	            "\tconst struct form *f = here();\n"
+	            "\treturn f ? f->run(phase, begin, end, call, work, scratch) : -1;\n}\n\n");
 	build_whole(&b, t);
 }

@@ -45,7 +45,7 @@ static void print_tensor(const struct attune_tensor *tensor, struct text *t)
 
 static void print_signature(const struct build *b, struct text *t)
 {
-	text_printf(t, "void %s(", b->name);
+	text_printf(t, "int %s(", b->name);
 	for (int i = 0; i < b->ntensors; i++) {
 		print_tensor(&b->tensor[i], t);
 		text_add(t, ", ");
@@ -57,9 +57,9 @@ void build_run_signature(const struct build *b, struct text *t)
 {
 	text_printf(
 	        t,
-	        "void %s_run(int phase, long begin, long end, const struct %s_tensors *call, void *work,\n",
+	        "int %s_run(int phase, long begin, long end, const struct %s_tensors *call, void *work,\n",
 	        b->name, b->library);
-	text_printf(t, "%*svoid *scratch)", (int)strlen(b->name) + 10, "");
+	text_printf(t, "%*svoid *scratch)", (int)strlen(b->name) + 9, "");
 }
 
 void build_struct(const struct build *b, struct text *t)
@@ -77,7 +77,7 @@ void build_struct(const struct build *b, struct text *t)
 static void print_processors(const struct build *form, int n, struct text *t)
 {
 	if (n == 1) {
-		text_printf(t, "Runs on processors with %s.\n */\n", isa_info[form->isa].march);
+		text_printf(t, "Runs on processors with %s (%s).\n */\n", isa_info[form->isa].name, isa_info[form->isa].march);
 		return;
 	}
 	text_add(t, "Of\n *");
@@ -89,8 +89,8 @@ static void print_processors(const struct build *form, int n, struct text *t)
 static void print_choice(const struct build *b, struct text *t)
 {
 	text_printf(t,
-	            "/* The instruction set in use, \"%s\"; NULL: this processor has none of them, and a call ends the\n"
-	            " * program by an illegal instruction. */\n"
+	            "/* The instruction set in use, \"%s\"; NULL: this processor runs none that the library holds. Calls\n"
+	            " * return -1 then. */\n"
 	            "const char *%s_isa(void);\n"
 	            "/* From now on that one; NULL: the best again. 0, or -1 where the library does not hold it or the\n"
 	            " * processor does not run it. Not while a call is on its way, whose scratch and tasks it changes. */\n"
@@ -101,6 +101,7 @@ static void print_choice(const struct build *b, struct text *t)
 void build_header(const struct build *form, int n, struct text *t)
 {
 	struct build best = *form, *b = &best;
+	const bool chooses = build_chooses(form, n);
 	int phases = 0;
 	best.name = best.library;
 	for (int i = 0; i < n; i++) {
@@ -132,7 +133,9 @@ void build_header(const struct build *form, int n, struct text *t)
 	text_add(t,
 	         "\n * Outputs are written in full and must not overlap anything else. workspace: WORK_BYTES "
 	         "+\n"
-	         " * SCRATCH_BYTES, aligned to 64, of any content, not shared with a concurrent call. */\n");
+	         " * SCRATCH_BYTES, aligned to 64, of any content, not shared with a concurrent call.\n");
+	text_add(t, chooses ? " * 0; or -1, and nothing is written, where the processor does not run the library's code. */\n"
+	                    : " * 0: there is no error that it could return. */\n");
 	print_signature(b, t);
 	text_add(t, ";\n\n");
 
@@ -140,12 +143,15 @@ void build_header(const struct build *form, int n, struct text *t)
 	            "of the one\n"
 	            " * before are done; the tasks [begin, end) of a phase in any split, heaviest first. "
 	            "work is one\n"
-	            " * for all; scratch is each thread's own; both are aligned to 64. */\n");
+	            " * for all; scratch is each thread's own; both are aligned to 64.");
+	text_add(t, chooses ? " Where the processor does\n * not run the library's code there are -1 tasks, and a run of "
+	                      "any returns -1; else 0. */\n"
+	                    : " A run returns 0. */\n");
 	build_struct(b, t);
 	text_printf(t, "long %s_tasks(int phase);\n", b->name);
 	build_run_signature(b, t);
 	text_add(t, ";\n\n");
-	if (n > 1)
+	if (chooses)
 		print_choice(b, t);
 	text_add(t, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
@@ -178,7 +184,7 @@ static void print_run(const struct build *b, struct text *t)
 	for (int i = 0; i < b->source->nphases; i++)
 		text_printf(t, "\tcase %d: %s(&args, begin, end, scratch); break;\n", i,
 		            b->source->phase[i].symbol);
-	text_add(t, "\t}\n}\n\n");
+	text_add(t, "\t}\n\treturn 0;\n}\n\n");
 }
 
 void build_whole(const struct build *b, struct text *t)
@@ -189,10 +195,12 @@ void build_whole(const struct build *b, struct text *t)
 		text_add(t, i ? ", " : "");
 		build_c_name(b->tensor[i].name, t);
 	}
-	text_printf(t, "};\n\tfor (int phase = 0; phase < %d; phase++)\n", b->source->nphases);
-	text_printf(
-	        t, "\t\t%s_run(phase, 0, %s_tasks(phase), &call, workspace, (char *)workspace + %lldL);\n}\n",
-	        b->name, b->name, b->work_bytes);
+	text_printf(t, "};\n\tint status = 0;\n\tfor (int phase = 0; !status && phase < %d; phase++)\n",
+	            b->source->nphases);
+	text_printf(t,
+	            "\t\tstatus = %s_run(phase, 0, %s_tasks(phase), &call, workspace, (char *)workspace + %lldL);\n"
+	            "\treturn status;\n}\n",
+	            b->name, b->name, b->work_bytes);
 }
 
 void build_source(const struct build *b, struct text *t)

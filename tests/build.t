@@ -24,6 +24,7 @@ isa='--isa avx2'
 grep -q avx2 /proc/cpuinfo || isa='--isa scalar'
 
 run 0 build attend.att $shape -o lib $isa && says out attend.h; ok 'build'
+form=$(ls lib/attend_*.c 2>/dev/null)
 for f in attend.c attend.h attend.o libattend.a attend.pc manifest.json; do
 	[ -s lib/$f ]; ok "$f is there"
 done
@@ -87,11 +88,13 @@ int main(void)
 	char *workspace = aligned_alloc(64, size);
 	if (!workspace)
 		return 2;
-	attend(**q, **k, **v, **whole, workspace);
+	if (attend(**q, **k, **v, **whole, workspace))
+		return 3;
 	struct attend_tensors t = {**q, **k, **v, **parts};
 	for (int phase = 0; phase < attend_PHASES; phase++)
 		for (long i = attend_tasks(phase); i-- > 0;)
-			attend_run(phase, i, i + 1, &t, workspace, workspace + attend_WORK_BYTES);
+			if (attend_run(phase, i, i + 1, &t, workspace, workspace + attend_WORK_BYTES))
+				return 4;
 	free(workspace);
 	printf("%g %g\n", worst(whole), worst(parts));
 	return !(worst(whole) < 1e-5 && worst(parts) < 1e-5);
@@ -101,7 +104,7 @@ clang=$(command -v clang-19 || command -v clang)
 march=$(perl -MJSON::PP -0ne 'print decode_json($_)->{march}' lib/manifest.json)
 for cc in gcc "$clang"; do
 	name=$(basename "$cc")
-	$cc -O2 -march="$march" -ffp-contract=fast -fno-math-errno -Wall -Werror -Ilib main.c lib/attend.c -lm -o fromsource 2>err &&
+	$cc -O2 -march="$march" -ffp-contract=fast -fno-math-errno -Wall -Werror -Ilib main.c lib/attend.c $form -lm -o fromsource 2>err &&
 		./fromsource >out
 	ok "$name compiles the source without a warning, and it is right"
 	PKG_CONFIG_PATH=lib
@@ -148,7 +151,53 @@ export PKG_CONFIG_PATH
 gcc -O2 -Wall -Werror choose.c $(pkg-config --cflags --libs attend) -lm -o choose 2>err && ./choose $forms >out &&
 	[ "$(tail -n 1 out)" = "${forms%% *}" ]
 ok "the best of $forms is chosen, the others can be, and all are right"
+
+# A processor that runs none of a library's forms.
+cat >none.c <<'END'
+#include <stdlib.h>
+#include <string.h>
+
+#include "attend.h"
+
+int main(int argc, char **argv)
+{
+	static float in[2 * 70 * 24], out[2 * 70 * 20];
+	(void)argc;
+	char *workspace = aligned_alloc(64, (attend_WORK_BYTES + attend_SCRATCH_BYTES + 127) / 64 * 64);
+	struct attend_tensors t = {in, in, in, out};
+	if (!workspace)
+		return 2;
+	out[0] = 7;
+	if (attend_isa() || attend(in, in, in, out, workspace) != -1)
+		return 3;
+	for (int phase = 0; phase < attend_PHASES; phase++)
+		if (attend_tasks(phase) != -1 || attend_run(phase, 0, 1, &t, workspace, workspace + attend_WORK_BYTES) != -1)
+			return 4;
+	for (char **isa = argv + 1; *isa; isa++)
+		if (attend_use(*isa) != -1)
+			return 5;
+	if (attend_use(NULL) || attend_isa() || out[0] != 7)
+		return 6;
+	free(workspace);
+	return 0;
+}
+END
+run 0 build attend.att $shape -o beyond --isa avx2,avx512; ok 'a library without scalar code'
+run 0 build attend.att $shape -o alone --isa avx512,; ok '… and of one instruction set'
+# The processor is told by one function; here by one that says it has neither.
+for lib in beyond alone; do
+	sed 's/^static int x86_level(void)$/static int x86_level(void)\n{\n\treturn 0;\n}\n\nint told(void);\nint told(void)/' \
+		$lib/attend.c >$lib/plain.c
+	gcc -O2 -Wall -Werror -I$lib none.c $lib/plain.c $(ls $lib/attend_*.o) -lm -o $lib/none 2>err && ./$lib/none avx2 avx512
+	ok "calls of what is $lib say so where no form runs"
+done
 # Other processors, as an emulator has them.
+if [ -n "$LONG" ] && command -v qemu-x86_64 >/dev/null; then
+	for lib in beyond alone; do
+		gcc -O2 -static -I$lib none.c $lib/libattend.a -lm -o $lib/none 2>err && qemu-x86_64 -cpu Nehalem ./$lib/none avx2 avx512 2>err
+		ok "… on Nehalem, of $lib"
+	done
+fi
 if [ -n "$LONG" ] && command -v qemu-x86_64 >/dev/null; then
 	gcc -O2 -static choose.c $(pkg-config --cflags --libs attend) -lm -o elsewhere 2>err
 	for is in Nehalem:scalar Haswell:avx2; do
