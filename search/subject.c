@@ -180,6 +180,8 @@ static bool form_source(struct cascade_subject *s, struct arena *a, enum dtype c
 	for (int i = 0; i < 2; i++) {
 		forms[i].compute = compute;
 		forms[i].isa = ISA_SCALAR;
+		for (int k = 0; k < forms[i].nstreams; k++) /* as that type lets operands stand */
+			schedule_settle_steps(p, &forms[i], k, &forms[i].stream[k]);
 		if (schedule_illegal(a, p, &forms[i]))
 			continue;
 		*source = emit_c(a, tile_build(a, p, &forms[i]), ISA_SCALAR, forms[i].exp_degree);

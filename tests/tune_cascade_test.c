@@ -24,6 +24,17 @@ static const char attention[] = "kernel attention\n"
                                 "P = softmax[m](S)\n"
                                 "O[h,n,e] = P[h,n,m] * V[h,m,e]\n";
 
+/* Operands of f32 that few rows use are read where they stand, in steps, by kernels that compute in f32 only. */
+static const char standing[] = "kernel standing\n"
+                               "rank D, H, N, M, E\n"
+                               "in Q[H, N, D] : f32\n"
+                               "in K[H, M, D] : f32\n"
+                               "in V[H, M, E] : f32\n"
+                               "out O[H, N, E] : f32\n"
+                               "S[h,n,m] = Q[h,n,d] * K[h,m,d]\n"
+                               "P = softmax[m](S)\n"
+                               "O[h,n,e] = P[h,n,m] * V[h,m,e]\n";
+
 /* The later the row, the larger what is added to all of its scores, which exact arithmetic takes away again.
  */
 static const char rounding[] = "kernel rounding\n"
@@ -49,14 +60,18 @@ static struct cascade *parsed(const char *text)
 	return c;
 }
 
-static struct cascade *cascade(int64_t n)
+static struct cascade *of_extents(const char *text, const int64_t extent[5])
 {
-	struct cascade *c = parsed(attention);
+	struct cascade *c = parsed(text);
 	static const char *const name[] = {"H", "N", "M", "D", "E"};
-	const int64_t extent[] = {2, n, n + 9, 32, 32};
 	for (int i = 0; i < 5; i++)
 		c->rank.v[cascade_find_rank(c, name[i])].extent = extent[i];
 	return c;
+}
+
+static struct cascade *cascade(int64_t n)
+{
+	return of_extents(attention, (const int64_t[]){2, n, n + 9, 32, 32});
 }
 
 struct tried {
@@ -104,6 +119,10 @@ static void test_subject(const struct tune_place *place)
 	   "and its text reads back");
 	ok(!s->parse(s->owner, &arena, "isa z80", &back), "another text does not");
 	s->close(s->owner);
+	struct cascade *c = of_extents(standing, (const int64_t[]){8, 2048, 2048, 64, 64});
+	s = subject_new(&arena, c, place, NULL, 1, &reason, &note);
+	if (ok(s != NULL, "so does one whose small shapes use operands where they stand: %s", reason.s))
+		s->close(s->owner);
 }
 
 static struct problem *problem(struct cascade *c, const struct machine *m)
