@@ -13,6 +13,7 @@
  *   emit_address.c   where elements lie
  *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
  *   emit_loops.c     those loops
+ *   emit_column.c    … where the lanes lie across what is reduced
  *   emit_turn.c      … of what turns rows into lanes
  *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
  *   emit_micro.c     those micro-kernels

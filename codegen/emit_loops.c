@@ -7,25 +7,13 @@
  * A long loop runs four vectors at a time, their lines interleaved and a reduction's accumulator for each:
  * the chain of dependent operations of one vector (an exponential is some fifty cycles) would otherwise fill
  * the processor's schedulers with waiting instructions. */
-#include "codegen/emit.h"
+#include "codegen/emit_loops.h"
 
 #include <string.h>
 
-enum { UNROLL = 4 };
-
-static bool assigns(const struct tile_statement *s)
-{
-	return s->kind != TILE_STORE;
-}
-
-static enum kind value_kind(const struct emitter *e, uint32_t value)
+enum kind emit_value_kind(const struct emitter *e, uint32_t value)
 {
 	return e->value[value].integer ? KIND_INT : KIND_REAL;
-}
-
-static struct term bare(const char *name, enum kind kind, bool vector)
-{
-	return (struct term){name, kind, vector, true};
 }
 
 struct c_block *emit_loop(struct emitter *e, struct c_block *b, uint32_t index)
@@ -48,7 +36,7 @@ static const char *local_stem(const struct nest *n, uint32_t value, uint32_t ind
 static void assign_scalar(struct nest *n, struct c_block *b, uint32_t value, const char *text)
 {
 	struct emitter *e = n->e;
-	enum kind kind = value_kind(e, value);
+	enum kind kind = emit_value_kind(e, value);
 	const struct tile_value *v = &e->program->value.v[value];
 	uint32_t last = v->nranks ? v->index[v->nranks - 1] : NO_INDEX;
 	if (e->value[value].narrow) {
@@ -73,7 +61,7 @@ static void emit_scalar(struct nest *n, const struct tile_statement *s)
 	struct emitter *e = n->e;
 	if (s->kind != TILE_STORE) {
 		assign_scalar(n, n->body, s->value,
-		              nest_text(n, s->expression, value_kind(e, s->value), false));
+		              nest_text(n, s->expression, emit_value_kind(e, s->value), false));
 		return;
 	}
 	uint32_t tensor = expr_at(e->pool, s->target)->symbol;
@@ -85,16 +73,11 @@ static void emit_scalar(struct nest *n, const struct tile_statement *s)
 
 /* ---- reductions ---- */
 
-struct fold {
-	enum reduction reduce;
-	enum kind kind; /* of the accumulator: BOOL for any and all */
-	const char *accumulator, *spare[UNROLL - 1];
-};
 
-static struct fold fold_of(const struct emitter *e, const struct tile_statement *s)
+struct fold emit_fold_of(const struct emitter *e, const struct tile_statement *s)
 {
 	bool logical = s->reduce == REDUCE_ANY || s->reduce == REDUCE_ALL;
-	return (struct fold){.reduce = s->reduce, .kind = logical ? KIND_BOOL : value_kind(e, s->value)};
+	return (struct fold){.reduce = s->reduce, .kind = logical ? KIND_BOOL : emit_value_kind(e, s->value)};
 }
 
 static const char *identity(struct emitter *e, const struct fold *f)
@@ -105,7 +88,7 @@ static const char *identity(struct emitter *e, const struct fold *f)
 	return emit_number(e, x, f->kind);
 }
 
-static const char *vector_identity(struct emitter *e, const struct fold *f)
+const char *emit_vector_identity(struct emitter *e, const struct fold *f)
 {
 	const char *splat = f->kind == KIND_REAL ? "v_splat" : f->kind == KIND_INT ? "vi_splat" : "vi_all";
 	return arena_printf(e->arena, "%s(%s)", splat, emit_strip(e, identity(e, f)));
@@ -117,7 +100,7 @@ static const char *fold_name(enum reduction r)
 	return reduction_info[r].spelling;
 }
 
-static void emit_fold_step(struct nest *n, const struct fold *f, int copy, const char *x, bool vector)
+void emit_fold_step(struct nest *n, const struct fold *f, int copy, const char *x, bool vector)
 {
 	const char *prefix = f->kind == KIND_REAL ? vector ? "v" : "s" : vector ? "vi" : "i";
 	const char *to = copy ? f->spare[copy - 1] : f->accumulator;
@@ -125,8 +108,7 @@ static void emit_fold_step(struct nest *n, const struct fold *f, int copy, const
 	       emit_strip(n->e, x));
 }
 
-/* The finished scalar, assigned. */
-static void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f,
+void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f,
                           const struct tile_statement *s, bool vector)
 {
 	struct emitter *e = n->e;
@@ -146,16 +128,16 @@ static void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *
 		text = arena_printf(e->arena, "%s_across_%s(%s)", f->kind == KIND_REAL ? "v" : "vi",
 		                    fold_name(f->reduce), f->accumulator);
 	struct term t = {text, f->kind, false, false};
-	text = nest_convert(n, t, value_kind(e, s->value), false).text;
+	text = nest_convert(n, t, emit_value_kind(e, s->value), false).text;
 	assign_scalar(n, b, s->value, text);
 }
 
 /* ---- vector loops ---- */
 
-static void assign_lanes(struct nest *n, uint32_t value, const char *text)
+void emit_assign_lanes(struct nest *n, uint32_t value, const char *text)
 {
 	struct emitter *e = n->e;
-	enum kind kind = value_kind(e, value);
+	enum kind kind = emit_value_kind(e, value);
 	if (e->value[value].narrow) {
 		emit_narrow_store(n, value, text, true);
 		return;
@@ -173,7 +155,7 @@ static void assign_lanes(struct nest *n, uint32_t value, const char *text)
 	nest_assign(n, value, bare(name, kind, true));
 }
 
-static void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f,
+void emit_lane_statement(struct nest *n, const struct tile_statement *s, const struct fold *f,
                                 int copy, const char *live)
 {
 	struct emitter *e = n->e;
@@ -188,16 +170,14 @@ static void emit_lane_statement(struct nest *n, const struct tile_statement *s, 
 		const char *x = nest_text(n, s->expression, f->kind, true);
 		if (live)
 			x = arena_printf(e->arena, "%s_select(%s, %s, %s)", f->kind == KIND_REAL ? "v" : "vi",
-			                 live, emit_strip(e, x), vector_identity(e, f));
+			                 live, emit_strip(e, x), emit_vector_identity(e, f));
 		emit_fold_step(n, f, copy, x, true);
 	} else if (!emit_narrow_copy(n, s)) {
-		assign_lanes(n, s->value, nest_text(n, s->expression, value_kind(e, s->value), true));
+		emit_assign_lanes(n, s->value, nest_text(n, s->expression, emit_value_kind(e, s->value), true));
 	}
 }
 
-/* One vector of the group's statements. Names of its temporaries are free again afterwards, but for those of
- * the row. */
-static void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g,
+void emit_lane_body(struct nest *n, struct c_block *body, const struct group *g,
                            const struct fold *fold, int copy)
 {
 	struct emitter *e = n->e;
@@ -213,7 +193,7 @@ static void emit_lane_body(struct nest *n, struct c_block *body, const struct gr
 		emit_lane_statement(n, g->statement[k], &fold[k], copy, live);
 }
 
-static void end_names(struct nest *n, uint32_t names)
+void emit_end_names(struct nest *n, uint32_t names)
 {
 	n->e->taken.n = names;
 	for (uint32_t i = 0; i < n->row_name.n; i++)
@@ -229,7 +209,7 @@ static void emit_one_vector(struct nest *n, struct c_block *body, const struct g
 	n->left = emit_left(n->e, n->e->range[n->lane], at);
 	n->partial = partial;
 	emit_lane_body(n, body, g, fold, 0);
-	end_names(n, names);
+	emit_end_names(n, names);
 }
 
 /* Does it differ from lane to lane? */
@@ -329,7 +309,7 @@ static void emit_copies(struct nest *n, struct c_block *body, const struct group
 	c_interleave(e->arena, body, copy, UNROLL);
 	n->staged = false;
 	n->half = 0;
-	end_names(n, names);
+	emit_end_names(n, names);
 }
 
 /* Several vectors at a time; where a mask holds at both ends of them, without it. */
@@ -385,13 +365,13 @@ static void emit_lanes(struct nest *n, const struct group *g)
 		if (s->kind != TILE_REDUCE)
 			continue;
 		struct fold *f = &fold[k];
-		*f = fold_of(e, s);
+		*f = emit_fold_of(e, s);
 		for (int i = 0; i < (unroll ? UNROLL : 1); i++) {
 			const char *name = plan_name(
 			        e, arena_printf(a, "%s_%s", e->value[s->value].name, e->index_name[n->lane]));
 			*(i ? &f->spare[i - 1] : &f->accumulator) = name;
 			c_line(a, row, "%s %s = %s;", f->kind == KIND_REAL ? "vreal" : "vint", name,
-			       vector_identity(e, f));
+			       emit_vector_identity(e, f));
 		}
 	}
 	bool masked = careful && !range_whole(r, e->lanes),
@@ -435,7 +415,7 @@ static void emit_fold(struct nest *n, const struct tile_statement *s)
 	struct emitter *e = n->e;
 	struct arena *a = e->arena;
 	struct c_block *row = n->body;
-	struct fold f = fold_of(e, s);
+	struct fold f = emit_fold_of(e, s);
 	f.accumulator = plan_name(e, "folded");
 	c_line(a, row, "%s %s = %s;",
 	       f.kind == KIND_REAL  ? "real"
@@ -454,116 +434,7 @@ static void emit_fold(struct nest *n, const struct tile_statement *s)
 	emit_fold_end(n, row, &f, s, false);
 }
 
-/* One step along the column, or `copies` of them with their lines interleaved. */
-static void emit_steps(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold, int copies)
-{
-	struct emitter *e = n->e;
-	uint32_t names = e->taken.n, along = g->shape.inner, kept = n->vector.n;
-	const char *first = e->index_name[along];
-	struct c_block copy[UNROLL] = {{0}};
-	n->staged = copies > 1;
-	for (int i = 0; i < copies; i++) {
-		if (i)
-			e->index_name[along] = plan_name(e, first);
-		n->row = n->body = &copy[i];
-		n->scalar.n = 0;
-		n->vector.n = kept;
-		for (int k = 0; k < g->count; k++)
-			emit_lane_statement(n, g->statement[k], &fold[k], i, NULL);
-		if (i && c_mentions(&copy[i], e->index_name[along]))
-			c_line(e->arena, body, "const long %s = %s + %d;", e->index_name[along], first, i);
-	}
-	e->index_name[along] = first;
-	c_interleave(e->arena, body, copy, copies);
-	n->staged = false;
-	n->scalar.n = 0;
-	n->vector.n = kept;
-	end_names(n, names);
-}
-
-static bool is_assigned(const struct group *g, uint32_t value)
-{
-	for (int k = 0; k < g->count; k++)
-		if (assigns(g->statement[k]) && g->statement[k]->value == value)
-			return true;
-	return false;
-}
-
-/* Values of the lanes that are the same all along the column are in registers before it. */
-static void hold_values(struct nest *n, const struct group *g)
-{
-	struct emitter *e = n->e;
-	for (int k = 0; k < g->count; k++) {
-		struct expr *node;
-		uint32_t count = expr_nodes(e->pool, g->statement[k]->expression, &node);
-		for (uint32_t i = 0; i < count; i++) {
-			const struct expr_node *x = expr_at(e->pool, node[i]);
-			if (x->op == OP_VALUE && value_rank(e, x->symbol, n->lane) >= 0 &&
-			    value_rank(e, x->symbol, g->shape.inner) < 0 && !is_assigned(g, x->symbol))
-				nest_term(n, node[i]);
-		}
-	}
-}
-
-/* Other coordinates in the lanes, the reduced one in a loop inside, several of its coordinates at a time. */
-static void emit_column(struct nest *n, const struct group *g)
-{
-	struct emitter *e = n->e;
-	struct arena *a = e->arena;
-	const struct current *r = e->range[g->shape.lane], *along = e->range[g->shape.inner];
-	const char *at = n->at = e->index_name[g->shape.lane], *i = e->index_name[g->shape.inner];
-	bool unroll = e->lanes > 1 && !along->single && along->step >= UNROLL, rest = !unroll || !range_whole(along, UNROLL);
-	struct fold fold[MAX_GROUP] = {{0}};
-	n->lane = g->shape.lane;
-	n->left = emit_left(e, r, at);
-	n->partial = !range_whole(r, e->lanes);
-	struct c_block *body =
-	        c_open(a, n->body, "for (long %s = %s; %s <= %s; %s += LANES)", at, r->low, at, r->high, at);
-	for (int k = 0; k < g->count; k++) {
-		if (g->statement[k]->kind != TILE_REDUCE)
-			continue;
-		fold[k] = fold_of(e, g->statement[k]);
-		for (int c = 0; c < (unroll ? UNROLL : 1); c++) {
-			const char *name = plan_name(e, "folded");
-			*(c ? &fold[k].spare[c - 1] : &fold[k].accumulator) = name;
-			c_line(a, body, "%s %s = %s;", fold[k].kind == KIND_REAL ? "vreal" : "vint", name,
-			       vector_identity(e, &fold[k]));
-		}
-	}
-	n->row = n->body = body;
-	hold_values(n, g);
-	if (!along->single)
-		n->loop[n->nloops++] = g->shape.inner;
-	if (unroll) {
-		c_line(a, body, "long %s = %s;", i, along->low);
-		emit_steps(n, c_open(a, body, "for (; %s + %d <= %s; %s += %d)", i, UNROLL - 1, along->high, i, UNROLL), g,
-		           fold, UNROLL);
-	}
-	if (along->single)
-		emit_steps(n, body, g, fold, 1);
-	else if (rest)
-		emit_steps(n,
-		           unroll ? c_open(a, body, "for (; %s <= %s; %s++)", i, along->high, i)
-		                  : emit_loop(e, body, g->shape.inner),
-		           g, fold, 1);
-	if (!along->single)
-		n->nloops--;
-	n->row = n->body = body;
-	n->vector.n = 0;
-	for (int k = 0; k < g->count; k++) {
-		const struct fold *f = &fold[k];
-		for (int c = 0; f->accumulator && unroll && c < UNROLL - 1; c++)
-			emit_fold_step(n, f, 0, f->spare[c], true);
-		if (f->accumulator)
-			assign_lanes(n, g->statement[k]->value,
-			             nest_convert(n, bare(f->accumulator, f->kind, true), value_kind(e, g->statement[k]->value), true)
-			                     .text);
-	}
-}
-
-/* What is one number a row of a block is a vector over the rows to whoever reads it next. Stored a row at a time, the
- * processor would wait until all of them are in the cache before it reads the vector: they are joined in a register. */
-static void begin_together(struct nest *n, struct c_block *b, const struct group *g)
+void emit_begin_together(struct nest *n, struct c_block *b, const struct group *g)
 {
 	struct emitter *e = n->e;
 	uint32_t rows = g->shape.outer[0];
@@ -573,13 +444,19 @@ static void begin_together(struct nest *n, struct c_block *b, const struct group
 		const struct tile_statement *s = g->statement[k];
 		const struct tile_value *v = &e->program->value.v[s->value];
 		if (s->kind != TILE_REDUCE || v->nranks != 1 || v->index[0] != rows || !e->value[s->value].memory ||
-		    value_kind(e, s->value) != KIND_REAL || value_base(e, s->value, 0) != e->range[rows])
+		    emit_value_kind(e, s->value) != KIND_REAL || value_base(e, s->value, 0) != e->range[rows])
 			continue;
 		const char *name = plan_name(e, arena_printf(e->arena, "%s_rows", e->value[s->value].name));
 		c_line(e->arena, b, "vreal %s = v_splat(0);", name);
 		n->together[n->ntogether].value = s->value;
 		n->together[n->ntogether++].name = name;
 	}
+}
+
+void emit_end_together(struct nest *n, struct c_block *b)
+{
+	for (int i = 0; i < n->ntogether; i++)
+		c_line(n->e->arena, b, "v_store(%s, %s);", n->e->value[n->together[i].value].name, n->together[i].name);
 }
 
 /* Long chains on few lanes, where only several steps of the loop around them fill the units. */
@@ -607,7 +484,7 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *taken)
 	}
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
 	struct c_block *whole = b;
-	begin_together(&n, b, g);
+	emit_begin_together(&n, b, g);
 	for (int i = 0; i < g->shape.nouter; i++) {
 		b = emit_loop(e, b, g->shape.outer[i]);
 		n.loop[n.nloops++] = g->shape.outer[i];
@@ -636,8 +513,7 @@ void emit_group(struct emitter *e, struct c_block *b, const struct group *taken)
 		break;
 	case SHAPE_WEAVE: emit_weave(&n, g->statement[0], &g->shape);
 	}
-	for (int i = 0; i < n.ntogether; i++)
-		c_line(e->arena, whole, "v_store(%s, %s);", e->value[n.together[i].value].name, n.together[i].name);
+	emit_end_together(&n, whole);
 	if (g->shape.nouter) /* else what it declared is still in scope */
 		e->taken.n = names;
 }
