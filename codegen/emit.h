@@ -324,6 +324,7 @@ uint32_t emit_contract(struct emitter *, struct c_block *, const struct tile_sta
 /* The name of the micro-kernel that does the statement's block, emitted if there is no equal one. */
 const char *emit_micro(struct emitter *, struct micro, const struct tile_statement *);
 /* Folds its results, which are in registers, into the vectors of `fold`. */
+void emit_joins(struct emitter *, struct c_block *, const struct micro *);
 void emit_folds(struct emitter *, struct c_block *, const struct micro *);
 /* Asks for b's element at an address; and how many of them a line of cache has. */
 const char *emit_line_ahead(struct emitter *, const struct micro *, const char *element);

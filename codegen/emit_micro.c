@@ -61,23 +61,32 @@ int emit_line_elements(const struct micro *k)
 static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
 {
 	struct text t;
+	for (int r = 0; r < k->rows; r++) {
+		text_init(&t, e->arena);
+		for (int v = 0; v < k->vectors; v++)
+			text_printf(&t, "%sc%d_%d = v_splat(0)", v ? ", " : "vreal ", r, v);
+		c_line(e->arena, b, "%s;", t.s);
+	}
+}
+
+/* What is there joins the sums at their end: a long sum is one of short ones, and its error does not grow with its
+ * length. */
+void emit_joins(struct emitter *e, struct c_block *b, const struct micro *k)
+{
+	struct text t;
 	for (int v = 0; v < k->vectors && k->scale_lanes; v++)
 		c_line(e->arena, b, "const vreal s%d = v_load(%s);", v, emit_times(e, "scale", 0, v));
-	for (int r = 0; r < k->rows; r++) {
+	for (int r = 0; r < k->rows && k->accumulate; r++) {
 		if (k->scale && !k->scale_lanes)
 			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
 		text_init(&t, e->arena);
-		text_add(&t, "vreal ");
 		for (int v = 0; v < k->vectors; v++) {
-			text_printf(&t, "%sc%d_%d = ", v ? ", " : "", r, v);
-			if (k->accumulate)
-				text_printf(&t, "v_load(%s)", emit_times(e, "out", r * k->out_row, v));
-			else
-				text_add(&t, "v_splat(0)");
+			text_printf(&t, "%sc%d_%d += v_load(%s)", v ? " " : "", r, v, emit_times(e, "out", r * k->out_row, v));
 			if (k->scale)
 				text_printf(&t, " * s%d", k->scale_lanes ? v : r);
+			text_add(&t, ";");
 		}
-		c_line(e->arena, b, "%s;", t.s);
+		c_line(e->arena, b, "%s", t.s);
 	}
 }
 
@@ -150,6 +159,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		c_line(a, loop, "b += %lld;", (long long)k->b_step);
 	else
 		c_line(a, loop, "b += b_step;");
+	emit_joins(e, f, k);
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
 		for (int v = 0; v < k->vectors; v++) {

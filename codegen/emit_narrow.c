@@ -162,25 +162,14 @@ const char *emit_group_start(struct nest *n, struct c_block *b, const struct til
 
 static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k, bool whole)
 {
-	const char *v_ = whole ? "vi" : "v";
 	struct text t;
 	for (int r = 0; r < k->rows; r++) {
-		if (k->scale)
-			c_line(e->arena, b, "const vreal s%d = v_splat(scale[%d]);", r, r);
 		text_init(&t, e->arena);
-		text_printf(&t, "%s ", whole ? "vint" : "vreal");
 		for (int v = 0; v < k->vectors; v++) {
-			text_printf(&t, "%sc%d_%d = ", v ? ", " : "", r, v);
-			if (k->accumulate)
-				text_printf(&t, "%s_load(%s)", v_, emit_times(e, "out", r * k->out_row, v));
+			text_printf(&t, "%sc%d_%d = ", v ? ", " : whole ? "vint " : "vreal ", r, v);
 			if (k->accumulate && whole)
-				text_add(&t, " + ");
-			if (whole)
-				text_printf(&t, "vi_splat(start[%d])", r);
-			else if (!k->accumulate)
-				text_add(&t, "v_splat(0)");
-			if (k->scale)
-				text_printf(&t, " * s%d", r);
+				text_printf(&t, "vi_load(%s) + ", emit_times(e, "out", r * k->out_row, v));
+			text_add(&t, whole ? arena_printf(e->arena, "vi_splat(start[%d])", r) : "v_splat(0)");
 		}
 		c_line(e->arena, b, "%s;", t.s);
 	}
@@ -238,6 +227,8 @@ void emit_groups(struct emitter *e, const struct micro *k, const char *what)
 		c_line(a, rest, "const vint live = v_live_%s(count - k);", k->get);
 		emit_step(e, rest, k, whole, "live");
 	}
+	if (!whole)
+		emit_joins(e, f, k);
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
 		for (int v = 0; v < k->vectors; v++) {
