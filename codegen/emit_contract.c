@@ -114,6 +114,23 @@ static int64_t last_of(const struct emitter *e, uint32_t index, int64_t width)
 	return r->align % width || r->ends % width ? 0 : e->program->index.v[index].extent % width;
 }
 
+/* The arguments of a call that say what it asks for ahead: where the first of it is, and how far apart it is for one
+ * coordinate and the next. Memory is read fastest in the order in which it lies: where the rows of b are adjacent, each
+ * block of lanes asks for its share of the rows of a later step, one after the other, not for its own columns of them. */
+static const char *emit_next(struct nest *n, const struct call *c, const char *b_at, const char *count)
+{
+	struct emitter *e = n->e;
+	struct arena *a = e->arena;
+	const struct current *lanes = e->range[c->s->lanes];
+	const char *rows = arena_printf(a, "%s + %lld * %s", b_at, (long long)c->micro.ahead, c->from.step);
+	int64_t width = (int64_t)c->micro.vectors * e->lanes, extent = e->program->index.v[c->s->lanes].extent;
+	if (lanes->outer || lanes->step != extent)
+		return arena_printf(a, "%s, %s, ", rows, c->from.step);
+	const char *at = nest_coordinate(n, c->s->lanes);
+	return arena_printf(a, "%s + (%s == %lld ? %s * (%s - 1) : 0), %s == %lld ? %lld : %s, ", rows, c->from.step,
+	                    (long long)extent, at, count, c->from.step, (long long)extent, (long long)width, c->from.step);
+}
+
 static void emit_one_call(struct nest *n, struct c_block *b, const struct call *c, bool edge)
 {
 	struct emitter *e = n->e;
@@ -122,6 +139,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	struct micro k = c->micro;
 	k.edge = edge;
 	k.part = !edge && c->cut;
+	if (edge && !k.dots)
+		k.ahead = 0;
 	uint32_t known = n->scalar.n; /* what coordinates are made of is bound in this block */
 	n->row = n->body = b;
 	n->groups = k.group;
@@ -141,6 +160,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	}
 	if (!k.b_step)
 		text_printf(&t, "%s, ", c->from.step);
+	if (k.ahead)
+		text_add(&t, emit_next(n, c, b_at, count));
 	if (edge && !k.group)
 		text_printf(&t, "%s, ", c->from.lane);
 	if (k.edge || k.part)

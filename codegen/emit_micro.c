@@ -118,6 +118,8 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	            k->type);
 	if (!k->b_step)
 		text_add(&t, "long b_step, ");
+	if (k->ahead)
+		text_printf(&t, "%snext, long next_step, ", k->type);
 	if (k->edge)
 		text_add(&t, "long b_lane, ");
 	if (k->edge || k->part)
@@ -140,9 +142,10 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	for (int v = 0; v < k->vectors; v++)
 		text_printf(&t, "%sb%d = %s", v ? ", " : "const vreal ", v, load_b(e, k, v));
 	c_line(a, loop, "%s;", t.s);
-	for (int at = 0, step = emit_line_elements(k); k->ahead && !k->edge && at < k->vectors * e->lanes; at += step)
-		c_line(a, loop, "%s", emit_line_ahead(e, k, arena_printf(a, "b + %lld * %s + %d", (long long)k->ahead,
-		                                 k->b_step ? arena_printf(a, "%lld", (long long)k->b_step) : "b_step", at)));
+	for (int at = 0, step = emit_line_elements(k); k->ahead && at < k->vectors * e->lanes; at += step)
+		c_line(a, loop, "%s", emit_line_ahead(e, k, at ? arena_printf(a, "next + %d", at) : "next"));
+	if (k->ahead)
+		c_line(a, loop, "next += next_step;");
 	c_line(a, loop, "vreal x;");
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);

@@ -11,8 +11,7 @@ enum {
 	FEW_WIDENED = 32, /* … where each use widens them, or products have an instruction for panels */
 	STEP_BYTES = 8 << 10,         /* of an operand that is read from memory, contracted at a time … */
 	STEP_STAGES = 3,              /* … while what comes so many steps later is on its way: docs/performance.md */
-	STEP_LEAST = 16,
-	STEP_PAGE = 4 /* rows of a page that are worth a call */
+	STEP_LEAST = 4 /* rows that are worth a call */
 };
 
 const char *const form_name[FORMS] = {
@@ -181,7 +180,6 @@ static void default_steps(const struct streams *all, const struct plan_contract 
 
 void schedule_settle_steps(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { SHORT = 8 }; /* not worth the calls */
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	for (int k = 0; k < d->ncontracts; k++) {
 		struct contract_schedule *b = &d->contract[k];
@@ -189,7 +187,7 @@ void schedule_settle_steps(const struct problem *problem, const struct schedule 
 			b->step = 0;
 		if (b->step)
 			b->step = (uint16_t)gcd(b->step, d->stream_tile);
-		if (p->contract[k].page ? b->step < STEP_PAGE : b->step < SHORT || b->step == d->stream_tile)
+		if (b->step < STEP_LEAST || (!p->contract[k].page && b->step == d->stream_tile))
 			b->step = b->stages = 0;
 	}
 }

@@ -93,9 +93,37 @@ static double gain(const struct streams *all, const struct stream_plan *p, const
 	return sum - ((double)round_up((int64_t)rows, block) / rows - 1);
 }
 
+/* Rows a task, at most `most`: as many as leave every core some tasks, or it waits for the last of the others. */
+static int64_t rows_of_task(const struct machine *m, const struct streams *all, const struct stream_plan *p, int64_t block,
+                            int64_t most)
+{
+	enum { EACH = 3 };
+	int64_t rows = plan_extent(all, p->rows), tile = round_up(rows, block);
+	double others = 1;
+	for (int i = 0; i < p->ntasks; i++)
+		others *= p->task[i] == p->rows ? 1 : (double)plan_extent(all, p->task[i]);
+	if (tile > most)
+		tile = most / block * block;
+	while (tile > block && others * (double)((rows + tile - 1) / tile) < EACH * m->cores)
+		tile = tile / block / 2 * block;
+	return tile;
+}
+
+/* Coordinates a tile. For every tile the sums so far are loaded, scaled and stored; scores of a longer one leave the first
+ * level of cache. The wider the operands, the less a score costs beside its products. */
+static int64_t stream_tile(const struct streams *all, const struct stream_plan *p, int64_t rows)
+{
+	enum { LEAST = 128, MOST = 256 };
+	int64_t width = 0, walked = round_up(plan_extent(all, p->walked), rows);
+	for (int k = 0; k < p->ncontracts; k++)
+		width += plan_extent(all, p->contract[k].lanes == p->walked ? p->contract[k].reduced : p->contract[k].lanes);
+	int64_t tile = p->band || width * 3 / 4 < LEAST ? LEAST : width * 3 / 4 > MOST ? MOST : width * 3 / 4 / rows * rows;
+	return walked < tile ? walked : tile;
+}
+
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { ROWS_LEAST = 24, TILE = 128, ROWS = 64, MANY_ROWS = 256 };
+	enum { ROWS_LEAST = 24, ROWS = 64, MANY_ROWS = 256 };
 	const double worth = 0.03;
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
@@ -119,8 +147,6 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 		d->contract[c] = k;
 	if (p->band || shared_bytes(all, p) > 2 * l2)
 		most = MANY_ROWS;
-	d->row_tile = round_up(rows, block) < most ? round_up(rows, block) : most / block * block;
-	d->stream_tile = round_up(plan_extent(all, p->walked), k.rows);
-	if (d->stream_tile > TILE)
-		d->stream_tile = TILE;
+	d->row_tile = rows_of_task(problem->machine, all, p, block, most);
+	d->stream_tile = stream_tile(all, p, k.rows);
 }

@@ -378,6 +378,40 @@ static void test_packing(void)
 	arena_free(&a);
 }
 
+/* Heads that share what they read: every core has some tasks, tiles are as long as wide operands want, and what is read
+ * once comes in steps of 8 KiB. */
+static void test_shared(void)
+{
+	struct arena a;
+	arena_init(&a);
+	struct diags d;
+	size_t size = 0;
+	char *source = slurp(&a, "examples/mla_absorbed_decode.att", &size);
+	diags_init(&d, &a, "mla", source, size);
+	struct cascade *c = cascade_parse(&a, source, size, NULL, 0, &d);
+	static const struct {
+		char rank;
+		int64_t extent;
+	} of[] = {{'B', 4}, {'H', 128}, {'N', 1}, {'M', 2048}, {'R', 512}, {'P', 64}, {'D', 128}, {'E', 128}};
+	for (uint32_t i = 0; i < c->rank.n; i++)
+		for (size_t k = 0; k < sizeof of / sizeof *of; k++)
+			if (*c->rank.v[i].name == of[k].rank)
+				c->rank.v[i].extent = of[k].extent;
+	for (int cores = 1; cores <= 8; cores *= 2) {
+		struct machine m = machine;
+		m.cores = cores;
+		struct problem *p = problem_new(&a, c, &m, &d);
+		struct schedule s = schedule_default(p, ISA_AVX512);
+		const struct stream_schedule *x = &s.stream[1];
+		ok(x->across && x->row_tile % 32 == 0 && (4 * 128 / x->row_tile >= 3 * cores || x->row_tile == 32),
+		   "%d cores: %d heads a task", cores, (int)x->row_tile);
+		ok(x->stream_tile == 256, "a tile of %d", (int)x->stream_tile);
+		ok(s.stream[0].contract[0].step * 512 * 4 == 8 << 10 && s.stream[2].contract[0].step * 128 * 4 == 8 << 10,
+		   "weights in steps of %d and %d rows", s.stream[0].contract[0].step, s.stream[2].contract[0].step);
+	}
+	arena_free(&a);
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < PLAIN_EXAMPLES; i++)
@@ -388,5 +422,6 @@ int main(void)
 	test_reasons();
 	test_sparsity();
 	test_packing();
+	test_shared();
 	return tap_done();
 }
