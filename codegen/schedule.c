@@ -305,10 +305,8 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	return (rows + tiles - 1) / tiles > FEW ? (rows + tiles - 1) / tiles : FEW;
 }
 
-static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
+struct stream_schedule schedule_in_rows(const struct problem *problem, const struct schedule *s, int i)
 {
-	if (isa_is_device(s->isa))
-		return schedule_device_default(problem, s, i);
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	struct stream_schedule d = {.ncontracts = p->ncontracts, .grouped = p->group != 0};
@@ -337,12 +335,19 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
 	sparsity_default(problem, s, i, &d);
 	schedule_settle_steps(problem, s, i, &d);
+	return d;
+}
+
+static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
+{
+	if (isa_is_device(s->isa))
+		return schedule_device_default(problem, s, i);
+	struct stream_schedule d = schedule_in_rows(problem, s, i);
 	schedule_across_default(problem, s, i, &d);
 	return d;
 }
 
-/* Are the usual rows so few that it is worth more to share what they are multiplied with among a group? */
-static bool wants_group(const struct problem *problem, const struct schedule *s, int i)
+bool schedule_wants_group(const struct problem *problem, const struct schedule *s, int i)
 {
 	enum { FEW_ROWS = 8 };
 	const struct stream_plan *p = &problem_plan(problem, s->form)[i], *g = p->grouped;
@@ -373,7 +378,7 @@ struct schedule schedule_of_form(const struct problem *p, enum isa isa, enum for
 		s.isa = ISA_SCALAR;
 	s.nstreams = (int)streams_of(p, &s)->stream.n;
 	for (int i = 0; i < s.nstreams; i++) {
-		s.stream[i].grouped = wants_group(p, &s, i);
+		s.stream[i].grouped = schedule_wants_group(p, &s, i);
 		s.stream[i] = default_stream(p, &s, i);
 		if (form != FORM_NAIVE)
 			s.stream[i].split = split_default(p, &s, i);

@@ -100,6 +100,11 @@ enum form problem_usual(const struct problem *, enum isa);
 struct schedule schedule_of_form(const struct problem *, enum isa, enum form);
 /* What an untuned kernel runs: tiles from the machine model. */
 struct schedule schedule_default(const struct problem *, enum isa);
+/* Of a host's default, one stream as it is before it may have its rows in the lanes; the schedule gives ISA, form, type of
+ * computation and grouping. */
+struct stream_schedule schedule_in_rows(const struct problem *, const struct schedule *, int stream);
+/* Are a stream's usual rows so few that it is worth more to share what they are multiplied with among a group? */
+bool schedule_wants_group(const struct problem *, const struct schedule *, int stream);
 /* The unfused form, every equation materialised: what a cascade costs without the algebra. */
 struct schedule schedule_naive(const struct problem *, enum isa);
 void schedule_print(const struct problem *, const struct schedule *, struct text *);
@@ -135,6 +140,9 @@ int64_t schedule_uses(const struct streams *, const struct plan_contract *, stru
 /* Rows in the lanes, in schedule_across.c: why a stream's contractions cannot have them there, or NULL; sets it, where it
  * is faster, in a stream's default on a host whose other sizes are known. */
 const char *schedule_across_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
+/* The rule, in words: what rows in the lanes gain, or, where !*gains, why they gain too little. `d`: schedule_in_rows. */
+const char *schedule_across_why(struct arena *, const struct problem *, const struct schedule *, int stream,
+                                const struct stream_schedule *d, bool *gains);
 void schedule_across_default(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
 /* Coordinates of the tiled row index in a stream's register blocks. */
 int64_t schedule_block(const struct stream_schedule *, enum isa);
@@ -147,6 +155,8 @@ int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule 
 /* The type operands have by themselves, whatever multiplies them: narrow where operand b takes elements of tensors of
  * that type and no rounding harms that would not be there in a careful implementation. */
 enum operand_type operand_default(const struct streams *, const struct stream *, const struct plan_contract *);
+/* Why it is that of computation, where it is, in words. */
+const char *operand_compute_why(struct arena *, const struct streams *, const struct stream *, const struct plan_contract *);
 /* Why operands cannot be of a type, or NULL. */
 const char *operand_illegal(struct arena *, const struct cascade *, const struct plan_contract *, enum operand_type,
                             const char *name);

@@ -2,24 +2,32 @@
  *
  * Nothing is packed then, and nothing summed across a vector; masks end at blocks of 32 rows by 8 keys and not of 6 by 64.
  * What is read at rows and keys alike would have to be turned, and the last rows have a vector to themselves. */
+#include <math.h>
+
 #include "base/whole.h"
 #include "codegen/schedule.h"
 
-const char *schedule_across_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
+static const char *illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
 {
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	if (isa_is_device(s->isa))
-		return arena_printf(arena, "stream %d: on a device contractions have their rows in rows", i);
+		return "on a device contractions have their rows in rows";
 	if (p->group)
-		return arena_printf(arena, "stream %d: with rows by groups they stay in rows", i);
+		return "with rows by groups they stay in rows";
 	if (p->rows == NO_INDEX || !p->ncontracts)
-		return arena_printf(arena, "stream %d has no contraction of rows to put in the lanes", i);
+		return "there is no contraction of rows to put in the lanes";
 	for (int k = 0; k < p->ncontracts; k++)
 		if (plan_reads_local(all, p->stream, p->contract[k].b))
-			return arena_printf(arena, "stream %d: what %s is multiplied by is computed here and has no place to stand",
-			                    i, all->cascade->index.v[p->rows].name);
+			return arena_printf(arena, "what %s is multiplied by is computed here and has no place to stand",
+			                    all->cascade->index.v[p->rows].name);
 	return NULL;
+}
+
+const char *schedule_across_illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
+{
+	const char *why = illegal(arena, problem, s, i);
+	return why ? arena_printf(arena, "stream %d: %s", i, why) : NULL;
 }
 
 /* Does the stream read a tensor at the rows' coordinates and the walked ones? */
@@ -80,17 +88,91 @@ static bool sums_rows(const struct stream_plan *p)
 	return false;
 }
 
-/* What is gained over `d`, in parts of the time, by figures of docs/performance.md. */
-static double gain(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d, int64_t block,
-                   int64_t l2)
+/* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. */
+static double gain(struct arena *arena, const struct streams *all, const struct stream_plan *p,
+                   const struct stream_schedule *d, int64_t block, int64_t l2, const char **said)
 {
-	double rows = (double)plan_extent(all, p->rows), sum = 0;
-	for (int k = 0; k < p->ncontracts; k++)
-		if (p->contract[k].lanes == p->walked)
-			sum += d->contract[k].pack ? 10 / (double)schedule_uses(all, &p->contract[k], p->contract[k].read) : 0.05;
-	if (p->band || shared_bytes(all, p) > 8 * l2)
+	double rows = (double)plan_extent(all, p->rows), sum = 0, empty = (double)round_up((int64_t)rows, block) / rows - 1;
+	const struct cascade *c = all->cascade;
+	struct text t;
+	text_init(&t, arena);
+	for (int k = 0; k < p->ncontracts; k++) {
+		int64_t uses = schedule_uses(all, &p->contract[k], p->contract[k].read);
+		const char *operand = c->tensor.v[expr_at(&c->pool, p->contract[k].read)->symbol].name;
+		if (p->contract[k].lanes != p->walked)
+			continue;
+		sum += d->contract[k].pack ? 10 / (double)uses : 0.05;
+		text_printf(&t, "%s%s ", t.len ? ", " : "", operand);
+		if (d->contract[k].pack)
+			text_printf(&t, "needs no copy, used %lld times", (long long)uses);
+		else
+			text_add(&t, "is summed across no vector");
+	}
+	if (p->band || shared_bytes(all, p) > 8 * l2) {
 		sum += 0.05;
-	return sum - ((double)round_up((int64_t)rows, block) / rows - 1);
+		text_add(&t, p->band ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
+	}
+	if (empty > 0)
+		text_printf(&t, ", the last vectors of rows are %.2g%% more work", 100 * empty);
+	*said = t.s;
+	return sum - empty;
+}
+
+/* The rule. NULL: a stream whose other sizes are `d` has its rows in the lanes, in blocks of `block`, for what is said.
+ * Else why not. */
+static const char *refused(struct arena *arena, const struct problem *problem, const struct schedule *s, int i,
+                           const struct stream_schedule *d, const struct contract_schedule *block, const char **said)
+{
+	enum { ROWS_LEAST = 24 };
+	const double worth = 0.03;
+	const struct streams *all = problem_streams(problem, s->form);
+	const struct stream_plan *p = schedule_plan(problem, s, i);
+	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
+	struct schedule one = *s;
+	one.stream[i] = *d;
+	const char *cannot = illegal(arena, problem, &one, i);
+	if (cannot)
+		return cannot;
+	const char *rows = all->cascade->index.v[p->rows].name, *walked = all->cascade->index.v[p->walked].name;
+	if (isa_info[s->isa].registers < 32 || isa_info[s->isa].lanes < 16)
+		return arena_printf(arena, "%s has too few registers or lanes for them to gain", isa_info[s->isa].name);
+	if (s->compute != DTYPE_F32)
+		return "computation is not in f32";
+	if (s->form == FORM_NAIVE || p->whole)
+		return arena_printf(arena, "every pair of %s and %s is kept", rows, walked);
+	if (plan_extent(all, p->rows) < ROWS_LEAST)
+		return arena_printf(arena, "%s has %lld coordinates, fewer than %d", rows,
+		                    (long long)plan_extent(all, p->rows), ROWS_LEAST);
+	if (plan_extent(all, p->walked) < 1)
+		return arena_printf(arena, "%s has no coordinates", walked);
+	if (d->sparsity != SPARSITY_BOUNDS)
+		return arena_printf(arena, "tiles are skipped by %s", sparsity_name[d->sparsity]);
+	if (reads_pairs(all, p))
+		return arena_printf(arena, "what is read at %s and %s would have to be turned", rows, walked);
+	if (!stand(all, p, s))
+		return "an operand is not elements of a tensor in the type of computation";
+	if (!sums_rows(p))
+		return arena_printf(arena, "no sum over %s but contractions would be saved", walked);
+	double by = gain(arena, all, p, d, block->lanes * isa_info[s->isa].lanes, l2, said);
+	return by < worth ? arena_printf(arena, "they would %s about %.2g%%: %s", by < 0 ? "lose" : "gain only", 100 * fabs(by), *said)
+	                  : NULL;
+}
+
+static struct contract_schedule block_of(const struct problem *problem, const struct schedule *s, int i)
+{
+	int64_t rows = plan_extent(problem_streams(problem, s->form), schedule_plan(problem, s, i)->rows);
+	bool odd = rows > 32 && rows <= 48; /* three vectors hold them all */
+	return (struct contract_schedule){.rows = odd ? 4 : 8, .lanes = odd ? 3 : 2};
+}
+
+const char *schedule_across_why(struct arena *arena, const struct problem *problem, const struct schedule *s, int i,
+                                const struct stream_schedule *d, bool *gains)
+{
+	const char *said = NULL;
+	struct contract_schedule block = block_of(problem, s, i);
+	const char *why = refused(arena, problem, s, i, d, &block, &said);
+	*gains = !why;
+	return why ? why : said;
 }
 
 /* Rows a task, at most `most`: as many as leave every core some tasks, or it waits for the last of the others. */
@@ -123,24 +205,18 @@ static int64_t stream_tile(const struct streams *all, const struct stream_plan *
 
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { ROWS_LEAST = 24, ROWS = 64, MANY_ROWS = 256 };
-	const double worth = 0.03;
+	enum { ROWS = 64, MANY_ROWS = 256 };
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
-	int64_t rows = plan_extent(all, p->rows), l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
-	bool odd = rows > 32 && rows <= 48; /* three vectors hold them all */
-	struct contract_schedule k = {.rows = odd ? 4 : 8, .lanes = odd ? 3 : 2};
+	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
+	struct contract_schedule k = block_of(problem, s, i);
 	int64_t block = k.lanes * isa_info[s->isa].lanes, most = ROWS;
-	struct schedule one = *s;
 	struct arena reason;
+	const char *said;
 	arena_init(&reason);
-	one.stream[i] = *d;
-	bool may = isa_info[s->isa].registers >= 32 && isa_info[s->isa].lanes >= 16 && s->compute == DTYPE_F32 &&
-	           s->form != FORM_NAIVE && !p->whole && rows >= ROWS_LEAST && plan_extent(all, p->walked) > 0 &&
-	           !schedule_across_illegal(&reason, problem, &one, i);
+	bool gains = !refused(&reason, problem, s, i, d, &k, &said);
 	arena_free(&reason);
-	if (!may || d->sparsity != SPARSITY_BOUNDS || reads_pairs(all, p) || !stand(all, p, s) || !sums_rows(p) ||
-	    gain(all, p, d, block, l2) < worth)
+	if (!gains)
 		return;
 	d->across = true;
 	for (int c = 0; c < d->ncontracts; c++)

@@ -84,6 +84,22 @@ enum operand_type operand_default(const struct streams *all, const struct stream
 	return OPERAND_COMPUTE;
 }
 
+const char *operand_compute_why(struct arena *arena, const struct streams *all, const struct stream *s,
+                                const struct plan_contract *k)
+{
+	const struct cascade *c = all->cascade;
+	bool any = false;
+	if (!(is_element(c, k->inner_a) && is_element(c, k->inner_b)) && is_summand(all, s, k->equation))
+		return "it is one of several sums that are added up, where its rounding would not cancel";
+	uint32_t from = refused(c, k, OPERAND_BF16, DTYPE_BF16, &any);
+	if (!any || from == UINT32_MAX)
+		from = refused(c, k, OPERAND_F16, DTYPE_F16, &any);
+	return any && from != UINT32_MAX
+	               ? arena_printf(arena, "so narrow a type would not hold %s : %s", c->tensor.v[from].name,
+	                              dtype_info[c->tensor.v[from].dtype].spelling)
+	               : "not all it is multiplied with is i8, and none of it bf16 or f16";
+}
+
 enum operand_type operand_of_host(const struct streams *all, const struct stream *s, const struct plan_contract *k,
                                   enum isa isa)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codegen/explain.h"
+#include "codegen/explain_choices.h"
 #include "codegen/explain_tiles.h"
 #include "codegen/roofline.h"
 #include "dsl/dtype.h"
@@ -234,6 +235,10 @@ static enum attune_status print_text(struct explain_job *job, struct arena *aren
 	explain_text(found, &t);
 	if (v->choice.program)
 		print_roofline(job, found, v, &t);
+	if (v->choice.program) {
+		struct choices_told told = explain_choices(arena, v->problem, &v->choice.schedule, v->origin);
+		choices_text(&told, &t);
+	}
 	tiles_text(tiles, o->maps ? MAPS_ALL : MAPS_SMALL, o->utf8, &t);
 	if (o->schedule)
 		print_schedule(v, &t);
@@ -255,8 +260,11 @@ static enum attune_status print_json(struct explain_job *job, struct arena *aren
 		tiles_json(tiles, cJSON_AddObjectToObject(job->json, "predicates"));
 	if (job->json && v->choice.program)
 		json_schedule(v, job->json);
-	if (job->json && v->choice.program)
+	if (job->json && v->choice.program) {
+		struct choices_told told = explain_choices(arena, v->problem, &v->choice.schedule, v->origin);
 		json_roofline(job, found, v, job->json);
+		choices_json(&told, cJSON_AddArrayToObject(job->json, "choices"));
+	}
 	if (kernels && job->json &&
 	    (status = device_explain(job->program, schedule, arena, NULL, job->json, error)))
 		return status;

@@ -121,6 +121,11 @@ $told =~ s/^.*?\n(?=What the predicates leave out)//s;
 $guide =~ s/^```explain\n.*?^```$/```explain\n$told```/ms if $ENV{GOLDEN};
 my ($drawn) = $guide =~ /^```explain\n(.*?)^```$/ms;
 ok($told ne '' && defined $drawn && $drawn eq $told, "$how: explain");
+my ($chosen) = $guide =~ /^attune (explain .* --isa avx2)$/m;
+my ($choices) = `$build/attune $chosen --cache none` =~ /^(Choices.*?\n)(?:\n\S|\z)/ms;
+$guide =~ s/^```choices\n.*?^```$/```choices\n$choices```/ms if $ENV{GOLDEN};
+my ($listed) = $guide =~ /^```choices\n(.*?)^```$/ms;
+ok(defined $choices && defined $listed && $choices eq $listed, "$how: choices");
 if ($ENV{GOLDEN}) {
 	open my $out, '>', $how or die "$how: $!";
 	print $out $guide;

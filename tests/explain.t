@@ -87,5 +87,32 @@ run 0 emit causal.att --stage schedule $shape && sed 's/sparsity bounds/sparsity
 run 0 explain causal.att $shape --schedule mask.sched && says out 'By the given schedule' && says out 'visits 100%' &&
 	says out 'sparsity mask' && says out 'flop of contractions'
 ok 'a schedule of one'"'"'s own, with its costs'
+
+# Why rows, lanes and types of operands are as they are.
+sed -e 's/kernel causal/kernel groups/' -e 's/^rank.*/rank H, C, N, M, D/' -e 's/^in .*/in Q[H, N, D], K[C, M, D], V[C, M, D] : f32/' \
+	-e 's/K\[h,/K[h\/4,/' -e 's/V\[h,/V[h\/4,/' -e 's/ where.*//' causal.att >groups.att
+run 0 explain groups.att -r H=8 C=2 N=1 M=64 D=16 --isa scalar --cache none && says out 'Choices (default)' &&
+	says out 'rows h:4: the 4 h of a group read the same K and V, and n has but 1 coordinate to share it' &&
+	says out 'lanes m and e: not h: with rows by groups they stay in rows'
+ok 'why rows are grouped'
+run 0 emit groups.att -r H=8 C=2 N=1 M=64 D=16 --isa scalar --cache none --stage schedule && cp out grouped.sched
+run 0 explain groups.att -r H=8 C=2 N=40 M=64 D=16 --isa scalar --cache none && says out '40 coordinates of n share K and V already'
+ok '… and why not'
+run 0 explain groups.att -r H=8 C=2 N=40 M=64 D=16 --isa scalar --cache none --schedule grouped.sched &&
+	says out 'rows h:4: the schedule says so; by default n: 40 coordinates of n share'
+ok '… and that a schedule has them otherwise'
+run 0 explain plain.att $shape --isa avx512 && says out 'lanes m and e: not n: n has 20 coordinates, fewer than 24'; ok 'why keys are in the lanes'
+run 0 explain plain.att -r H=4 N=32 M=4096 D=64 --isa avx512 --cache none --json && perl -MJSON::PP -0ne '
+	my ($c) = grep { $_->{what} eq "lanes" } @{decode_json($_)->{choices}};
+	exit !($c->{stream} == 1 && $c->{chosen} eq "n" && $c->{why} =~ /^K is summed across no vector/)' out
+ok 'why rows are, as JSON'
+run 0 explain plain.att -r H=4 N=256 M=256 D=64 --as Q,K,V,O=bf16 --isa avx512bf16 --cache none &&
+	says out 'operands O_sum bf16: V : bf16 is held exactly, what multiplies it is rounded once, and avx512bf16 sums 2 of their products at once'
+ok 'why operands are read as bf16'
+run 0 explain plain.att -r H=4 N=256 M=256 D=64 --as Q,K,V,O=bf16 --isa avx2 --cache none &&
+	says out 'compute: avx2 has no sums of products of bf16: they are widened'
+ok '… and why they are not'
+run 0 explain plain.att $shape --isa avx2 && ! says out 'operands'; ok 'of types alike nothing is said'
+
 run 2 explain causal.att $shape --schedule causal.att && says err 'schedule'; ok 'one that is none'
 done_testing
