@@ -17,6 +17,7 @@
  *   emit_turn.c      … of what turns rows into lanes
  *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
  *   emit_micro.c     those micro-kernels
+ *   emit_next.c      what they ask for of the next task's memory
  *   emit_narrow.c    … of operands in groups; values in scratch narrower than computation
  *   emit_dots.c      … along the contracted index
  *   emit_select.c    selections
@@ -92,6 +93,7 @@ struct emitter {
 	uint32_t fetch_along;
 	int64_t ahead; /* loads also ask for what is so many coordinates of `ahead_along` on; 0: they do not */
 	uint32_t ahead_along;
+	const char *next; /* calls of micro-kernels ask for lines of what this C variable says; NULL: they do not */
 };
 
 /* ---- emit_plan.c ---- */
@@ -333,6 +335,12 @@ int emit_line_elements(const struct micro *);
 void emit_dots(struct emitter *, const struct micro *, const char *what);
 /* "p + 32 + 2 * LANES". */
 const char *emit_times(struct emitter *, const char *p, int64_t elements, int vectors);
+
+/* ---- emit_next.c ---- */
+
+/* Emits the function that writes down what a task of the phase touches; its name, or NULL where there is none. Names and
+ * ranges are this function's afterwards. */
+const char *emit_next_task(struct emitter *, const struct tile_phase *, const char *symbol);
 
 /* ---- emit_narrow.c ---- */
 

@@ -134,8 +134,6 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 	for (int round = 0; round < 2; round++) {
 		struct c_block discard = {0}, *out = round ? unit : &discard;
 		e->micro.n = micros;
-		emit_start_names(e, round);
-		emit_whole_ranges(e);
 		if (round) {
 			plan_scratch(e);
 			e->functions = c_group(e->arena, out);
@@ -144,12 +142,20 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 		} else {
 			e->functions = &discard;
 		}
+		const char *next = emit_next_task(e, p, symbol);
+		emit_start_names(e, round);
+		emit_whole_ranges(e);
+		e->next = next ? plan_name(e, "next") : NULL;
 		struct c_block *f = c_open(
 		        e->arena, out,
 		        "void %s(const struct at_args *args, long begin, long end, void *scratch)", symbol);
 		emit_tensors(e, f, "args", false);
 		declare_values(e, f);
+		if (next)
+			c_line(e->arena, f, "struct at_next %s = {0};", e->next);
 		struct c_block *body = c_open(e->arena, f, "for (long task = begin; task < end; task++)");
+		if (next)
+			c_line(e->arena, c_open(e->arena, body, "if (task + 1 < end)"), "%s(args, task + 1, &%s);", next, e->next);
 		look_ahead(e, p);
 		if (p->task.n)
 			emit_task(e, body, p);

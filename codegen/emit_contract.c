@@ -150,6 +150,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	const char *b_at = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	struct text t;
 	text_init(&t, e->arena);
+	if (e->next)
+		c_line(e->arena, b, "v_next_ask(&%s);", e->next);
 	text_printf(&t, "%s(%s, %s, ", emit_micro(e, k, s), k.far ? nest_address(n, s->a, NULL) : nest_pointer(n, a->symbol),
 	            b_at);
 	if (k.dots) {

@@ -13,7 +13,8 @@ extern const char embed_codegen_prelude_abi_h[], embed_codegen_prelude_f32_h[], 
         embed_codegen_prelude_avx2_h[], embed_codegen_prelude_avx512_h[], embed_codegen_prelude_neon_h[],
         embed_codegen_prelude_exp_bits_h[], embed_codegen_prelude_select_h[],
         embed_codegen_prelude_select_single_h[], embed_codegen_prelude_select_vector_h[],
-        embed_codegen_prelude_cuda_math_h[], embed_codegen_prelude_narrow_h[], embed_codegen_prelude_dot_single_h[],
+        embed_codegen_prelude_cuda_math_h[], embed_codegen_prelude_narrow_h[], embed_codegen_prelude_next_h[],
+        embed_codegen_prelude_dot_single_h[],
         embed_codegen_prelude_dot_emulated_h[], embed_codegen_prelude_dot_avx512bf16_h[];
 
 struct paragraph {
@@ -157,7 +158,8 @@ const char *const *emit_prelude_names(void)
 {
 	static const char *const text[] = {embed_codegen_prelude_scalar_h, embed_codegen_prelude_f32_h,
 	                                   embed_codegen_prelude_vector_h, embed_codegen_prelude_avx512_h,
-	                                   embed_codegen_prelude_avx2_h, embed_codegen_prelude_exp_bits_h, NULL};
+	                                   embed_codegen_prelude_avx2_h, embed_codegen_prelude_exp_bits_h,
+	                                   embed_codegen_prelude_next_h, NULL};
 	return text;
 }
 
@@ -185,6 +187,7 @@ void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const cha
 		add_file(&c, isa == ISA_AVX512_BF16 ? embed_codegen_prelude_dot_avx512bf16_h
 		                                    : embed_codegen_prelude_dot_emulated_h);
 		add_file(&c, embed_codegen_prelude_narrow_h);
+		add_file(&c, embed_codegen_prelude_next_h);
 		add_file(&c, embed_codegen_prelude_select_vector_h);
 	}
 	add_file(&c, embed_codegen_prelude_select_h);
