@@ -31,8 +31,8 @@ static void print_rates(const struct attune_device_info *d)
 		if (d->rate[i].i8 > 0)
 			printf(", i8 %.1f (%.0f)", d->rate[i].i8 * 1e-9, d->rate[i].i8 / d->clock);
 		if (d->rate[i].exps > 0)
-			printf(", exp %.1f G/s (%.1f cycles a vector)", d->rate[i].exps * 1e-9,
-			       d->rate[i].lanes * d->clock / d->rate[i].exps);
+			printf(", exp %.1f G/s (%.1f cycles%s)", d->rate[i].exps * 1e-9,
+			       d->rate[i].lanes * d->clock / d->rate[i].exps, d->rate[i].lanes > 1 ? " a vector" : "");
 		putchar('\n');
 	}
 	printf("reads      L1 %.0f GB/s (%.0f), L2 %.0f (%.0f), L3 %.0f (%.0f), memory %.1f; by all cores %.1f\n",

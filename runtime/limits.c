@@ -63,6 +63,9 @@ static bool find(struct attune_context *c, struct arena *a)
 	cJSON *all = facts ? cJSON_Parse(facts) : NULL;
 	struct machine_limits l = limits_of(cJSON_GetObjectItemCaseSensitive(all, "limits"));
 	cJSON_Delete(all);
+	for (enum isa i = 0; i < HOST_ISAS; i++) /* older ones know fewer */
+		if (isa_runs_on(i, m->isa) && l.exps[i] <= 0)
+			return false;
 	if (l.clock <= 0 || l.peak[m->isa][OPERAND_COMPUTE] <= 0 || l.read[READ_MEMORY] <= 0 || l.read_all <= 0)
 		return false;
 	m->limits = l;

@@ -1,5 +1,6 @@
 /* What every target promises, and this machine's description. With LONG in the environment the leak test is
  * four times as long. */
+#include "targets/probe.h"
 #include "targets/target.h"
 
 #include <math.h>
@@ -362,7 +363,23 @@ static void machine_facts(void)
 		narrow &= isa_multiplies(m.isa, t) && t ? probe > last * 1.2 : probe > last * 0.7 && probe < last * 1.4;
 	}
 	ok(narrow, "narrow operands have a higher peak where an instruction multiplies them, the f32 peak elsewhere");
+	for (enum isa i = 0; i <= m.isa; i++) {
+		static float x[PROBE_EXPS] __attribute__((aligned(64)));
+		double worst = 0;
+		probe_exp *loop = probe_exp_loop(i);
+		for (int k = 0; k < PROBE_EXPS; k++)
+			x[k] = (float)k / PROBE_EXPS;
+		if (loop)
+			loop(x, 1);
+		for (int k = 0; k < PROBE_EXPS; k++) {
+			double want = exp((double)k / PROBE_EXPS - 1), off = fabs(x[k] / want - 1);
+			worst = off > worst ? off : worst;
+		}
+		ok(loop && worst < 1e-6, "exponentials that are timed of %s are right to %.2g", isa_info[i].name, worst);
+	}
 	machine_measure(&m);
+	for (enum isa i = 0; i <= m.isa; i++)
+		ok(m.limits.exps[i] > 1e7, "exponentials of %s are timed: %.2f G/s", isa_info[i].name, m.limits.exps[i] * 1e-9);
 	printf("# peak %.1f GFLOP/s, reads %.1f GB/s\n", m.peak_flops * 1e-9, m.bandwidth * 1e-9);
 	ok(m.peak_flops > 1e9 && m.bandwidth > 1e8 && m.bandwidth < 1e12, "peak and bandwidth are measured");
 }
