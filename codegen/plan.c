@@ -101,7 +101,8 @@ struct split {
 	struct cascade *c;
 	uint32_t rows, lanes, reduced;
 	struct expr a, b, after; /* after: of b, without the reduced index */
-	struct expr inner_a, inner_b, outer;
+	struct expr inner_a, inner_b, outer; /* outer: without the reduced index and the lanes; numbers apart */
+	struct expr number;
 	bool fails;
 };
 
@@ -122,7 +123,7 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 	}
 	if (op == OP_NEG) {
 		s->a = expr1(&s->c->pool, OP_NEG, s->a);
-		s->outer = expr1(&s->c->pool, OP_NEG, s->outer);
+		s->number = expr1(&s->c->pool, OP_NEG, s->number);
 		split_product(s, expr_operand(&s->c->pool, e, 0), inverse);
 		return;
 	}
@@ -132,10 +133,10 @@ static void split_product(struct split *s, struct expr e, bool inverse)
 		return;
 	}
 	multiply(s, lane ? &s->b : &s->a, inverse, e);
-	bool inner = mentions(s->c, e, s->reduced);
-	multiply(s, !inner ? &s->outer : lane ? &s->inner_b : &s->inner_a, inverse, e);
-	if (lane && !inner)
-		multiply(s, &s->after, inverse, e);
+	if (mentions(s->c, e, s->reduced))
+		multiply(s, lane ? &s->inner_b : &s->inner_a, inverse, e);
+	else
+		multiply(s, lane ? &s->after : expr_is_number(&s->c->pool, e, NULL) ? &s->number : &s->outer, inverse, e);
 }
 
 /* Does b reach the task's coordinates only through whole coordinates of its reads, so that packing can walk
@@ -284,7 +285,9 @@ static void plan_inner(const struct streams *all, const struct stream *stream, c
 	bool apart = mentions(c, s->inner_a, out->rows) && mentions(c, s->inner_a, out->reduced);
 	out->inner_a = apart ? s->inner_a : s->a;
 	out->inner_b = apart ? s->inner_b : s->b;
-	out->outer = apart ? factor(c, s->outer) : NO_EXPR;
+	/* What is one number a row is multiplied first, and so once a row. */
+	struct expr rows = expr2(&c->pool, OP_MUL, s->number, s->outer), all_of = expr2(&c->pool, OP_MUL, rows, s->after);
+	out->outer = apart ? factor(c, all_of) : NO_EXPR;
 	out->inner_direct = !plan_reads_local(all, stream, out->inner_b) &&
 	                    (direct(c, out->inner_b, out->reduced, out->lanes) ||
 	                     direct(c, out->inner_b, out->lanes, out->reduced)) &&
@@ -350,7 +353,7 @@ static bool contraction(const struct streams *all, const struct stream_plan *p, 
 	                  .rows = rows,
 	                  .lanes = lanes,
 	                  .reduced = q->reduced[0]};
-	s.a = s.b = s.after = s.inner_a = s.inner_b = s.outer = expr_number(&c->pool, 1);
+	s.a = s.b = s.after = s.inner_a = s.inner_b = s.outer = s.number = expr_number(&c->pool, 1);
 	split_product(&s, plan_by_group(c, p, q->body), false);
 	uint32_t reduced = s.reduced;
 	if (s.fails || !mentions(c, s.a, reduced) || !mentions(c, s.b, reduced) || !mentions(c, s.a, rows))

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "codegen/build.h"
+#include "dsl/dtype.h"
 
 /* A tile value made from a cascade expression under one presence, so that equal operands share it. */
 static struct expr tensor_value(struct builder *b, uint32_t tensor, uint32_t value)
@@ -150,9 +151,22 @@ static bool stands(const struct builder *b, const struct plan_contract *c)
 	       b->c->tensor.v[expr_at(&b->c->pool, c->read)->symbol].dtype == b->p->compute;
 }
 
+/* Are the products of its operands as they are stored exact in the type of computation? */
+static bool is_exact(const struct builder *b, const struct plan_contract *c)
+{
+	int digits = 0;
+	for (int i = 0; i < 2; i++) {
+		const struct expr_node *n = expr_at(&b->c->pool, i ? c->inner_b : c->inner_a);
+		if (n->op != OP_READ || b->c->tensor.v[n->symbol].role != ROLE_IN)
+			return false;
+		digits += dtype_digits(b->c->tensor.v[n->symbol].dtype);
+	}
+	return digits <= dtype_digits(b->p->compute);
+}
+
 /* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
- * sum. Where operands are rounded all such factors come after it, so that an operand that is a tensor's element is
- * multiplied as it is stored. A carry would need a tile of its own for the sum: there they go into an operand that is
+ * sum. Where operands are rounded, or narrow ones have exact products, all such factors come after it, so that an
+ * operand that is a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum: there they go into an operand that is
  * computed, and so rounded, anyway. */
 struct product build_product(const struct builder *b, int k)
 {
@@ -166,6 +180,11 @@ struct product build_product(const struct builder *b, int k)
 		if (p.direct) {
 			p.b = c->read;
 			p.outer = build_extent(b, c->reduced) ? c->after : NO_EXPR;
+		}
+		if (!carry && is_exact(b, c) && (p.direct || !build_mentions(b, c->outer, c->lanes))) {
+			p.a = c->inner_a;
+			p.b = c->inner_b;
+			p.outer = build_extent(b, c->reduced) ? c->outer : NO_EXPR;
 		}
 		return p;
 	}

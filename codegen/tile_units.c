@@ -15,12 +15,14 @@
 #include <math.h>
 
 #include "codegen/build.h"
+#include "dsl/dtype.h"
 
 static const double LOG2_E = 1.4426950408889634, LN_2 = 0.6931471805599453;
 
 /* What is known of a value or a work tensor. */
 struct unit {
 	bool rounded; /* by what it is computed from */
+	int digits;   /* of its elements, where they are a tensor's; of what is computed more than any product has */
 	bool never;   /* it cannot be scaled */
 	bool scaled;  /* it is */
 };
@@ -34,37 +36,6 @@ struct units {
 	uint32_t memos;
 	bool changed;
 };
-
-/* Calls `visit` for each statement of a block, then for those inside it. `last`: the value of a contraction of narrow
- * operands that the statement before made and this one assigns anew; NO_VALUE: none. */
-typedef void visit(struct units *, struct tile_statement *, uint32_t last);
-
-static void each(struct units *u, struct tile_block *b, visit *f)
-{
-	uint32_t last = NO_VALUE;
-	for (uint32_t i = 0; i < b->statement.n; i++) {
-		struct tile_statement *s = &b->statement.v[i];
-		bool again = s->kind == TILE_MAP && s->value == last;
-		f(u, s, again ? last : NO_VALUE);
-		last = s->kind == TILE_CONTRACT && s->operand != OPERAND_COMPUTE ? s->value : NO_VALUE;
-		each(u, &s->body, f);
-		each(u, &s->other, f);
-	}
-}
-
-static void each_statement(struct units *u, visit *f)
-{
-	for (uint32_t i = 0; i < u->p->phase.n; i++)
-		each(u, &u->p->phase.v[i].body, f);
-}
-
-static void until_settled(struct units *u, visit *f)
-{
-	do {
-		u->changed = false;
-		each_statement(u, f);
-	} while (u->changed);
-}
 
 /* ---- what an expression is made of ---- */
 
@@ -83,6 +54,55 @@ static bool is_number(const struct units *u, struct expr e)
 {
 	double k;
 	return expr_is_number(u->pool, e, &k);
+}
+
+enum { MANY_DIGITS = 1000 };
+
+static int digits_of(struct units *u, struct expr e)
+{
+	const struct expr_node *n = expr_at(u->pool, e);
+	if (n->op != OP_VALUE && n->op != OP_READ)
+		return MANY_DIGITS;
+	if (n->op == OP_READ && u->p->tensor.v[n->symbol].place == PLACE_ARGUMENT)
+		return dtype_digits(u->p->tensor.v[n->symbol].dtype);
+	return unit_of(u, e)->digits;
+}
+
+/* Does a contraction lose by a factor in one of its operands: products are of narrow operands, or exact? */
+static bool as_stored(struct units *u, const struct tile_statement *s)
+{
+	return s->operand != OPERAND_COMPUTE || digits_of(u, s->a) + digits_of(u, s->b) <= dtype_digits(u->p->compute);
+}
+
+/* Calls `visit` for each statement of a block, then for those inside it. `last`: the value of a contraction of narrow
+ * operands that the statement before made and this one assigns anew; NO_VALUE: none. */
+typedef void visit(struct units *, struct tile_statement *, uint32_t last);
+
+static void each(struct units *u, struct tile_block *b, visit *f)
+{
+	uint32_t last = NO_VALUE;
+	for (uint32_t i = 0; i < b->statement.n; i++) {
+		struct tile_statement *s = &b->statement.v[i];
+		bool again = s->kind == TILE_MAP && s->value == last;
+		f(u, s, again ? last : NO_VALUE);
+		last = s->kind == TILE_CONTRACT && as_stored(u, s) ? s->value : NO_VALUE;
+		each(u, &s->body, f);
+		each(u, &s->other, f);
+	}
+}
+
+static void each_statement(struct units *u, visit *f)
+{
+	for (uint32_t i = 0; i < u->p->phase.n; i++)
+		each(u, &u->p->phase.v[i].body, f);
+}
+
+static void until_settled(struct units *u, visit *f)
+{
+	do {
+		u->changed = false;
+		each_statement(u, f);
+	} while (u->changed);
 }
 
 /* A value or a tensor that may be scaled; `plain` is not. */
@@ -183,6 +203,20 @@ static void note_rounded(struct units *u, struct tile_statement *s, uint32_t las
 		u->changed = to->rounded = true;
 }
 
+static void note_digits(struct units *u, struct tile_statement *s, uint32_t last)
+{
+	(void)last;
+	bool made = s->kind == TILE_CONTRACT || s->kind == TILE_REDUCE;
+	if (!made && s->kind != TILE_LOAD && s->kind != TILE_MAP && s->kind != TILE_STORE)
+		return;
+	struct unit *to = s->kind == TILE_STORE ? unit_of(u, s->target) : &u->value[s->value];
+	int digits = made ? MANY_DIGITS : digits_of(u, s->expression);
+	if (digits > to->digits) {
+		to->digits = digits;
+		u->changed = true;
+	}
+}
+
 /* ---- what cannot be scaled ---- */
 
 static void forbid(struct units *u, struct unit *x)
@@ -229,9 +263,10 @@ static void check_contraction(struct units *u, const struct tile_statement *s)
 	struct expr operand = scaled_operand(u, s);
 	struct unit *v = &u->value[s->value], *x = unit_of(u, operand);
 	forbid(u, unit_of(u, expr_same(operand, s->a) ? s->b : s->a));
-	if (expr_at(u->pool, operand)->op == OP_READ || s->operand != OPERAND_COMPUTE)
+	bool stored = as_stored(u, s);
+	if (expr_at(u->pool, operand)->op == OP_READ || stored)
 		forbid(u, x);
-	if (s->operand != OPERAND_COMPUTE)
+	if (stored)
 		return;
 	if (x->never)
 		forbid(u, v);
@@ -271,8 +306,7 @@ static void check_narrow(struct units *u, struct tile_block *b)
 		struct tile_statement *s = &b->statement.v[i], *next = i + 1 < b->statement.n ? s + 1 : NULL;
 		check_narrow(u, &s->body);
 		check_narrow(u, &s->other);
-		if (s->kind == TILE_CONTRACT && s->operand != OPERAND_COMPUTE &&
-		    !(next && next->kind == TILE_MAP && next->value == s->value))
+		if (s->kind == TILE_CONTRACT && as_stored(u, s) && !(next && next->kind == TILE_MAP && next->value == s->value))
 			forbid(u, &u->value[s->value]);
 	}
 }
@@ -335,7 +369,7 @@ static void want_statement(struct units *u, struct tile_statement *s, uint32_t l
 			want(u, s->expression);
 	} else if (s->kind == TILE_CONTRACT) {
 		struct unit *v = &u->value[s->value], *x = unit_of(u, scaled_operand(u, s));
-		if (s->operand == OPERAND_COMPUTE && v->scaled != x->scaled)
+		if (!as_stored(u, s) && v->scaled != x->scaled)
 			u->changed = v->scaled = x->scaled = true;
 	} else if ((s->kind == TILE_LOAD || s->kind == TILE_MAP || s->kind == TILE_REDUCE) &&
 	           u->value[s->value].scaled) {
@@ -511,6 +545,7 @@ void build_units(struct tile_program *p)
 		u.value[i].never = p->value.v[i].dtype != DTYPE_F32;
 	for (uint32_t i = 0; i < p->tensor.n; i++)
 		u.tensor[i].never = p->tensor.v[i].place == PLACE_ARGUMENT || p->tensor.v[i].dtype != DTYPE_F32;
+	until_settled(&u, note_digits);
 	for (uint32_t i = 0; i < p->phase.n; i++)
 		check_narrow(&u, &p->phase.v[i].body);
 	until_settled(&u, note_rounded);

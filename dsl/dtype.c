@@ -28,6 +28,11 @@ static const struct format format[DTYPES] = {
         [DTYPE_F8E5M2] = {5, 2, true}, [DTYPE_F8E4M3] = {4, 3, false},
 };
 
+int dtype_digits(enum dtype t)
+{
+	return t == DTYPE_F64 ? 53 : format[t].mantissa ? format[t].mantissa + 1 : t == DTYPE_BOOL ? 1 : dtype_info[t].bits;
+}
+
 static int bias(struct format f)
 {
 	return (1 << (f.exponent - 1)) - 1;

@@ -31,6 +31,8 @@ static inline bool dtype_widens(enum dtype narrow, enum dtype wide)
 {
 	return narrow == wide || (wide == DTYPE_F32 && dtype_info[narrow].bits <= 16 && narrow != DTYPE_BOOL);
 }
+/* Binary digits that any of its numbers can be written with: a product of two has as many as both together. */
+int dtype_digits(enum dtype);
 /* Towards zero, saturating; NaN is 0. */
 static inline int64_t double_to_int64(double x)
 {
