@@ -144,16 +144,21 @@ static inline unsigned s_bits_of_float(float f)
 	return x.u;
 }
 
-/* A float of `exponent` and `mantissa` bits (IEEE with infinities) as a float. */
-static inline float s_widen(unsigned bits, int exponent, int mantissa)
+/* A float of `exponent` and `mantissa` bits, the top exponent one like any other, as a float. Without branches, so that
+ * compilers do several at once; a denormal is what a number with the least exponent is more than that power. */
+static inline float s_widen_finite(unsigned bits, int exponent, int mantissa)
 {
 	unsigned magnitude = bits & ((1u << (exponent + mantissa)) - 1), sign = bits >> (exponent + mantissa) << 31;
-	unsigned top = ((1u << exponent) - 1) << mantissa, bias = (1u << (exponent - 1)) - 1;
-	if (magnitude >= top)
-		return s_float_of_bits(sign | 0x7f800000u | (magnitude - top) << (23 - mantissa));
-	if (magnitude >> mantissa)
-		return s_float_of_bits(sign | ((magnitude << (23 - mantissa)) + ((127 - bias) << 23)));
-	return s_float_of_bits(sign | s_bits_of_float((float)magnitude * s_float_of_bits((128 - bias - (unsigned)mantissa) << 23)));
+	unsigned shifted = magnitude << (23 - mantissa), bias = (1u << (exponent - 1)) - 1, least = (128 - bias) << 23;
+	unsigned small = s_bits_of_float(s_float_of_bits(least + shifted) - s_float_of_bits(least));
+	return s_float_of_bits(sign | (magnitude >> mantissa ? shifted + ((127 - bias) << 23) : small));
+}
+
+/* … IEEE with infinities. */
+static inline float s_widen(unsigned bits, int exponent, int mantissa)
+{
+	unsigned top = ((1u << exponent) - 1) << mantissa, finite = s_bits_of_float(s_widen_finite(bits, exponent, mantissa));
+	return s_float_of_bits((bits & top) == top ? finite + ((128u - (1u << (exponent - 1))) << 23) : finite);
 }
 
 /* A double rounded once, to nearest even, to such a float; a finite one to a finite one. */
@@ -198,8 +203,7 @@ static inline unsigned s_narrow(double a, int exponent, int mantissa)
 /* No infinities: all ones is NaN, the rest of the top exponent is numbers. */
 static inline real s_get_f8e4m3(const unsigned char *p)
 {
-	float magnitude = (*p & 0x7f) == 0x7f ? REAL_NAN : (*p & 0x78) == 0x78 ? (float)(8 + (*p & 7)) * 32 : s_widen(*p & 0x7f, 4, 3);
-	return (real)(*p & 0x80 ? -magnitude : magnitude);
+	return (*p & 0x7f) == 0x7f ? REAL_NAN : (real)s_widen_finite(*p, 4, 3);
 }
 
 #define s_put_f64(p, a) (*(p) = (double)(a))
