@@ -231,6 +231,11 @@ void build_share(struct builder *, struct tile_statement *walk);
 void build_parts(struct builder *, struct tile_block *);
 void build_join(struct builder *);
 
+/* ---- tile_twine.c ---- */
+
+/* Orders what stands before contractions whose operand is made while it is used. */
+void build_twines(struct builder *, struct tile_block *);
+
 /* ---- tile_units.c ---- */
 
 /* Exponentials of a finished program become powers of two, where what they are of can be kept times log2 e. */

@@ -14,6 +14,7 @@
  *   emit_group.c     which MAP, REDUCE, LOAD and STORE share loops
  *   emit_loops.c     those loops
  *   emit_column.c    … where the lanes lie across what is reduced
+ *   emit_twine.c     … and a contraction, what they make for it made while it is used
  *   emit_turn.c      … of what turns rows into lanes
  *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
  *   emit_micro.c     those micro-kernels
@@ -178,6 +179,7 @@ struct nest {
 	const char *at;       /* coordinate of the first lane */
 	const char *left;     /* coordinates from there to the end of the range */
 	bool staged;          /* long chains in steps */
+	bool beside;          /* … with as few multiplications as can be: there are others beside them */
 	int half;             /* of two vectors that lie side by side and are stored as narrow values at once: 1, 2; 0: one */
 	VEC(struct narrow_half) first; /* what the first of two stores */
 	bool partial;         /* fewer than a vector may be left */
@@ -318,8 +320,26 @@ struct micro {
 	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
 	enum reduction fold;     /* a vector a row of an argument has its result folded in; REDUCE_NONE: there is none */
 };
-/* … and, where that can be done on the way, the reduction that follows: how many of the n statements are done. */
-uint32_t emit_contract(struct emitter *, struct c_block *, const struct tile_statement *, uint32_t n);
+/* … and, where that can be done on the way, the reduction that follows: how many of the n statements are done. `making`:
+ * what stands before it and is not emitted yet, but for NULL. */
+uint32_t emit_contract(struct emitter *, struct c_block *, const struct tile_statement *, uint32_t n,
+                       const struct group *making);
+
+/* ---- emit_twine.c ---- */
+
+enum { MAX_TWINED = 64 };
+/* A contraction that is not called but stands among what makes its operand: pointers and strides as C text. */
+struct twine {
+	const struct tile_statement *statement;
+	struct micro micro; /* of whole blocks */
+	const char *a, *b, *b_step, *scale, *out;
+};
+/* Can these statements be run with it? */
+bool emit_may_twine(const struct emitter *, const struct twine *, const struct group *making);
+/* When the code below is right: a condition in C, or "" where it always is. */
+const char *emit_twine_condition(struct emitter *, const struct twine *);
+/* Both of them, of the first block of lanes. */
+void emit_twine(struct emitter *, struct c_block *, const struct twine *, const struct group *making);
 
 /* ---- emit_micro.c ---- */
 

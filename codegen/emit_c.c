@@ -70,7 +70,7 @@ static void emit_block(struct emitter *e, struct c_block *b, const struct tile_s
 		switch (s[i].kind) {
 		case TILE_FOR: emit_for(e, b, &s[i++]); break;
 		case TILE_IF: emit_if(e, b, &s[i++]); break;
-		case TILE_CONTRACT: i += emit_contract(e, b, &s[i], n - i); break;
+		case TILE_CONTRACT: i += emit_contract(e, b, &s[i], n - i, NULL); break;
 		case TILE_SELECT: emit_select(e, b, &s[i++]); break;
 		case TILE_NARROW: {
 			struct current *outer = e->range[s[i].index];
@@ -81,8 +81,11 @@ static void emit_block(struct emitter *e, struct c_block *b, const struct tile_s
 		}
 		default:
 			group_take(e, s + i, n - i, &group);
-			emit_group(e, b, &group);
 			i += (uint32_t)group.count;
+			if (i < n && s[i].kind == TILE_CONTRACT && s[i].twine)
+				i += emit_contract(e, b, &s[i], n - i, &group);
+			else
+				emit_group(e, b, &group);
 		}
 	}
 	e->taken.n = names;

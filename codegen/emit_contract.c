@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/whole.h"
+
 /* Where b comes from. */
 struct source {
 	bool tensor;             /* reading past the lanes would leave it */
@@ -372,7 +374,54 @@ static void emit_folded(struct emitter *e, struct c_block *b, const struct call 
 	e->value[next->value].memory = true;
 }
 
-uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s, uint32_t left)
+/* The first block of lanes among what makes operand a, where that can be, and the others after it; in a block of its own,
+ * whose condition may be false: then the block that is left for that, else NULL. */
+static struct c_block *emit_twined(struct nest *n, struct c_block *b, const struct call *c, bool spill,
+                                   const struct group *making)
+{
+	struct emitter *e = n->e;
+	const struct tile_statement *s = c->s;
+	const struct expr_node *a = expr_at(e->pool, s->a), *from = expr_at(e->pool, s->b);
+	struct current *lanes = e->range[s->lanes], rest = *lanes;
+	int64_t width = (int64_t)c->micro.vectors * e->lanes;
+	bool runtime = !is_number(c->from.lane);
+	struct twine t = {.statement = s, .micro = c->micro};
+	if (n->nloops || lanes->outer || lanes->step < width || c->from.turned || (!runtime && strcmp(c->from.lane, "1") != 0) ||
+	    !emit_may_twine(e, &t, making))
+		return b;
+	const char *condition = emit_twine_condition(e, &t);
+	if (runtime)
+		condition = arena_printf(e->arena, "%s == 1%s%s", c->from.lane, *condition ? " && " : "", condition);
+	struct c_block *main = *condition ? c_open(e->arena, b, "if (%s)", condition) : c_open(e->arena, b, "%s", "");
+	uint32_t known = n->scalar.n;
+	n->row = n->body = main;
+	n->groups = c->micro.group;
+	t.a = nest_pointer(n, a->symbol);
+	t.b = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
+	t.b_step = c->from.step;
+	t.out = nest_pointer(n, s->value);
+	t.scale = c->scale;
+	if (c->micro.scale && !c->scale)
+		t.scale = nest_pointer(n, expr_at(e->pool, s->scale)->symbol);
+	emit_twine(e, main, &t, making);
+	n->scalar.n = known;
+	if (lanes->step > width) {
+		rest.narrow = true;
+		rest.low = arena_printf(e->arena, "%lld", (long long)width);
+		rest.outer = lanes;
+		rest.step -= width;
+		rest.multiple = gcd(width, lanes->multiple);
+		rest.align = rest.grain = width;
+		rest.ends = gcd(width, lanes->ends);
+		e->range[s->lanes] = plan_range(e, rest);
+		emit_lanes(n, main, c, spill);
+		e->range[s->lanes] = lanes;
+	}
+	return *condition ? c_open(e->arena, b, "else") : NULL;
+}
+
+uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_statement *s, uint32_t left,
+                       const struct group *making)
 {
 	uint32_t names = e->taken.n;
 	struct nest n = {.e = e, .lane = NO_INDEX, .uses = arena_alloc(e->arena, e->pool->node.n)};
@@ -386,8 +435,11 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 	e->value[s->value].memory = true;
 	if (!far)
 		e->value[a].memory = true;
-	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent))
+	if (!e->program->index.v[s->lanes].extent || (rows && !e->program->index.v[s->rows].extent)) {
+		if (making)
+			emit_group(e, b, making);
 		return 1; /* the micro-kernel has at least one block */
+	}
 	c_comment(e->arena, b, emit_describe(e, s));
 
 	struct call c = {.s = s, .from = source_of(e, s)};
@@ -432,6 +484,14 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 	if (k->group && s->operand == OPERAND_I8)
 		c.start = emit_group_start(&n, b, s, k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
+	if (making) {
+		if (!(b = emit_twined(&n, b, &c, spill, making))) {
+			e->taken.n = names;
+			return 1;
+		}
+		emit_group(e, b, making);
+		names = e->taken.n; /* what it declared may still be in scope */
+	}
 	if (c.from.turned && !k->accumulate && k->a_step == 1 && !far) {
 		const char *unit = is_number(c.from.step) ? NULL : c.from.step;
 		struct c_block *along = unit ? c_open(e->arena, b, "if (%s == 1)", unit) : b;

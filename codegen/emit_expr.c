@@ -438,6 +438,8 @@ static struct term op_term(struct nest *n, struct expr e)
 	} else {
 		text = node.count == 2 ? power_of_two(m, (enum op)node.op, expr_operand(m->pool, e, 1), x)
 		                       : NULL;
+		if (!text && vector && n->beside && node.op == OP_EXP2)
+			text = fill(m, "v_exp2_beside(%0)", prefix, x);
 		if (!text && vector && n->staged)
 			text = stage(n, (enum op)node.op, x[0]);
 		if (!text && node.op == OP_DIV && m->value_leaf) /* an exact quotient is a call on a device */

@@ -87,6 +87,12 @@ bool registers_fit(enum isa isa, int rows, int lanes)
 	return rows * vectors + vectors + 1 <= isa_info[isa].registers;
 }
 
+bool registers_fit_twined(enum isa isa, int rows, int lanes)
+{
+	enum { MAKING = 3 }; /* an argument, what becomes of it, and a power that a table has */
+	return rows * lanes + lanes + 1 + MAKING <= isa_info[isa].registers;
+}
+
 bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,
                      const struct contract_schedule *block)
 {
@@ -344,6 +350,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 		return schedule_device_default(problem, s, i);
 	struct stream_schedule d = schedule_in_rows(problem, s, i);
 	schedule_across_default(problem, s, i, &d);
+	schedule_twine_default(problem, s, i, &d);
 	return d;
 }
 
@@ -455,6 +462,9 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	if (b->step && d->stream_tile % b->step)
 		return arena_printf(arena, "contract %s: a tile of %lld is not cut into steps of %d", name,
 		                    (long long)d->stream_tile, b->step);
+	const char *twine = b->twine ? schedule_twine_illegal(arena, problem, s, i, k) : NULL;
+	if (twine)
+		return twine;
 	if (!d->across && p->contract[k].lanes == p->walked && d->stream_tile % (b->lanes * isa_info[s->isa].lanes))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d lanes", name,
 		                    (long long)d->stream_tile, b->lanes * isa_info[s->isa].lanes);

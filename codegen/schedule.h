@@ -33,6 +33,8 @@ struct contract_schedule {
 	uint16_t step;  /* coordinates of the walked index contracted at a time, so that operand b is read row by row; 0: a
 	                   tile's. On a host, where b is read where it stands; it divides tiles */
 	uint8_t stages; /* of these steps: tile.h, FOR */
+	bool twine;     /* operand a, which the tile computes, is made between the multiply-adds, a vector ahead of them. On a
+	                   host */
 	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE or, with `pack`, BF16 or I8 */
 };
 
@@ -150,6 +152,13 @@ int64_t schedule_block(const struct stream_schedule *, enum isa);
  * register block where it is in rows. */
 int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule *, enum isa);
 
+/* ---- schedule_twine.c: operands made between the multiply-adds that use them ---- */
+
+/* Why the operand of a stream's k-th contraction cannot be, or NULL; sets it in a stream's default on a host whose other
+ * sizes are known. */
+const char *schedule_twine_illegal(struct arena *, const struct problem *, const struct schedule *, int stream, int k);
+void schedule_twine_default(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
+
 /* ---- schedule_operand.c: as what contractions multiply ---- */
 
 /* The type operands have by themselves, whatever multiplies them: narrow where operand b takes elements of tensors of
@@ -194,6 +203,8 @@ int schedule_device_registers(int threads);
 /* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
  * predicate that separated fast from spilled blocks. */
 bool registers_fit(enum isa, int rows, int lanes);
+/* … with those that making operand a takes. */
+bool registers_fit_twined(enum isa, int rows, int lanes);
 
 enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
 enum field {
@@ -212,6 +223,7 @@ enum field {
 	FIELD_SPLIT,
 	FIELD_ACROSS,
 	FIELD_STEP, /* 16 · step + stages */
+	FIELD_TWINE,
 	/* on a device, where FIELD_ROW_BLOCKS is the number of warps */
 	FIELD_WARP_ROWS,
 	FIELD_STAGES,

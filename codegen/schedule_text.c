@@ -26,6 +26,8 @@ static void print_contract(const struct streams *all, const struct plan_contract
 		text_printf(t, " as %s", operand_type_name[k->operand]);
 	if (k->pack)
 		text_add(t, " pack");
+	if (k->twine)
+		text_add(t, " twine");
 	if (k->step)
 		text_printf(t, " by %s:%d", walked, k->step);
 	if (k->step && k->stages)
@@ -265,6 +267,8 @@ static bool read_contract(struct reader *r, const struct streams *all, const str
 	}
 	k->pack = is(r, next, "pack");
 	next += k->pack;
+	k->twine = is(r, next, "twine");
+	next += k->twine;
 	if (is(r, next, "by")) {
 		int64_t step;
 		if (!read_size(r, next + 1, walked, UINT16_MAX, &step))
@@ -277,7 +281,7 @@ static bool read_contract(struct reader *r, const struct streams *all, const str
 			next += 2;
 		}
 	}
-	return r->words <= next || expect(r, next, k->step || k->pack ? "the end of the line" : "pack");
+	return r->words <= next || expect(r, next, k->step || k->pack || k->twine ? "the end of the line" : "pack");
 }
 
 /* The plan whose rows have the name in word 1, or the usual one. */

@@ -71,6 +71,16 @@ static int64_t most_rows(const struct space *s, const struct stream_plan *p)
 	return p->grouped && p->grouped->group > rows ? p->grouped->group : rows;
 }
 
+/* In some form of the stream's blocks? */
+static bool may_twine(struct arena *arena, const struct space *s, struct schedule *usual, int stream, int k)
+{
+	struct stream_schedule *d = &usual->stream[stream];
+	d->grouped = d->across = false;
+	d->contract[k].rows = d->contract[k].lanes = 1;
+	d->contract[k].step = 0;
+	return !schedule_twine_illegal(arena, s->problem, usual, stream, k);
+}
+
 static void add_contract(struct arena *arena, struct space *s, int stream, int k)
 {
 	const struct plan_contract *c = &plans(s)[stream].contract[k];
@@ -92,6 +102,9 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 	}
 	if (c->packable)
 		two(space_add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
+	struct schedule usual = schedule_default(s->problem, s->isa);
+	if (usual.stream[stream].ncontracts > k && may_twine(arena, s, &usual, stream, k))
+		two(space_add(s, FIELD_TWINE, stream, k, arena_printf(arena, "twine %s", tensor_name(s, c))));
 	if (c->direct || c->turned) {
 		d = space_add(s, FIELD_STEP, stream, k, arena_printf(arena, "steps %s", tensor_name(s, c)));
 		for (int i = 0; i < COUNT(steps); i++)
@@ -247,6 +260,15 @@ static void settle_granule(struct stream_schedule *t, int64_t granule, int64_t p
 		t->granule = t->sparsity == SPARSITY_TEST && g < t->stream_tile && t->stream_tile % g == 0 ? g : 0;
 }
 
+static bool twines(const struct space *s, const struct schedule *out, int stream, int k)
+{
+	struct arena reason;
+	arena_init(&reason);
+	bool yes = !schedule_twine_illegal(&reason, s->problem, out, stream, k);
+	arena_free(&reason);
+	return yes;
+}
+
 struct schedule space_schedule(const struct space *s, const struct point *at)
 {
 	struct schedule out = schedule_default(s->problem, s->isa);
@@ -277,6 +299,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 			t->contract[d->contract].stages = (uint8_t)(v % 16);
 			break;
 		case FIELD_PACK: t->contract[d->contract].pack = v != 0; break;
+		case FIELD_TWINE: t->contract[d->contract].twine = v != 0; break;
 		case FIELD_OPERAND: t->contract[d->contract].operand = (enum operand_type)v; break;
 		case FIELD_SPLIT: t->split = v > 1 ? v : 0; break;
 		case FIELD_ACROSS: t->across = v != 0; break;
@@ -317,6 +340,8 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		}
 		settle_granule(t, granule_of[i] ? granule_of[i] : t->granule, panel);
 		schedule_settle_steps(s->problem, &out, i, t);
+		for (int k = 0; k < t->ncontracts; k++)
+			t->contract[k].twine &= twines(s, &out, i, k);
 		if (p->group)
 			continue;
 		int64_t rows = schedule_block(t, s->isa), all = round_up(extent(s, p->rows), rows);
@@ -347,6 +372,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_STEP: return 16 * t->contract[d->contract].step + t->contract[d->contract].stages;
 	case FIELD_PACK: return t->contract[d->contract].pack;
+	case FIELD_TWINE: return t->contract[d->contract].twine;
 	case FIELD_OPERAND: return t->contract[d->contract].operand;
 	case FIELD_SPLIT: return t->split > 1 ? t->split : 1;
 	case FIELD_ACROSS: return t->across;

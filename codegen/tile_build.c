@@ -647,5 +647,7 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 		build_stream(&b, i);
 	if (!b.device && schedule->compute == DTYPE_F32)
 		build_units(b.p);
+	for (uint32_t i = 0; i < b.p->phase.n; i++)
+		build_twines(&b, &b.p->phase.v[i].body);
 	return b.p;
 }

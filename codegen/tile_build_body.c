@@ -269,7 +269,8 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	                           .lanes = c->lanes,
 	                           .block_rows = b->sizes->contract[k].rows,
 	                           .block_lanes = b->sizes->contract[k].lanes,
-	                           .operand = b->sizes->contract[k].operand};
+	                           .operand = b->sizes->contract[k].operand,
+	                           .twine = b->sizes->contract[k].twine};
 	s.a = operand_a(b, k, p, presence);
 	s.b = operand_b(b, k, p);
 	if (b->across) {

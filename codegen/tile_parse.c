@@ -253,6 +253,7 @@ static bool read_contract(struct reader *r, struct tile_statement *s)
 		return false;
 	if (!lexer_expect_word(l, "lanes") || !register_block(r, &s->lanes, &s->block_lanes))
 		return false;
+	s->twine = lexer_take_word(l, "twine");
 	s->accumulate = lexer_take_word(l, "accumulate");
 	return !s->accumulate || !lexer_take_word(l, "scale") || expression(r, &s->scale);
 }

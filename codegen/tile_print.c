@@ -50,6 +50,8 @@ static void print_contract(const struct tile_program *p, const struct tile_state
 	if (s->rows != UINT32_MAX)
 		text_printf(t, " rows %s:%d", index_name(p, s->rows), s->block_rows);
 	text_printf(t, " lanes %s:%d", index_name(p, s->lanes), s->block_lanes);
+	if (s->twine)
+		text_add(t, " twine");
 	if (s->accumulate)
 		text_add(t, " accumulate");
 	if (s->accumulate && s->scale.id) {

@@ -36,3 +36,5 @@ INLINE vreal v_exp2_fraction(vreal a, vreal rounded) { return v_exp2_bounded(a) 
 #define v_exp2_power(fraction) v_exp2_polynomial(fraction)
 
 #define v_exp2_end(p, rounded) ((p) * (vreal)((vint)(rounded) << 23))
+
+#define v_exp2_beside(a) v_exp2(a)
