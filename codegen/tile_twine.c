@@ -51,24 +51,54 @@ static bool conflict(const struct order *o, uint32_t i, uint32_t j)
 	return x->value == y->value || reads(o, x, y->value) || reads(o, y, x->value);
 }
 
-static void classify(struct order *o, uint32_t made)
+/* Does the contraction read statement i, but as its operand a? */
+static bool takes(const struct order *o, uint32_t i)
 {
+	const struct tile_statement *c = &o->s[o->n];
+	struct tile_statement rest = *c;
+	rest.a = NO_EXPR;
+	rest.accumulate = false;
+	for (uint32_t k = i + 1; k < o->n; k++)
+		if (o->s[k].value == o->s[i].value)
+			return false;
+	return reads(o, &rest, o->s[i].value);
+}
+
+/* What makes the operand, as far as it is not `needed` before: maps over the walked index from which it comes, and
+ * reductions of them. */
+static void find_makers(struct order *o, uint32_t made, const bool *needed)
+{
+	for (uint32_t j = 0; j < o->n; j++)
+		o->side[j] = BEFORE;
 	o->side[made] = MAKER;
-	for (uint32_t j = made + 1; j < o->n; j++)
-		for (uint32_t i = made; i < j; i++)
+	for (uint32_t j = made; j-- > 0;)
+		for (uint32_t k = j + 1; k <= made && o->s[j].kind == TILE_MAP && is_along(o, &o->s[j]) && !needed[j]; k++)
+			if (o->side[k] == MAKER && follows(o, j, k))
+				o->side[j] = MAKER;
+	for (uint32_t j = 0; j < o->n; j++)
+		for (uint32_t i = 0; i < j && o->side[j] != MAKER && !needed[j]; i++)
 			if (o->side[i] != BEFORE && follows(o, i, j)) {
-				bool sum = o->side[i] == MAKER && o->s[i].kind == TILE_MAP && is_along(o, &o->s[j]);
-				o->side[j] = sum && o->side[j] != AFTER ? MAKER : AFTER;
+				bool sum = o->s[j].kind == TILE_REDUCE && is_along(o, &o->s[j]) && o->s[i].kind == TILE_MAP;
+				o->side[j] = sum && o->side[i] == MAKER && o->side[j] != AFTER ? MAKER : AFTER;
 			}
-	for (uint32_t j = made; j-- > 0;) { /* what only makers read is made with them */
-		bool maker = o->s[j].kind == TILE_MAP && is_along(o, &o->s[j]), read = false;
-		for (uint32_t k = j + 1; k <= o->n; k++) {
-			maker &= !follows(o, j, k) || (k < o->n && o->side[k] == MAKER);
-			read |= follows(o, j, k);
+}
+
+/* What the contraction or a maker takes whole stands before, and so does what that depends on. False where the operand
+ * would. */
+static bool classify(struct order *o, uint32_t made, bool *needed)
+{
+	for (bool changed = true; changed;) {
+		changed = false;
+		find_makers(o, made, needed);
+		for (uint32_t i = o->n; i-- > 0;) {
+			bool along = o->s[i].kind == TILE_MAP && is_along(o, &o->s[i]), now = takes(o, i);
+			for (uint32_t k = i + 1; k < o->n && !now; k++)
+				now = follows(o, i, k) && (needed[k] || (o->side[k] == MAKER && !along));
+			changed |= now && !needed[i];
+			needed[i] |= now;
 		}
-		if (maker && read)
-			o->side[j] = MAKER;
 	}
+	return !needed[made];
 }
 
 static bool may_move(const struct order *o)
@@ -95,8 +125,7 @@ static void order_before(struct builder *b, struct tile_block *block, uint32_t a
 	}
 	if (made == o.n || !is_along(&o, &o.s[made]))
 		return;
-	classify(&o, made);
-	if (!may_move(&o))
+	if (!classify(&o, made, arena_alloc(b->arena, o.n + 1)) || !may_move(&o))
 		return;
 	struct tile_statement *moved = arena_alloc(b->arena, (o.n + 1) * sizeof *moved);
 	uint32_t n = 0;
