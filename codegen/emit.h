@@ -92,6 +92,7 @@ struct emitter {
 	int64_t scratch_bytes, work_bytes;
 	int64_t fetch; /* contractions also ask for rows of operand b so many coordinates of `fetch_along` on */
 	uint32_t fetch_along;
+	VEC(uint32_t) fetched; /* … or of operand a: of these tensors somebody does already */
 	int64_t ahead; /* loads also ask for what is so many coordinates of `ahead_along` on; 0: they do not */
 	uint32_t ahead_along;
 	const char *next; /* calls of micro-kernels ask for lines of what this C variable says; NULL: they do not */

@@ -37,9 +37,9 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	if (!r.single)
 		emit_high(e, body, &r, step, end);
 	int64_t fetch = e->fetch;
-	uint32_t fetch_along = e->fetch_along;
+	uint32_t fetch_along = e->fetch_along, fetched = e->fetched.n;
 	if (s->stages > 1) {
-		e->fetch = (s->stages - 1) * step;
+		e->fetch = (s->stages - 1) * (s->down ? -step : step);
 		e->fetch_along = s->index;
 	}
 	e->range[s->index] = plan_range(e, r);
@@ -47,6 +47,7 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	e->range[s->index] = outer;
 	e->fetch = fetch;
 	e->fetch_along = fetch_along;
+	e->fetched.n = fetched;
 }
 
 static void emit_if(struct emitter *e, struct c_block *b, const struct tile_statement *s)
@@ -57,9 +58,12 @@ static void emit_if(struct emitter *e, struct c_block *b, const struct tile_stat
 	                 .lane = NO_INDEX,
 	                 .uses = arena_alloc(e->arena, e->pool->node.n)};
 	const char *condition = emit_condition(&n, s->expression);
+	uint32_t fetched = e->fetched.n;
 	emit_block(e, c_open(e->arena, b, "if (%s)", condition), s->body.statement.v, s->body.statement.n);
+	e->fetched.n = fetched;
 	if (s->other.statement.n)
 		emit_block(e, c_open(e->arena, b, "else"), s->other.statement.v, s->other.statement.n);
+	e->fetched.n = fetched;
 }
 
 static void emit_block(struct emitter *e, struct c_block *b, const struct tile_statement *s, uint32_t n)

@@ -95,6 +95,15 @@ static struct far far_of(struct emitter *e, const struct tile_statement *s)
 	return (struct far){stride_text(e, a->symbol, rows), stride_text(e, a->symbol, 2 * a->count - 3 - rows)};
 }
 
+/* What a call asks for of operand a as a later tile will read it: its lines in the order in which they lie, shared among the
+ * blocks that read this tile. */
+struct share {
+	const char *from;      /* its first element; NULL: nothing */
+	const char *row, *one; /* strides of its rows and their elements */
+	const char *first;     /* the first line of the first call of a run of them */
+	int64_t row_lines, lines;
+};
+
 struct call {
 	const struct tile_statement *s;
 	struct source from;
@@ -105,6 +114,7 @@ struct call {
 	const char *fold;  /* a vector a row, of what results are folded in; NULL: nothing */
 	bool ragged;       /* the last lanes may be missing and must not be touched */
 	bool cut;          /* some of the last vector's are missing */
+	struct share share;
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
 };
 
@@ -277,6 +287,49 @@ static const char *emit_scale(struct nest *n, struct c_block *b, const struct ti
 	return name;
 }
 
+/* Operand a is a tensor's tile of the walked index, and what FOR fetches ahead the same tile some steps on. */
+static struct share share_of(struct nest *n, struct c_block *b, const struct call *c)
+{
+	struct emitter *e = n->e;
+	const struct tile_statement *s = c->s;
+	const struct current *walked = e->range[e->fetch_along], *rows = e->range[s->rows], *lanes = e->range[s->lanes];
+	uint32_t tensor = expr_at(e->pool, s->a)->symbol, known = n->scalar.n;
+	bool along_rows = e->fetch_along == s->rows;
+	for (uint32_t i = 0; i < e->fetched.n; i++)
+		if (e->fetched.v[i] == tensor)
+			return (struct share){0};
+	int64_t width = (int64_t)c->micro.vectors * e->lanes, bytes = dtype_info[e->program->compute].bits / 8, line = 64 / bytes;
+	if ((!along_rows && e->fetch_along != s->index) || walked->narrow || lanes->narrow || lanes->step > width)
+		return (struct share){0};
+	struct share h = {.row = along_rows ? c->far.row : c->far.step, .one = along_rows ? c->far.step : c->far.row};
+	int64_t blocks = lanes->outer ? (lanes->outer->step + lanes->step - 1) / lanes->step : 1;
+	int64_t calls = (rows->step + c->micro.rows - 1) / c->micro.rows;
+	h.row_lines = (e->range[along_rows ? s->index : s->rows]->step + line - 1) / line;
+	h.lines = (walked->step * h.row_lines + blocks * calls - 1) / (blocks * calls);
+	n->row = n->body = b;
+	h.from = plan_name(e, arena_printf(e->arena, "%s_next", e->tensor[tensor].name));
+	c_line(e->arena, b, "const real *const %s = %s + %lld * %s;", h.from, nest_address(n, s->a, NULL), (long long)e->fetch,
+	       h.row);
+	n->scalar.n = known;
+	h.first = lanes->outer ? arena_printf(e->arena, "(%s - %s) / %lld * %lld", lanes->low, lanes->outer->low,
+	                                      (long long)lanes->step, (long long)(calls * h.lines))
+	                       : "0";
+	vec_push(e->arena, &e->fetched, tensor);
+	return h;
+}
+
+static void emit_share(struct nest *n, struct c_block *b, const struct call *c)
+{
+	struct arena *a = n->e->arena;
+	const struct share *h = &c->share;
+	const char *at = nest_coordinate(n, c->s->rows), *low = n->e->range[c->s->rows]->low;
+	const char *line = plan_name(n->e, "line"), *first = plan_name(n->e, "first_line");
+	c_line(a, b, "const long %s = %s + (%s - %s) / %d * %lld;", first, h->first, at, low, c->micro.rows, (long long)h->lines);
+	c_line(a, c_open(a, b, "for (long %s = %s; %s < %s + %lld; %s++)", line, first, line, first, (long long)h->lines, line),
+	       "v_ahead(%s + %s / %lld * %s + %s %% %lld * %lld * %s);", h->from, line, (long long)h->row_lines, h->row, line,
+	       (long long)h->row_lines, (long long)(64 * 8 / dtype_info[n->e->program->compute].bits), h->one);
+}
+
 /* Calls for each block of rows. `spill`: the last may run past the range. */
 static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, bool spill,
                       void (*call)(struct nest *, struct c_block *, const struct call *))
@@ -289,6 +342,8 @@ static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, b
 	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill || c->last_rows) {
 		if (rows)
 			b = emit_blocks(n, b, s->rows, k->rows);
+		if (c->share.from)
+			emit_share(n, b, c);
 		if (c->last_rows && !range_whole(rows, k->rows)) {
 			struct call last = *c;
 			last.micro.rows = (int)c->last_rows;
@@ -484,6 +539,8 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 	if (k->group && s->operand == OPERAND_I8)
 		c.start = emit_group_start(&n, b, s, k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
+	if (far && rows && e->fetch)
+		c.share = share_of(&n, b, &c);
 	if (making) {
 		if (!(b = emit_twined(&n, b, &c, spill, making))) {
 			e->taken.n = names;
@@ -518,7 +575,7 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 		emit_lanes(&n, b, &c, spill);
 	if (c.fold)
 		emit_folded(e, b, &c, s + 1);
-	if (!c.scale && !c.start && !c.fold) /* else their arrays are still in scope */
+	if (!c.scale && !c.start && !c.fold && !c.share.from) /* else their arrays are still in scope */
 		e->taken.n = names;
 	return c.fold ? 2 : 1;
 }

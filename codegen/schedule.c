@@ -493,8 +493,8 @@ static const char *illegal_stream(struct arena *arena, const struct problem *pro
 	if (isa_is_device(s->isa))
 		return d->across ? schedule_across_illegal(arena, problem, s, i)
 		                 : schedule_device_illegal(arena, problem, s, i);
-	if (d->stages)
-		return arena_printf(arena, "stream %d: a host reads tensors where they stand, in no stages", i);
+	if (d->stages && !d->across)
+		return arena_printf(arena, "stream %d: a host asks ahead for tiles where rows are in the lanes only", i);
 	if (d->wide_tile)
 		return arena_printf(arena, "stream %d: on a host tasks have all of the wide index", i);
 	if (d->row_tile < 1 || d->stream_tile < 1)

@@ -53,7 +53,8 @@ struct stream_schedule {
 	int64_t granule; /* TEST, LIST: coordinates of the walked index that are told apart; 0: a tile. Of LIST, never */
 	int64_t split; /* parts of the streamed index that are tasks of their own, joined by a phase after; 0
 	                  or 1: none */
-	uint8_t stages; /* of the ring that holds streamed tiles; on a host 0. See tile.h, FOR */
+	uint8_t stages; /* of the ring that holds streamed tiles; on a host, `across` only: operands are asked for so many less one
+	                   tiles ahead. See tile.h, FOR */
 	int ncontracts; /* in the order the stream has them */
 	struct contract_schedule contract[MAX_CONTRACTS];
 };

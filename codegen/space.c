@@ -139,6 +139,11 @@ static void add_tiles(struct arena *arena, struct space *s, int i)
 	usual.stream[i].grouped = false;
 	if (p->ncontracts && !schedule_across_illegal(arena, s->problem, &usual, i))
 		two(space_add(s, FIELD_ACROSS, i, 0, arena_printf(arena, "lanes %s", index_name(s, p->rows))));
+	if (p->ncontracts && p->walked != NO_INDEX && !schedule_across_illegal(arena, s->problem, &usual, i)) {
+		d = space_add(s, FIELD_STAGES, i, 0, arena_printf(arena, "stages %s", index_name(s, p->walked)));
+		space_choice(d, 0);
+		space_choice(d, 2);
+	}
 }
 
 static void add_sparsity(struct arena *arena, struct space *s, int i)
@@ -328,6 +333,8 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		}
 		if (t->across)
 			settle_across(s->isa, t);
+		else
+			t->stages = 0;
 		for (int k = 1; k < t->ncontracts && !t->across; k++) {
 			struct contract_schedule *b = &t->contract[k];
 			b->rows = rows_within(s->isa, b->rows, t->contract[0].rows, b->lanes);

@@ -192,6 +192,13 @@ static void test_refusals(void)
 	diags_init(&d, &a, "schedule", text, strlen(text));
 	ok(schedule_parse(p, text, strlen(text), &s, &d) && s.stream[0].across && !schedule_illegal(&a, p, &s),
 	   "a schedule with rows in the lanes");
+	const char *plain = emit_c(&a, tile_build(&a, p, &s), ISA_AVX512, 5).text;
+	s.stream[0].stages = 2;
+	const char *ahead = emit_c(&a, tile_build(&a, p, &s), ISA_AVX512, 5).text;
+	ok(!schedule_illegal(&a, p, &s) && plain && ahead && !strstr(plain, "v_ahead(K_next") && strstr(ahead, "v_ahead(K_next") &&
+	           strstr(ahead, "v_ahead(V_next"),
+	   "in stages both operands of a tile are asked for while the one before is contracted");
+	s.stream[0].stages = 0;
 	ok(!emit_cuda(&a, tile_build(&a, p, &s)).text, "… is none for a device: %s",
 	   emit_cuda(&a, tile_build(&a, p, &s)).reason);
 	device.stream[0].across = true;

@@ -205,7 +205,7 @@ static void test_reasons(void)
 	bad = s, bad.stream[0].contract[0].operand = OPERAND_BF16;
 	refused(p, bad, "as bf16, which does not hold what is in K : f32");
 	bad = s, bad.stream[0].stages = 2;
-	refused(p, bad, "in no stages");
+	refused(p, bad, "where rows are in the lanes only");
 	bad = s, bad.stream[0].wide_tile = 64;
 	refused(p, bad, "tasks have all of the wide index");
 	bad = device, bad.compute = DTYPE_F64;
@@ -405,7 +405,7 @@ static void test_shared(void)
 		const struct stream_schedule *x = &s.stream[1];
 		ok(x->across && x->row_tile % 32 == 0 && (4 * 128 / x->row_tile >= 3 * cores || x->row_tile == 32),
 		   "%d cores: %d heads a task", cores, (int)x->row_tile);
-		ok(x->stream_tile == 256, "a tile of %d", (int)x->stream_tile);
+		ok(x->stream_tile == 256 && x->stages == 2, "a tile of %d, asked for ahead", (int)x->stream_tile);
 		ok(s.stream[0].contract[0].step * 512 * 4 == 8 << 10 && s.stream[2].contract[0].step * 128 * 4 == 8 << 10,
 		   "weights in steps of %d and %d rows", s.stream[0].contract[0].step, s.stream[2].contract[0].step);
 	}
