@@ -77,10 +77,61 @@ INLINE vreal v_multiply_add(vreal a, vreal b, vreal c)
 /* The first `left` of LANES bytes; the others are 0 and not touched. */
 INLINE vbytes v_bytes_part(const void *p, long left)
 {
-	vbytes a = {0};
-	for (long i = 0; i < LANES && i < left; i++)
-		a[i] = ((const unsigned char *)p)[i];
-	return a;
+	const char *from = p;
+	unsigned a = 0, b = 0;
+	unsigned long both = 0;
+	if (left >= 4) { /* two that overlap */
+		__builtin_memcpy(&a, from, 4);
+		__builtin_memcpy(&b, from + left - 4, 4);
+		both = a | (unsigned long)b << (left - 4) * 8;
+	} else if (left >= 2) {
+		__builtin_memcpy(&a, from, 2);
+		__builtin_memcpy(&b, from + left - 2, 2);
+		both = a | b << (left - 2) * 8;
+	} else if (left == 1) {
+		both = (unsigned char)*from;
+	}
+	return (vbytes)both;
+}
+
+/* … of LANES halves, and the same stored. */
+INLINE vhalves v_halves_part(const void *p, long left)
+{
+	typedef unsigned long pair __attribute__((vector_size(16)));
+	const char *from = p;
+	unsigned long a = 0, b = 0;
+	if (left >= 4) { /* two that overlap */
+		__builtin_memcpy(&a, from, 8);
+		__builtin_memcpy(&b, from + left * 2 - 8, 8);
+		return (vhalves)(pair){a, left > 4 ? b >> (8 - left) * 16 : 0};
+	}
+	if (left >= 2) {
+		__builtin_memcpy(&a, from, 4);
+		__builtin_memcpy(&b, from + left * 2 - 4, 4);
+		a |= b << (left - 2) * 16;
+	} else if (left == 1) {
+		__builtin_memcpy(&a, from, 2);
+	}
+	return (vhalves)(pair){a, 0};
+}
+
+INLINE void v_store_halves_part(void *p, vhalves a, long left)
+{
+	typedef unsigned long pair __attribute__((vector_size(16)));
+	pair both = (pair)a;
+	unsigned long low = both[0], last;
+	char *to = p;
+	if (left >= 4) {
+		last = left > 4 ? low >> (left - 4) * 16 | both[1] << (8 - left) * 16 : low;
+		__builtin_memcpy(to, &low, 8);
+		__builtin_memcpy(to + left * 2 - 8, &last, 8);
+	} else if (left >= 2) {
+		last = low >> (left - 2) * 16;
+		__builtin_memcpy(to, &low, 4);
+		__builtin_memcpy(to + left * 2 - 4, &last, 4);
+	} else if (left == 1) {
+		__builtin_memcpy(to, &low, 2);
+	}
 }
 
 INLINE vreal v_of_halves(vhalves a)

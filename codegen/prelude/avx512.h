@@ -235,6 +235,21 @@ INLINE vbytes v_bytes_part(const void *p, long left)
 	return a;
 }
 
+/* … of LANES halves, and the same stored. */
+INLINE vhalves v_halves_part(const void *p, long left)
+{
+	typedef unsigned short halves_at __attribute__((vector_size(32), aligned(2), may_alias));
+	vhalves a;
+	__asm__("vmovdqu16 %1, %0%{%2%}%{z%}" : "=v"(a) : "m"(*(const halves_at *)p), "Yk"(v_mask(left)));
+	return a;
+}
+
+INLINE void v_store_halves_part(void *p, vhalves a, long left)
+{
+	typedef unsigned short halves_at __attribute__((vector_size(32), aligned(2), may_alias));
+	__asm__("vmovdqu16 %1, %0%{%2%}" : "+m"(*(halves_at *)p) : "v"(a), "Yk"(v_mask(left)));
+}
+
 INLINE vreal v_of_halves(vhalves a)
 {
 	vreal r;

@@ -11,8 +11,7 @@ INLINE void v_store_part_bf16(unsigned short *p, vreal a, long left)
 {
 	unsigned short lanes[LANES];
 	v_store_bf16(lanes, a);
-	for (long i = 0; i < LANES && i < left; i++)
-		p[i] = lanes[i];
+	v_store_halves_part(p, v_halves(lanes, LANES), left);
 }
 
 INLINE vint vi_load_i8(const signed char *p) { return __builtin_convertvector(*(const v_byte_at *)p, vint); }
@@ -30,6 +29,8 @@ INLINE void v_copy_bf16(unsigned short *to, const unsigned short *p, long step, 
 {
 	if (step == 1 && left >= LANES)
 		*(v_half_at *)to = *(const v_half_at *)p;
+	else if (step == 1)
+		v_store_halves_part(to, v_halves_part(p, left), left);
 	else
 		for (long i = 0; i < LANES && i < left; i++)
 			to[i] = p[i * step];

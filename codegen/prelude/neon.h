@@ -95,6 +95,21 @@ INLINE vbytes v_bytes_part(const void *p, long left)
 	return a;
 }
 
+/* … of LANES halves, and the same stored. */
+INLINE vhalves v_halves_part(const void *p, long left)
+{
+	vhalves a = {0};
+	for (long i = 0; i < LANES && i < left; i++)
+		a[i] = ((const unsigned short *)p)[i];
+	return a;
+}
+
+INLINE void v_store_halves_part(void *p, vhalves a, long left)
+{
+	for (long i = 0; i < LANES && i < left; i++)
+		((unsigned short *)p)[i] = a[i];
+}
+
 INLINE vreal v_of_halves(vhalves a)
 {
 	vreal r;

@@ -62,11 +62,16 @@ INLINE vreal v_gather_each(const float *p, vint at, long step, long extent)
 	return a;
 }
 
+INLINE vhalves v_halves(const unsigned short *p, long left)
+{
+	typedef unsigned short halves_at __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+	return left >= LANES ? (vhalves)*(const halves_at *)p : v_halves_part(p, left);
+}
+
 INLINE vreal v_get_bf16(const unsigned short *p, long step, long left)
 {
-	typedef unsigned short half __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
-	if (step == 1 && left >= LANES)
-		return (vreal)(__builtin_convertvector(*(const half *)p, vint) << 16);
+	if (step == 1)
+		return (vreal)(__builtin_convertvector(v_halves(p, left), vint) << 16);
 	vreal a = {0};
 	for (long i = 0; i < LANES && i < left; i++)
 		a[i] = s_get_bf16(p + i * step);
@@ -80,6 +85,8 @@ INLINE vreal v_get_f16(const unsigned short *p, long step, long left)
 {
 	if (step == 1 && left >= LANES)
 		return v_of_f16(p);
+	if (step == 1)
+		return v_of_halves(v_halves_part(p, left));
 	unsigned short lanes[LANES] = {0};
 	for (long i = 0; i < LANES && i < left; i++)
 		lanes[i] = p[i * step];
@@ -157,6 +164,11 @@ INLINE vint vi_get_i4(long p, long step, long left)
 		__builtin_memcpy(&bits, (const void *)(p >> 1), LANES / 2);
 		return vi_of_nibbles(bits);
 	}
+	if (step == 1 && !(p & 1) && left > 0) {
+		vbytes part = v_bytes_part((const void *)(p >> 1), (left + 1) / 2);
+		__builtin_memcpy(&bits, &part, LANES / 2);
+		return vi_of_nibbles(bits & ((1ul << left * 4) - 1));
+	}
 	vint a = {0};
 	for (long i = 0; i < LANES && i < left; i++)
 		a[i] = (int)si_get_i4(p + i * step);
@@ -190,16 +202,17 @@ INLINE void v_put_f32(float *p, long step, long left, vreal a)
 
 INLINE void v_put_bf16(unsigned short *p, long step, long left, vreal a)
 {
-	typedef unsigned short half __attribute__((vector_size(LANES * 2)));
 	typedef unsigned short half_at __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
 	vint bits = (vint)a;
 	/* Half of the last kept place, rounding ties to even; a NaN stays one, what is finite stays so. */
 	bits += 0x7fff + ((bits >> 16) & 1);
 	bits -= (((bits & 0x7fffffff) >= 0x7f800000) & (v_abs(a) < v_splat(REAL_INF))) & 0x10000;
 	bits = vi_select(a != a, vi_splat(0x7fc00000), bits) >> 16;
-	half kept = __builtin_convertvector(bits, half);
+	vhalves kept = __builtin_convertvector(bits, vhalves);
 	if (step == 1 && left >= LANES)
 		*(half_at *)p = (half_at)kept;
+	else if (step == 1)
+		v_store_halves_part(p, kept, left);
 	else
 		for (long i = 0; i < LANES && i < left; i++)
 			p[i * step] = kept[i];
@@ -215,8 +228,11 @@ INLINE void v_put_f16(unsigned short *p, long step, long left, vreal a)
 		return;
 	}
 	v_to_f16(lanes, a);
-	for (long i = 0; i < LANES && i < left; i++)
-		p[i * step] = lanes[i];
+	if (step == 1)
+		v_store_halves_part(p, v_halves(lanes, LANES), left);
+	else
+		for (long i = 0; i < LANES && i < left; i++)
+			p[i * step] = lanes[i];
 }
 
 #define V_PUT(name, vector, type, put)                                   \
