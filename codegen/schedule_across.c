@@ -191,22 +191,9 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	return tile;
 }
 
-/* Coordinates a tile. For every tile the sums so far are loaded, scaled and stored; scores of a longer one leave the first
- * level of cache. The wider the operands, the less a score costs beside its products. */
-static int64_t stream_tile(const struct streams *all, const struct stream_plan *p, int64_t rows)
-{
-	enum { LEAST = 128, MOST = 256 };
-	int64_t width = 0, walked = round_up(plan_extent(all, p->walked), rows);
-	for (int k = 0; k < p->ncontracts; k++)
-		width += plan_extent(all, p->contract[k].lanes == p->walked ? p->contract[k].reduced : p->contract[k].lanes);
-	int64_t most = p->band || width * 3 / 4 < LEAST ? LEAST : width * 3 / 4 > MOST ? MOST : width * 3 / 4 / rows * rows;
-	int64_t tiles = (walked + most - 1) / most;
-	return round_up((walked + tiles - 1) / tiles, rows);
-}
-
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { ROWS = 64, MANY_ROWS = 256, MANY_TILES = 8 };
+	enum { TILE = 128, ROWS = 64, MANY_ROWS = 256, MANY_TILES = 8 };
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
@@ -225,7 +212,9 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	if (p->band || shared_bytes(all, p) > 2 * l2)
 		most = MANY_ROWS;
 	d->row_tile = rows_of_task(problem->machine, all, p, block, most);
-	d->stream_tile = stream_tile(all, p, k.rows);
+	d->stream_tile = round_up(plan_extent(all, p->walked), k.rows);
+	if (d->stream_tile > TILE)
+		d->stream_tile = TILE;
 	/* The next tile is on its way from where the second level of cache does not hold it. */
 	if (shared_bytes(all, p) > l2 && plan_extent(all, p->walked) >= MANY_TILES * d->stream_tile)
 		d->stages = 2;
