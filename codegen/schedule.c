@@ -294,14 +294,17 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 static int64_t rows_of_task(const struct machine *m, const struct streams *all, const struct stream_plan *p, int64_t l2,
                             int64_t tile, int64_t row_bytes)
 {
-	enum { FEW = 48, MANY = 240, UNTILED = 8, EACH = 3 /* tasks a core */, EDGE = 40 };
+	enum { FEW = 48, SOME = 96, MANY = 240, UNTILED = 8, EACH = 3 /* tasks a core */, EDGE = 40 };
 	int64_t rows = at_least_one(plan_extent(all, p->rows)), walked = at_least_one(plan_extent(all, p->walked));
 	int64_t most = FEW, limit = p->stream->present.id && walked / EDGE < MANY ? walked / EDGE : MANY;
 	double others = 1;
 	if (!p->ncontracts)
 		return UNTILED;
-	if (walked * row_bytes <= 2 * l2 || (p->stream->present.id && (!p->affine || p->band || p->tensors)))
+	bool masked = p->stream->present.id;
+	if (walked * row_bytes <= (masked ? 2 * l2 : l2 / 2) || (masked && (!p->affine || p->band || p->tensors)))
 		return FEW;
+	if (walked * row_bytes <= 2 * l2)
+		limit = SOME;
 	for (int i = 0; i < p->ntasks; i++)
 		others *= p->task[i] == p->rows ? 1 : (double)at_least_one(plan_extent(all, p->task[i]));
 	while (most + FEW <= limit && (most + FEW) * (4 * tile + row_bytes) + tile * row_bytes <= l2 &&

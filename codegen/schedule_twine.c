@@ -8,14 +8,17 @@
  */
 #include "codegen/schedule.h"
 
-static bool has_exponential(const struct cascade *c, const struct stream *s, struct expr e)
+#include "dsl/dtype.h"
+
+static bool is_long(const struct cascade *c, const struct stream *s, struct expr e)
 {
-	if (expr_mentions(&c->pool, e, OP_EXP, ANY_SYMBOL) || expr_mentions(&c->pool, e, OP_EXP2, ANY_SYMBOL))
-		return true;
+	for (enum op op = OP_EXP; op <= OP_COS; op++)
+		if (op != OP_SQRT && op != OP_RELU && expr_mentions(&c->pool, e, op, ANY_SYMBOL))
+			return true;
 	for (uint32_t i = 0; i < s->local.n; i++) {
 		const struct equation *q = &c->equation.v[s->local.v[i]];
 		if (q->reduce == REDUCE_NONE && expr_mentions(&c->pool, e, OP_READ, q->tensor) && !expr_same(q->body, e) &&
-		    has_exponential(c, s, q->body))
+		    is_long(c, s, q->body))
 			return true;
 	}
 	return false;
@@ -48,7 +51,7 @@ const char *schedule_twine_illegal(struct arena *arena, const struct problem *pr
 
 void schedule_twine_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { ROWS_LEAST = 4, REGISTERS = 32 }; /* docs/performance.md */
+	enum { ROWS_LEAST = 4, REGISTERS = 32, LONG_TILE = 1024 }; /* docs/performance.md */
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	struct schedule one = *s;
@@ -59,7 +62,19 @@ void schedule_twine_default(const struct problem *problem, const struct schedule
 		const struct contract_schedule *b = &d->contract[k];
 		d->contract[k].twine = isa_info[s->isa].registers >= REGISTERS && b->rows >= ROWS_LEAST && s->form != FORM_NAIVE &&
 		                       !schedule_twine_illegal(&reason, problem, &one, i, k) &&
-		                       has_exponential(all->cascade, p->stream, p->contract[k].a);
+		                       is_long(all->cascade, p->stream, p->contract[k].a);
 	}
 	arena_free(&reason);
+	/* What a tile costs a block of rows beside its products weighs more where exponentials cost less. */
+	int64_t bytes = 0, l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10, walked = plan_extent(all, p->walked);
+	bool twined = false;
+	for (int k = 0; k < d->ncontracts; k++) {
+		const struct plan_contract *c = &p->contract[k];
+		bytes += dtype_bytes(operand_dtype(d->contract[k].operand, s->compute),
+		                     plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes));
+		twined |= d->contract[k].twine;
+	}
+	while (twined && !p->stream->present.id && 2 * d->stream_tile <= LONG_TILE && d->stream_tile < walked &&
+	       2 * d->stream_tile * bytes <= l2 / 2)
+		d->stream_tile *= 2;
 }
