@@ -1,7 +1,7 @@
-/* across_test.c: contractions with the rows' index in their lanes. Kernels of every kind of operand and mask, at few
- * and odd extents, in random schedules of that form: in the interpreter, and compiled for every ISA here, between
- * guard pages on odd strides. What is refused, and that an untuned kernel is of either form. SEED=n another seed,
- * LONG=1 five times as many. */
+/* across_test.c: contractions with the rows' index in their lanes, and contractions whose operand is made while it is
+ * used. Kernels of every kind of operand and mask, at few and odd extents, in random schedules of these forms: in the
+ * interpreter, and compiled for every ISA here, between guard pages on odd strides. What is refused, and that an untuned
+ * kernel is of either form. SEED=n another seed, LONG=1 five times as many. */
 #include <stdlib.h>
 
 #include "tests/stages_c.h"
@@ -71,6 +71,7 @@ struct shape {
 static const struct shape shapes[] = {
         {64, 96, 16, 16}, {1, 40, 8, 8},   {2, 3, 5, 7},    {15, 33, 17, 6}, {16, 16, 16, 16}, {17, 100, 24, 40},
         {31, 1, 1, 1},    {33, 70, 60, 9}, {47, 64, 13, 30}, {100, 31, 7, 18}, {5, 0, 3, 3},    {80, 200, 20, 12},
+        {50, 1100, 8, 70},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -88,16 +89,19 @@ static struct cascade *bound(struct arena *a, const char *source, const struct s
 	return c;
 }
 
-static int streams_across(const struct schedule *s)
+static int in_form(const struct schedule *s, enum field form)
 {
 	int count = 0;
-	for (int i = 0; i < s->nstreams; i++)
-		count += s->stream[i].across;
+	for (int i = 0; i < s->nstreams; i++) {
+		count += form == FIELD_ACROSS && s->stream[i].across;
+		for (int k = 0; k < s->stream[i].ncontracts; k++)
+			count += form == FIELD_TWINE && s->stream[i].contract[k].twine;
+	}
 	return count;
 }
 
-/* A random point with rows in the lanes of every stream where they may be. */
-static bool random_across(struct stages *s, enum isa isa, struct schedule *out)
+/* A random point of the form in every stream, or every contraction, where that may be. */
+static bool random_form(struct stages *s, enum isa isa, enum field form, struct schedule *out)
 {
 	struct space space;
 	space_init(s->arena, &space, s->problem, isa);
@@ -107,12 +111,12 @@ static bool random_across(struct stages *s, enum isa isa, struct schedule *out)
 			const struct dimension *d = &space.dimension[i];
 			point.choice[i] = (uint8_t)below(d->choices);
 			for (int k = 0; k < d->choices; k++)
-				if ((d->field == FIELD_ACROSS && d->value[k]) ||
+				if ((d->field == form && d->value[k]) || (d->field == FIELD_ACROSS && form != FIELD_ACROSS && !d->value[k]) ||
 				    (d->field == FIELD_FUSE && d->value[k] == (int64_t)problem_usual(s->problem, isa)))
 					point.choice[i] = (uint8_t)k;
 		}
 		*out = space_schedule(&space, &point);
-		if (!schedule_illegal(s->arena, s->problem, out) && streams_across(out))
+		if (!schedule_illegal(s->arena, s->problem, out) && in_form(out, form))
 			return true;
 	}
 	return false;
@@ -121,12 +125,14 @@ static bool random_across(struct stages *s, enum isa isa, struct schedule *out)
 static int schedules, most_isa;
 static const struct target *tcc, *clang; /* NULL where they are not here */
 
-static bool through(struct stages *s, int k, int shape)
+static bool through(struct stages *s, int k, int shape, enum field form)
 {
 	struct schedule schedule;
 	for (int i = 0; i < schedules; i++) {
 		enum isa isa = (enum isa)(i % (most_isa + 1));
-		if (!random_across(s, isa, &schedule))
+		if (form == FIELD_TWINE && isa == ISA_SCALAR) /* it has no vectors */
+			isa = (enum isa)most_isa;
+		if (!random_form(s, isa, form, &schedule))
 			return stages_fault(s, "no legal schedule of the form");
 		const struct target *target = isa == ISA_SCALAR ? tcc : (k + shape + i) % 4 ? NULL : clang;
 		if (!stages_tried(s, &schedule, target, kernel[k].tolerance))
@@ -135,7 +141,7 @@ static bool through(struct stages *s, int k, int shape)
 	return true;
 }
 
-static void try_one(int k, int shape)
+static void try_one(int k, int shape, enum field form)
 {
 	struct arena a;
 	jmp_buf env;
@@ -147,9 +153,10 @@ static void try_one(int k, int shape)
 		struct stages s = {0};
 		text_init(&errors, &a);
 		struct cascade *c = bound(&a, kernel[k].text, x, &errors);
-		bool good = c && stages_begin(&s, &a, c, (uint64_t)(k + 1)) && through(&s, k, shape);
-		ok(good, "%s, N %d M %d D %d E %d, rows in the lanes %s%s", kernel[k].name, (int)x->n, (int)x->m, (int)x->d,
-		   (int)x->e, errors.s ? errors.s : "", s.fault.s ? s.fault.s : "");
+		bool good = c && stages_begin(&s, &a, c, (uint64_t)(k + 1)) && through(&s, k, shape, form);
+		ok(good, "%s, N %d M %d D %d E %d, %s %s%s", kernel[k].name, (int)x->n, (int)x->m, (int)x->d, (int)x->e,
+		   form == FIELD_TWINE ? "an operand made while it is used" : "rows in the lanes", errors.s ? errors.s : "",
+		   s.fault.s ? s.fault.s : "");
 	} else {
 		ok(false, "%s: memory", kernel[k].name);
 	}
@@ -162,6 +169,7 @@ static void test_refusals(void)
 	static const struct {
 		const char *from, *to, *why;
 	} edit[] = {
+	        {"O_sum rows e:4 lanes n:2", "O_sum rows e:4 lanes n:2 twine", "no tile of its first operand is computed"},
 	        {"S rows m:4 lanes n:2", "S rows m:4 lanes n:2 pack", "nothing is packed"},
 	        {"S rows m:4 lanes n:2", "S rows m:5 lanes n:2", "no multiple of its 5 rows"},
 	        {"O_sum rows e:4 lanes n:2", "O_sum rows e:4 lanes n:3", "lanes 3 do not divide"},
@@ -206,6 +214,50 @@ static void test_refusals(void)
 	arena_free(&a);
 }
 
+/* The other form's text, and its program: what the contraction takes stands before what makes its operand. */
+static void test_twine(void)
+{
+	static const char text[] = "isa %s\nfuse all\nstream m for b h n\n  rows n:48\n  tile m:128 up\n  sparsity bounds\n"
+	                           "  contract S rows n:%d lanes m:2 pack\n  contract O_sum rows n:%d lanes e:%d%s twine\n";
+	static const struct {
+		const char *isa, *more, *why;
+		int rows, lanes;
+	} edit[] = {{"avx512", "", NULL, 6, 4},           {"avx2", "", NULL, 4, 2},
+	            {"avx2", "", "leave too few of 16", 6, 2}, {"avx512", "", "leave too few of 32", 4, 6},
+	            {"scalar", "", "only vectors of f32", 2, 1}};
+	static const struct shape shape = {64, 128, 64, 64};
+	struct arena a;
+	struct diags d;
+	struct text errors;
+	arena_init(&a);
+	text_init(&errors, &a);
+	diags_init(&d, &a, "test", "", 0);
+	struct problem *p = problem_new(&a, bound(&a, kernel[0].text, &shape, &errors), &stages_machine, &d);
+	for (size_t i = 0; i < sizeof edit / sizeof *edit; i++) {
+		const char *one = arena_printf(&a, text, edit[i].isa, edit[i].rows, edit[i].rows, edit[i].lanes, edit[i].more);
+		struct schedule s;
+		struct text program, again;
+		diags_init(&d, &a, "schedule", one, strlen(one));
+		bool parsed = schedule_parse(p, one, strlen(one), &s, &d);
+		const char *why = parsed ? schedule_illegal(&a, p, &s) : d.list.v[0].message;
+		ok(edit[i].why ? why && strstr(why, edit[i].why) : !why, "%d by %d of %s, twined: %s", edit[i].rows, edit[i].lanes,
+		   edit[i].isa, why ? why : "(legal)");
+		if (why)
+			continue;
+		text_init(&program, &a);
+		text_init(&again, &a);
+		schedule_print(p, &s, &again);
+		ok(strstr(again.s, " twine\n"), "its text says so");
+		const struct tile_program *t = tile_build(&a, p, &s);
+		tile_print(t, &program);
+		const char *c = strstr(program.s, "c = map"), *x = strstr(program.s, "x2 = map exp2"), *u = strstr(program.s, "x3_t = reduce"),
+		           *o = strstr(program.s, "twine accumulate"), *l = strstr(program.s, "x3 = map x3 * c");
+		ok(c && x && u && o && l && c < x && x < u && u < o && o < l, "what it takes, what makes it, itself, what depends on its sum");
+		ok(strstr(emit_c(&a, t, s.isa, 5).text, "v_exp2_beside"), "exponentials stand between the multiply-adds");
+	}
+	arena_free(&a);
+}
+
 int main(void)
 {
 	struct arena a;
@@ -221,8 +273,12 @@ int main(void)
 		state = strtoull(seed, NULL, 10);
 	for (int k = 0; k < KERNELS; k++)
 		for (int i = 0; i < SHAPES; i++)
-			try_one(k, i);
+			try_one(k, i, FIELD_ACROSS);
+	for (int k = 0; k < KERNELS; k++)
+		for (int i = 0; i < SHAPES && most_isa > ISA_SCALAR; i++)
+			try_one(k, i, FIELD_TWINE);
 	test_refusals();
+	test_twine();
 	arena_free(&a);
 	return tap_done();
 }
