@@ -28,12 +28,15 @@ static inline void v_next_begin(struct at_next *next)
 	next->n = next->done = next->column = 0;
 }
 
+/* A walk over more than a cache keeps till then begins without it. */
+enum { NEXT_BYTES = 512 << 10 };
+
 /* Coordinates from … to, `unit` bytes one from the other: `rows` pieces that hold them all, `stride` apart; or,
  * of no rows, a piece of `bytes` each. */
 static inline void v_next(struct at_next *next, const char *base, long from, long to, long unit, long bytes,
                           long rows, long stride, int store)
 {
-	if (from >= to || next->n == 16)
+	if (from >= to || next->n == 16 || (to - from) * unit > NEXT_BYTES)
 		return;
 	if (rows)
 		bytes = (to - from) * unit;
