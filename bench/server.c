@@ -8,15 +8,16 @@
  *                                                                             "tensors": [{"name": "Q", …}, …]}
  *     {"id": 2, "time": "attune", "runs": 3}                                    {"id": 2, "seconds": 0.0021}
  *     {"id": 3, "peak": 2, "operand": "bf16", "isa": "avx512bf16"}              {"id": 3, "peak": 9.4e11}
- *     {"id": 3, "exps": 1}                                                      {"id": 3, "exps": 1.3e10}
+ *     {"id": 3, "exps": 1}                                                      {"id": 3, "exps": 1.3e10, "beside": 4e10}
  *     {"id": 4, "read": 2, "bytes": 536870912}                                  {"id": 4, "bandwidth": 3.1e10}
  *
- * "seconds" is one of the runs, by the wall clock, of one thread by its CPU time. Of "prepare" all but the program may be missing. The default schedule
- * is what is run, or with "cache" the winner that is there; what is not there is tuned for "tune" seconds. A tensor
- * without values is random, one with fewer than it has elements repeats them; FOLDER gets the bytes of all of them, inputs
- * and outputs, in files of their names. "exps" is how many exponentials a second a core does. "peak" is what products of an
- * operand type (OPERAND_COMPUTE when missing) summed by an ISA (the machine's best) reach on so many threads at once,
- * flop/s; "read" how fast they read memory, bytes/s. An answer has "error" instead when something failed. */
+ * "seconds" is one of the runs, by the wall clock, of one thread by its CPU time. Of "prepare" all but the program may
+ * be missing. The default schedule is what is run, or with "cache" the winner that is there; what is not there is
+ * tuned for "tune" seconds. A tensor without values is random, one with fewer than it has elements repeats them;
+ * FOLDER gets the bytes of all of them, inputs and outputs, in files of their names. "exps" is how many exponentials a
+ * second a core does, "beside" between the multiply-adds of such operands. "peak" is what products of an operand type
+ * (OPERAND_COMPUTE when missing) summed by an ISA (the machine's best) reach on so many threads at once, flop/s;
+ * "read" how fast they read memory, bytes/s. An answer has "error" instead when something failed. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 
 #include "attune.h"
 #include "base/arena.h"
+#include "codegen/roofline.h"
 #include "targets/target.h"
 
 enum { MOST_TENSORS = 32, MOST_THREADS = 256, LINE = 1 << 20 };
@@ -334,9 +336,12 @@ static void answer(struct server *s, const cJSON *request)
 		cJSON_AddNumberToObject(a, "peak", value = peak(s, request, threads));
 	} else if (cJSON_GetObjectItem(request, "exps")) {
 		enum isa isa = isa_asked(s, request);
+		const char *narrow = cJSON_GetStringValue(cJSON_GetObjectItem(request, "operand"));
 		if (s->machine.limits.clock <= 0)
 			machine_measure(&s->machine);
 		cJSON_AddNumberToObject(a, "exps", value = isa == ISAS ? -1 : s->machine.limits.exps[isa]);
+		cJSON_AddNumberToObject(a, "beside",
+		                        isa == ISAS ? -1 : roofline_beside(&s->machine.limits, isa, narrow && !strcmp(narrow, "bf16")));
 	} else if (read && bytes) {
 		cJSON_AddNumberToObject(a, "bandwidth", value = bandwidth(s, threads, (size_t)bytes->valuedouble));
 	}

@@ -20,6 +20,15 @@ static double read_rate(const struct machine *m, double bytes, int threads)
 	return fmin(l->read[READ_MEMORY] * threads, l->read_all);
 }
 
+double roofline_beside(const struct machine_limits *l, enum isa isa, bool narrow)
+{
+	/* codegen/prelude/avx512.h, v_exp2_beside */
+	enum { MULTIPLIES = 3, MULTIPLIES_NARROW = 1 };
+	if (isa != ISA_AVX512 && isa != ISA_AVX512_BF16)
+		return 0;
+	return l->peak[isa][OPERAND_COMPUTE] / (2 * (narrow ? MULTIPLIES_NARROW : MULTIPLIES));
+}
+
 struct roofline roofline(const struct tile_cost *c, double bytes, const struct machine *m, enum isa isa, int threads)
 {
 	const struct machine_limits *l = &m->limits;
@@ -29,7 +38,11 @@ struct roofline roofline(const struct tile_cost *c, double bytes, const struct m
 	r.products = products(c, l, isa) / threads;
 	r.exps = l->exps[isa] > 0 ? c->exps / l->exps[isa] / threads : 0;
 	r.memory = bytes / read_rate(m, bytes, threads);
-	r.seconds = fmax(r.products + r.exps, r.memory);
-	r.bound = r.memory > r.products + r.exps ? "memory" : r.exps > r.products ? "exponentials" : "multiply-adds";
+	double beside = roofline_beside(l, isa, c->contract[OPERAND_BF16] > 0);
+	if (beside > 0)
+		r.beside = c->exps / beside / threads;
+	double arithmetic = beside > 0 ? fmax(r.products + r.beside, r.exps) : r.products + r.exps;
+	r.seconds = fmax(arithmetic, r.memory);
+	r.bound = r.memory > arithmetic ? "memory" : r.exps > r.products ? "exponentials" : "multiply-adds";
 	return r;
 }

@@ -145,14 +145,16 @@ def measure(case, programs, rounds):
         reads.append(probe.ask(read=threads, bytes=PROBE_BYTES)["bandwidth"])
     flops, exps, size = work(case, values)
     peak, read = statistics.median(peaks), statistics.median(reads)
-    rate = probe.ask(exps=1, **{k: v for k, v in of.items() if k == "isa"})["exps"] * threads
+    rates = probe.ask(exps=1, **of)
+    rate, beside = rates["exps"] * threads, rates["beside"] * threads
     by_flops, by_bytes, by_exps = flops / peak, size / read, exps / rate if rate else 0
+    arithmetic = max(by_flops + exps / beside, by_exps) if beside else by_flops + by_exps
     bound = max(by_flops, by_bytes)
     rows = {name: {"seconds": statistics.median(s), "ratio": bound / statistics.median(s), "rounds": s}
             for name, s in seconds.items()}
     row = {"name": case["name"], "set": case.get("set"), "threads": threads, "flops": flops, "exps": exps, "bytes": size,
            "peak": peak, "read": read, "exp_rate": rate, "bound": "flops" if by_flops >= by_bytes else "bytes",
-           "possible": bound / max(by_flops + by_exps, by_bytes), "peers": rows, "notes": notes}
+           "possible": bound / max(arithmetic, by_bytes), "peers": rows, "notes": notes}
     return row, notes
 
 

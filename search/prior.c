@@ -61,6 +61,15 @@ static double argument_bytes(const struct tile_program *p)
 	return bytes;
 }
 
+static bool is_twined(const struct schedule *s)
+{
+	for (int i = 0; i < s->nstreams; i++)
+		for (int k = 0; k < s->stream[i].ncontracts; k++)
+			if (s->stream[i].contract[k].twine)
+				return true;
+	return false;
+}
+
 double prior_seconds(const struct tile_program *p, const struct schedule *s, const struct machine *m, int threads)
 {
 	const struct machine_limits *l = &m->limits;
@@ -71,7 +80,9 @@ double prior_seconds(const struct tile_program *p, const struct schedule *s, con
 	struct roofline r = roofline(&c, bytes, m, s->isa, threads);
 	double products = r.bound ? r.products : c.contract_flops / peak / threads;
 	double rest = c.map_flops / (map_share * peak) / threads;
-	rest += r.exps > 0 ? r.exps : exp_flops * c.exps / (map_share * peak) / threads;
+	rest += r.exps > 0 && r.beside > 0 && is_twined(s) ? r.beside
+	        : r.exps > 0                               ? r.exps
+	                                                   : exp_flops * c.exps / (map_share * peak) / threads;
 	/* What tiles ask for again comes from the nearest cache that holds all arguments. */
 	double near = bytes < (double)m->l2 / 2 ? l->read[READ_L2] : l->read[READ_L3];
 	double asked = c.bytes / (near > 0 ? near : guessed_rate) / threads;

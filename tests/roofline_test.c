@@ -25,9 +25,17 @@ int main(void)
 	m.limits.read[READ_MEMORY] = 2e10;
 	m.limits.read_all = 3e10;
 	struct roofline r = roofline(&c, 1e6, &m, ISA_AVX512_BF16, 1);
-	ok(about(r.products, 0.01) && about(r.exps, 0.001) && about(r.seconds, 0.011) && r.bound &&
-	           !strcmp(r.bound, "multiply-adds"),
-	   "products of each type at its peak, exponentials after them");
+	ok(about(r.products, 0.01) && about(r.exps, 0.001) && about(r.beside, 1e6 * 2 / 2e11) &&
+	           about(r.seconds, r.products + r.beside) && r.bound && !strcmp(r.bound, "multiply-adds"),
+	   "products of each type at its peak, between them exponentials with one multiplication each");
+	c.contract[OPERAND_BF16] = 0;
+	r = roofline(&c, 1e6, &m, ISA_AVX512_BF16, 1);
+	ok(about(r.beside, 3 * 1e6 * 2 / 2e11), "… with three where they are to be right to the last bit");
+	c.contract[OPERAND_BF16] = 2e9;
+	m.limits.exps[ISA_AVX2] = 1e9;
+	r = roofline(&c, 1e6, &m, ISA_AVX2, 1);
+	ok(about(r.exps, 0.001) && r.beside == 0 && about(r.seconds, r.products + r.exps), "after them where none are made beside");
+	m.limits.exps[ISA_AVX2] = 0;
 	ok(about(r.memory, 1e6 / 2e10), "what the last cache does not hold comes from memory");
 	ok(about(roofline(&c, 1e5, &m, ISA_AVX512_BF16, 1).memory, 1e5 / 1e11), "… what it holds comes from there");
 	r = roofline(&c, 1e6, &m, ISA_AVX2, 1);
