@@ -180,8 +180,9 @@ struct expr build_occupied_condition(struct builder *);
 /* The predicate with an index, whose ends the program computes, for each read that follows the rows, or, where `walked`,
  * the walked index. */
 struct expr build_summarised(struct builder *, struct expr predicate, bool walked);
-/* Whole panels matter to contractions with the walked index in their lanes only: after the last of them the range,
- * which the block's first statement has narrowed, is narrowed again, to whole vectors. */
+/* The range that the block's first statement has narrowed to panels ends with a vector at once, and begins with one after
+ * the last contraction that has the walked index in its lanes: only those begin with a panel. Contractions over the index
+ * take no more coordinates than there are. */
 void build_narrow_to_vectors(struct builder *, struct tile_block *);
 bool build_is_summary(const struct builder *, uint32_t index);
 struct expr build_summary(struct builder *, uint32_t index, bool high);

@@ -115,6 +115,7 @@ struct call {
 	bool ragged;       /* the last lanes may be missing and must not be touched */
 	bool cut;          /* some of the last vector's are missing */
 	struct share share;
+	bool exact;        /* the last block takes the vectors that it has and no more: of a range cut to them */
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
 };
 
@@ -374,6 +375,15 @@ static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, 
 	int64_t width = (int64_t)c->micro.vectors * e->lanes, vectors = (c->last_lanes + e->lanes - 1) / e->lanes;
 	const struct current *lanes = e->range[c->s->lanes];
 	b = emit_blocks(n, b, c->s->lanes, width);
+	for (int v = 1; c->exact && v < c->micro.vectors; v++) {
+		struct call last = *c;
+		last.micro.vectors = v;
+		emit_rows(n, c_open(e->arena, b, "%sif (%s + %d * LANES > %s)", v > 1 ? "else " : "", nest_coordinate(n, c->s->lanes), v,
+		                    lanes->high),
+		          &last, spill, emit_call);
+	}
+	if (c->exact)
+		b = c_open(e->arena, b, "else");
 	bool cut = c->ragged && c->last_lanes % e->lanes;
 	if (c->last_lanes && (cut || vectors < c->micro.vectors) && !range_whole(lanes, width)) {
 		struct call last = *c;
@@ -523,7 +533,12 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 	k->scale = s->accumulate && s->scale.id;
 	k->scale_lanes = k->scale && is_over(e, s->scale, s->lanes);
 	int64_t width = (int64_t)k->vectors * e->lanes;
-	c.ragged = !range_whole(e->range[s->lanes], width) &&
+	const struct tile_tensor *panels = expr_at(e->pool, s->b)->op == OP_VALUE
+	                                           ? NULL
+	                                           : &e->program->tensor.v[expr_at(e->pool, s->b)->symbol];
+	c.exact = panels && panels->panel && e->range[s->lanes]->narrow && e->lanes > 1 && k->vectors > 1 &&
+	          !range_whole(e->range[s->lanes], width) && value_may_spill(e, s->value, lanes_rank, e->lanes);
+	c.ragged = !c.exact && !range_whole(e->range[s->lanes], width) &&
 	           (c.from.tensor || !value_may_spill(e, s->value, lanes_rank, width));
 
 	c.last_rows = rows ? last_of(e, s->rows, k->rows) : 0;

@@ -156,13 +156,13 @@ struct c_block *emit_narrow(struct emitter *e, struct c_block *b, const struct t
 	                    .grain = step,
 	                    .outer = outer,
 	                    .multiple = gcd(step, outer->multiple),
-	                    .align = gcd(step, outer->align),
+	                    .align = outer->align,
 	                    .ends = gcd(step, gcd(outer->align, outer->ends))};
-	double least;
 	r.low = outer->low;
 	r.high = outer->high;
-	if (s->low.id && !(expr_is_number(e->pool, s->low, &least) && least <= 0)) {
+	if (!tile_keeps_low(e->pool, s)) {
 		r.low = emit_range_name(e, s->index, "low");
+		r.align = gcd(step, outer->align);
 		const char *at = arena_printf(e->arena, "i_max(%s, %s)", outer->low, int_text(e, b, s->low));
 		if (step == 1)
 			c_line(e->arena, b, "const %s %s = %s;", e->integer, r.low, at);

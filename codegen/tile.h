@@ -113,6 +113,13 @@ static inline bool tile_stores(const struct tile_statement *s)
 	return s->kind == TILE_STORE || s->kind == TILE_SELECT;
 }
 
+/* Does a NARROW leave the first coordinate as it is? */
+static inline bool tile_keeps_low(const struct expr_pool *pool, const struct tile_statement *s)
+{
+	double low;
+	return !s->low.id || (expr_is_number(pool, s->low, &low) && low <= 0);
+}
+
 /* Of a contraction: the type a tensor has whose elements are multiplied as they stand; how many of them a host's
  * instructions take at a time, where they take several. */
 static inline enum dtype operand_dtype(enum operand_type t, enum dtype compute)

@@ -76,11 +76,20 @@ struct expr build_occupied_condition(struct builder *b)
 	return build_translate(b, expr1(&b->c->pool, OP_NOT, empty));
 }
 
+/* Does a statement contract over the walked index what is there before? */
+static bool contracts_walk(const struct builder *b, const struct tile_statement *s)
+{
+	return s->kind == TILE_CONTRACT && s->index == b->plan->walked && !s->twine;
+}
+
 void build_narrow_to_vectors(struct builder *b, struct tile_block *code)
 {
-	struct tile_statement narrow = code->statement.v[0];
+	struct tile_statement narrow = code->statement.v[0], to_end, exact;
 	struct tile_block all = {0};
+	struct expr_pool *p = b->p->pool;
 	uint32_t last = 0;
+	int64_t groups = 1;
+	double least;
 	narrow.step = isa_info[b->schedule->isa].lanes;
 	for (int k = 0; k < b->plan->ncontracts; k++)
 		if (b->plan->contract[k].page && narrow.step % (b->sizes->contract[k].step ? b->sizes->contract[k].step : 1))
@@ -88,16 +97,28 @@ void build_narrow_to_vectors(struct builder *b, struct tile_block *code)
 	for (int k = 0; k < b->plan->ncontracts; k++) {
 		int64_t group = operand_group(b->sizes->contract[k].operand);
 		if (b->plan->contract[k].reduced == b->plan->walked)
-			narrow.step = narrow.step / gcd(narrow.step, group) * group;
+			groups = groups / gcd(groups, group) * group;
 	}
+	narrow.step = narrow.step / gcd(narrow.step, groups) * groups;
 	for (uint32_t i = 1; i < code->statement.n; i++)
 		if (code->statement.v[i].kind == TILE_CONTRACT && code->statement.v[i].lanes == b->plan->walked)
 			last = i;
-	if (!last || narrow.step == code->statement.v[0].step)
+	if (!last)
 		return;
+	to_end = exact = narrow;
+	to_end.low = expr_number(p, 0);
+	exact.step = groups;
+	bool from_start = expr_is_number(p, narrow.low, &least) && least <= 0, finer = narrow.step != code->statement.v[0].step;
 	for (uint32_t i = 0; i < code->statement.n; i++) {
-		vec_push(b->arena, &all.statement, code->statement.v[i]);
-		if (i == last)
+		if (i > last && contracts_walk(b, &code->statement.v[i])) {
+			vec_push(b->arena, &all.statement, exact);
+			last = code->statement.n;
+		}
+		if (i || !finer || !from_start)
+			vec_push(b->arena, &all.statement, code->statement.v[i]);
+		if (!i && finer)
+			vec_push(b->arena, &all.statement, to_end);
+		if (i == last && finer && !from_start)
 			vec_push(b->arena, &all.statement, narrow);
 	}
 	*code = all;

@@ -593,7 +593,8 @@ static bool check_statement(struct check *c, const struct tile_statement *s)
 		if (!check_range(c, s))
 			return false;
 		c->state[s->index].part = true;
-		c->state[s->index].divisor = gcd(c->state[s->index].divisor, s->step);
+		if (!tile_keeps_low(c->p->pool, s))
+			c->state[s->index].divisor = gcd(c->state[s->index].divisor, s->step);
 		return true;
 	default: break;
 	}
