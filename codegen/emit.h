@@ -21,6 +21,7 @@
  *   emit_next.c      what they ask for of the next task's memory
  *   emit_narrow.c    … of operands in groups; values in scratch narrower than computation
  *   emit_dots.c      … along the contracted index
+ *   emit_pairs.c     … of elements that become groups when they are read
  *   emit_select.c    selections
  *   emit_prelude.c   the part of the prelude a text needs
  */
@@ -316,6 +317,8 @@ struct micro {
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */
 	int group;              /* of a and b: elements that are multiplied at once; 0: one */
+	bool pairs;             /* a of bf16, and b of what that holds, lying as in memory: two elements that are multiplied at
+	                           once become a group when they are read */
 	bool tail;              /* … and fewer may be left */
 	bool accumulate;
 	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
@@ -354,6 +357,14 @@ const char *emit_line_ahead(struct emitter *, const struct micro *, const char *
 int emit_line_elements(const struct micro *);
 /* … of one with `dots`, in emit_dots.c. */
 void emit_dots(struct emitter *, const struct micro *, const char *what);
+/* … of one with `pairs`, in emit_pairs.c; a step of one that also has `dots`: `left` elements of each row, or NULL for all
+ * that are taken at a time, and how many those are. */
+void emit_pairs(struct emitter *, const struct micro *, const char *what);
+void emit_pair_step(struct emitter *, struct c_block *, const struct micro *, int columns, const char *left);
+int emit_pair_elements(const struct emitter *);
+/* The accumulators of rows by vectors. */
+void emit_micro_start(struct emitter *, struct c_block *, const struct micro *);
+void emit_micro_end(struct emitter *, struct c_block *, const struct micro *);
 /* "p + 32 + 2 * LANES". */
 const char *emit_times(struct emitter *, const char *p, int64_t elements, int vectors);
 

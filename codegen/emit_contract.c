@@ -528,7 +528,8 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 	k->type = c.from.type;
 	k->get = c.from.get;
 	k->group = c.from.group;
-	k->tail = k->group && !range_whole(e->range[s->index], k->group);
+	k->pairs = s->operand == OPERAND_BF16 && !k->group;
+	k->tail = (k->group || k->pairs) && !range_whole(e->range[s->index], k->pairs ? 2 : k->group);
 	k->accumulate = s->accumulate;
 	k->scale = s->accumulate && s->scale.id;
 	k->scale_lanes = k->scale && is_over(e, s->scale, s->lanes);

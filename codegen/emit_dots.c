@@ -8,8 +8,9 @@
 /* The most rows of b at a time. */
 static int columns_of(const struct emitter *e, const struct micro *k)
 {
+	enum { PAIRS = 8 }; /* two columns of what is read, and tables that it is made by */
 	int registers = e->lanes >= 16 ? 32 : 16, t = e->lanes;
-	while (t > 1 && k->rows * t + (k->rows > 1 ? t : 1) + 1 > registers)
+	while (t > 1 && k->rows * t + (k->pairs ? PAIRS : k->rows > 1 ? t + 1 : 2) > registers)
 		t /= 2;
 	return t;
 }
@@ -29,6 +30,10 @@ static void emit_step(struct emitter *e, struct c_block *b, const struct micro *
 {
 	struct arena *a = e->arena;
 	struct text t;
+	if (k->pairs) {
+		emit_pair_step(e, b, k, columns, left);
+		return;
+	}
 	text_init(&t, a);
 	for (int c = 0; c < columns; c++) {
 		const char *at = c ? arena_printf(a, c == 1 ? "b + b_lane + k" : "b + %d * b_lane + k", c) : "b + k";
@@ -101,8 +106,11 @@ static void emit_block(struct emitter *e, struct c_block *f, const struct micro 
 		emit_ahead(e, b, k, columns);
 	c_line(a, b, "%s;", accumulators(e, k, columns));
 	c_line(a, b, "long k = 0;");
-	emit_step(e, c_open(a, b, "for (; k + LANES <= count; k += LANES)"), k, columns, NULL);
-	if (!k->count || k->count % e->lanes)
+	int step = k->pairs ? emit_pair_elements(e) : e->lanes;
+	const char *elements = k->pairs ? arena_printf(a, "%d", step) : "LANES";
+	if (!k->count || k->count >= step)
+		emit_step(e, c_open(a, b, "for (; k + %s <= count; k += %s)", elements, elements), k, columns, NULL);
+	if (!k->count || k->count % step)
 		emit_step(e, c_open(a, b, "if (k < count)"), k, columns, "count - k");
 	if (columns > 1)
 		emit_sums(e, b, k, columns);
@@ -117,9 +125,9 @@ void emit_dots(struct emitter *e, const struct micro *k, const char *what)
 	c_line(a, e->functions, "%s", "");
 	c_comment(a, e->functions, what);
 	struct c_block *f = c_open(a, e->functions,
-	                           "static __attribute__((noinline)) void %s(const real *a, %sb, long b_lane, "
+	                           "static __attribute__((noinline)) void %s(const %s *a, %sb, long b_lane, "
 	                           "long lanes, real *out, long count)",
-	                           k->name, k->type);
+	                           k->name, k->pairs ? "unsigned short" : "real", k->type);
 	c_line(a, f, "long j = 0;");
 	int columns = columns_of(e, k);
 	emit_block(e, f, k, columns);

@@ -13,7 +13,7 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
 	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots && x->count == y->count &&
 	       x->ahead == y->ahead && x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
-	       x->group == y->group && x->tail == y->tail && !strcmp(x->get, y->get);
+	       x->group == y->group && x->pairs == y->pairs && x->tail == y->tail && !strcmp(x->get, y->get);
 }
 
 const char *emit_times(struct emitter *e, const char *p, int64_t elements, int vectors)
@@ -58,7 +58,7 @@ int emit_line_elements(const struct micro *k)
 	return 64 * 8 / bits;
 }
 
-static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
+void emit_micro_start(struct emitter *e, struct c_block *b, const struct micro *k)
 {
 	struct text t;
 	for (int r = 0; r < k->rows; r++) {
@@ -109,6 +109,26 @@ void emit_folds(struct emitter *e, struct c_block *f, const struct micro *k)
 	}
 }
 
+void emit_micro_end(struct emitter *e, struct c_block *f, const struct micro *k)
+{
+	struct arena *a = e->arena;
+	struct text t;
+	emit_joins(e, f, k);
+	for (int r = 0; r < k->rows; r++) {
+		text_init(&t, a);
+		for (int v = 0; v < k->vectors; v++) {
+			const char *to = emit_times(e, "out", r * k->out_row, v);
+			if (k->edge || (k->part && v == k->vectors - 1))
+				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);",
+				            v ? " " : "", to, r, v, v);
+			else
+				text_printf(&t, "%sv_store(%s, c%d_%d);", v ? " " : "", to, r, v);
+		}
+		c_line(a, f, "%s", t.s);
+	}
+	emit_folds(e, f, k);
+}
+
 static void emit_outer(struct emitter *e, const struct micro *k, const char *what)
 {
 	struct arena *a = e->arena;
@@ -134,7 +154,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	c_line(a, e->functions, "%s", "");
 	c_comment(a, e->functions, what);
 	struct c_block *f = c_open(a, e->functions, "%s", t.s);
-	emit_start(e, f, k);
+	emit_micro_start(e, f, k);
 	for (int r = 1; k->far && r < k->rows; r++)
 		c_line(a, f, "const long row%d = i_min(%d, rows - 1) * a_row;", r, r);
 	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");
@@ -162,20 +182,7 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		c_line(a, loop, "b += %lld;", (long long)k->b_step);
 	else
 		c_line(a, loop, "b += b_step;");
-	emit_joins(e, f, k);
-	for (int r = 0; r < k->rows; r++) {
-		text_init(&t, a);
-		for (int v = 0; v < k->vectors; v++) {
-			const char *to = emit_times(e, "out", r * k->out_row, v);
-			if (k->edge || (k->part && v == k->vectors - 1))
-				text_printf(&t, "%sv_store_part(%s, c%d_%d, left - %d * LANES);",
-				            v ? " " : "", to, r, v, v);
-			else
-				text_printf(&t, "%sv_store(%s, c%d_%d);", v ? " " : "", to, r, v);
-		}
-		c_line(a, f, "%s", t.s);
-	}
-	emit_folds(e, f, k);
+	emit_micro_end(e, f, k);
 }
 
 const char *emit_micro(struct emitter *e, struct micro k, const struct tile_statement *s)
@@ -199,6 +206,8 @@ const char *emit_micro(struct emitter *e, struct micro k, const struct tile_stat
 		                              emit_describe(e, s)));
 	else if (k.group)
 		emit_groups(e, &k, what);
+	else if (k.pairs)
+		emit_pairs(e, &k, what);
 	else
 		emit_outer(e, &k, what);
 	return k.name;

@@ -121,7 +121,7 @@ static const char *limit(struct arena *a, const struct tile_program *p, const st
 		if (why || s->kind != TILE_CONTRACT || s->operand == OPERAND_COMPUTE)
 			continue;
 		const struct expr_node *from = expr_at(p->pool, s->b);
-		if (from->op != OP_READ || p->tensor.v[from->symbol].group < 2)
+		if (!tile_stands(p, s) && (from->op != OP_READ || p->tensor.v[from->symbol].group < 2))
 			why = arena_printf(a, "%s is contracted as %s, and code for a host takes such an operand in panels of groups",
 			                   p->value.v[s->value].name, operand_type_name[s->operand]);
 		else if (s->operand == OPERAND_I8 && s->accumulate && s->scale.id)

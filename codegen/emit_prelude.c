@@ -15,7 +15,8 @@ extern const char embed_codegen_prelude_abi_h[], embed_codegen_prelude_f32_h[], 
         embed_codegen_prelude_select_single_h[], embed_codegen_prelude_select_vector_h[],
         embed_codegen_prelude_cuda_math_h[], embed_codegen_prelude_narrow_h[], embed_codegen_prelude_next_h[],
         embed_codegen_prelude_dot_single_h[],
-        embed_codegen_prelude_dot_emulated_h[], embed_codegen_prelude_dot_avx512bf16_h[];
+        embed_codegen_prelude_dot_emulated_h[], embed_codegen_prelude_dot_avx512bf16_h[], embed_codegen_prelude_pairs_h[],
+        embed_codegen_prelude_pairs_each_h[], embed_codegen_prelude_pairs_avx512bf16_h[];
 
 struct paragraph {
 	const char *s;
@@ -190,6 +191,8 @@ void emit_prelude(struct arena *arena, enum isa isa, bool real_double, const cha
 		add_file(&c, embed_codegen_prelude_next_h);
 		add_file(&c, embed_codegen_prelude_select_vector_h);
 	}
+	add_file(&c, embed_codegen_prelude_pairs_h);
+	add_file(&c, isa == ISA_AVX512_BF16 ? embed_codegen_prelude_pairs_avx512bf16_h : embed_codegen_prelude_pairs_each_h);
 	add_file(&c, embed_codegen_prelude_select_h);
 	take(&c, body, body + strlen(body));
 }

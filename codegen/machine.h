@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Processors, then devices. ISA_AVX512_BF16 is AVX-512 with its dot products of narrow operands, BF16 and VNNI
+/* Processors, then devices. ISA_AVX512_BF16 is AVX-512 with its dot products of narrow operands, BF16 and VNNI, and VBMI
  * (Zen 4, Sapphire Rapids). ISA_NEON is any 64-bit ARM; its code is made here and runs elsewhere. ISA_SM80 is CUDA with
  * the tensor cores of compute capability 8.0 and what came after it: a schedule's family, not the architecture that a
  * compiler is told. Within a family each one runs what those before it run; tiles of matrix units (AMX) and AVX10 would

@@ -10,8 +10,9 @@ enum {
 	FEW_USES = 96,
 	FEW_WIDENED = 32, /* … where each use widens them, or products have an instruction for panels */
 	STEP_BYTES = 8 << 10,         /* of an operand that is read from memory, contracted at a time … */
-	STEP_STAGES = 3,              /* … while what comes so many steps later is on its way: docs/performance.md */
-	STEP_LEAST = 4 /* rows that are worth a call */
+	STEP_STAGES = 2,              /* … while what comes so many steps later is on its way: docs/performance.md */
+	STEP_LEAST = 4, /* rows that are worth a call */
+	WHOLE = 8       /* vectors of a row of it that a register block has at once */
 };
 
 const char *const form_name[FORMS] = {
@@ -105,7 +106,7 @@ bool schedule_direct(const struct streams *all, const struct plan_contract *k, c
 		return t == operand_dtype(block->operand, s->compute);
 	if (k->page && (!block->step || k->page % block->step))
 		return false; /* a step lies in a page */
-	return dtype_widens(t, s->compute);
+	return block->operand == OPERAND_COMPUTE ? dtype_widens(t, s->compute) : operand_stands(block->operand, t);
 }
 
 int64_t schedule_uses(const struct streams *all, const struct plan_contract *k, struct expr read)
@@ -235,10 +236,17 @@ static struct contract_schedule default_block(const struct streams *all, const s
 	b.pack = worth_packing(all, k, s, &b);
 	if (b.pack)
 		b.step = b.stages = 0;
-	if (!b.pack)
+	if (!b.pack && !schedule_direct(all, k, s, &b))
 		b.operand = OPERAND_COMPUTE;
 	if (!b.pack && schedule_direct(all, k, s, &b) && few_uses(all, k, s, &b))
 		default_steps(all, k, &b);
+	const struct cascade *c = all->cascade;
+	if (b.step && many && k->lanes != p->walked && vectors <= WHOLE &&
+	    dtype_info[c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype].bits >= 16) { /* rows are read from one end to the other */
+		b.lanes = (uint8_t)vectors;
+		while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
+			b.rows--;
+	}
 	return b;
 }
 
@@ -277,7 +285,7 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 		int64_t width = 1; /* whole panels of it, or whole groups */
 		if (p->contract[i].lanes == p->walked && s->contract[i].lanes && s->contract[i].rows)
 			width = s->across ? s->contract[i].rows : s->contract[i].lanes * isa_info[isa].lanes;
-		else if (p->contract[i].reduced == p->walked)
+		else if (p->contract[i].reduced == p->walked && s->contract[i].pack)
 			width = operand_group(s->contract[i].operand);
 		all = all / gcd(all, width) * width;
 		if (p->contract[i].page && s->contract[i].step && !s->across) /* it begins where one in a page does */
@@ -431,9 +439,9 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	const char *type = operand_illegal(arena, all->cascade, &p->contract[k], b->operand, name);
 	if (type)
 		return type;
-	if (b->operand != OPERAND_COMPUTE && !b->pack)
-		return arena_printf(arena, "contract %s: what a host multiplies as %s is packed", name,
-		                    operand_type_name[b->operand]);
+	if (b->operand != OPERAND_COMPUTE && !b->pack && !schedule_direct(all, &p->contract[k], s, b))
+		return arena_printf(arena, "contract %s: what a host multiplies as %s is packed, or stands in a tensor whose "
+		                    "elements that holds", name, operand_type_name[b->operand]);
 	if (b->rows < 1 || b->lanes < 1)
 		return arena_printf(
 		        arena, "contract %s: a register block has at least one row and one vector", name);
@@ -457,7 +465,7 @@ static const char *illegal_contract(struct arena *arena, const struct problem *p
 	if (d->across && p->contract[k].lanes == p->walked && d->stream_tile % b->rows)
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of its %d rows", name,
 		                    (long long)d->stream_tile, b->rows);
-	if (p->contract[k].reduced == p->walked && d->stream_tile % operand_group(b->operand))
+	if (b->pack && p->contract[k].reduced == p->walked && d->stream_tile % operand_group(b->operand))
 		return arena_printf(arena, "contract %s: a tile of %lld is no multiple of the %d that are multiplied at once",
 		                    name, (long long)d->stream_tile, operand_group(b->operand));
 	if (b->step && (d->across || b->pack || !schedule_direct(all, &p->contract[k], s, b)))

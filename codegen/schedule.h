@@ -35,7 +35,8 @@ struct contract_schedule {
 	uint8_t stages; /* of these steps: tile.h, FOR */
 	bool twine;     /* operand a, which the tile computes, is made between the multiply-adds, a vector ahead of them. On a
 	                   host */
-	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE or, with `pack`, BF16 or I8 */
+	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE or, with `pack`, BF16 or I8, or BF16
+	                              where b is read where it stands, in any type that this holds */
 };
 
 struct stream_schedule {

@@ -4,7 +4,7 @@
 static bool holds(enum operand_type t, enum dtype d)
 {
 	switch (t) {
-	case OPERAND_BF16: return d == DTYPE_BF16 || d == DTYPE_I8 || d == DTYPE_U8 || d == DTYPE_BOOL;
+	case OPERAND_BF16: return operand_stands(t, d) || d == DTYPE_BOOL;
 	case OPERAND_F16:
 		return d == DTYPE_F16 || d == DTYPE_F8E4M3 || d == DTYPE_F8E5M2 || d == DTYPE_I8 || d == DTYPE_U8 ||
 		       d == DTYPE_BOOL;
@@ -100,10 +100,37 @@ const char *operand_compute_why(struct arena *arena, const struct streams *all, 
 	               : "not all it is multiplied with is i8, and none of it bf16 or f16";
 }
 
+/* Does all that comes of an equation's tensor come out as bf16? */
+static bool leaves_as_bf16(const struct cascade *c, uint32_t tensor)
+{
+	bool any = false;
+	for (uint32_t i = 0; i < c->equation.n; i++) {
+		const struct equation *q = &c->equation.v[i];
+		if (q->tensor == tensor || !expr_mentions(&c->pool, q->body, OP_READ, tensor))
+			continue;
+		any = true;
+		if (!leaves_as_bf16(c, q->tensor))
+			return false;
+	}
+	return any || (c->tensor.v[tensor].role == ROLE_OUT && c->tensor.v[tensor].dtype == DTYPE_BF16);
+}
+
+/* What is computed meets elements narrower than bf16, and the sum is rounded to that: then a careful implementation
+ * would round it too. */
+static bool rounds_anyway(const struct streams *all, const struct stream *s, const struct plan_contract *k)
+{
+	const struct cascade *c = all->cascade;
+	return !is_element(c, k->inner_a) && is_element(c, k->inner_b) && !is_summand(all, s, k->equation) &&
+	       operand_stands(OPERAND_BF16, c->tensor.v[expr_at(&c->pool, k->inner_b)->symbol].dtype) &&
+	       leaves_as_bf16(c, c->equation.v[k->equation].tensor);
+}
+
 enum operand_type operand_of_host(const struct streams *all, const struct stream *s, const struct plan_contract *k,
                                   enum isa isa)
 {
 	enum operand_type t = operand_default(all, s, k);
+	if (t == OPERAND_COMPUTE && rounds_anyway(all, s, k))
+		t = OPERAND_BF16;
 	for (uint32_t i = 0; i < all->cascade->tensor.n; i++)
 		if (all->cascade->tensor.v[i].dtype == DTYPE_F64)
 			return OPERAND_COMPUTE;

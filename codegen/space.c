@@ -329,7 +329,9 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		for (int k = 0; k < t->ncontracts; k++) {
 			if (t->across)
 				t->contract[k].operand = OPERAND_COMPUTE;
-			t->contract[k].pack |= t->contract[k].operand != OPERAND_COMPUTE;
+			if (t->contract[k].operand != OPERAND_COMPUTE &&
+			    !schedule_direct(problem_streams(s->problem, out.form), &p->contract[k], &out, &t->contract[k]))
+				t->contract[k].pack = true;
 		}
 		if (t->across)
 			settle_across(s->isa, t);

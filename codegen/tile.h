@@ -34,9 +34,10 @@
  * type. A VALUE of an I32 value is an int. A contraction says as
  * what its operands are multiplied: each element of a and b is rounded to that type, products and sums are of
  * the type of computation, which is then F32; of OPERAND_I8 they are exact integers, and a, the result and b, if
- * it is a value, are I32. Where b is a tensor in groups, and only there, a is of its type. A tensor that a contraction
- * reads has that type; with OPERAND_COMPUTE and OPERAND_TF32 it has the type of computation or, with the former and
- * F32, is of at most 16 bits: dtype_widens. All rounding is left out where a program is run as real numbers (tile_run).
+ * it is a value, are I32. Where b is a tensor in groups, and only there, a is of its type; but where a host multiplies a
+ * tensor's elements where they stand, it is of the type of the operands, and b of any that this holds: operand_stands. A
+ * tensor that a contraction reads otherwise has that type; with OPERAND_COMPUTE and OPERAND_TF32 it has the type of
+ * computation or, with the former and F32, is of at most 16 bits: dtype_widens. All rounding is left out where a program is run as real numbers (tile_run).
  *
  * Names of indices, tensors and values are distinct.
  *
@@ -132,6 +133,13 @@ static inline int operand_group(enum operand_type t)
 	return t == OPERAND_BF16 ? 2 : t == OPERAND_I8 ? 4 : 1;
 }
 
+/* May a host multiply such elements of b where they stand? Then a, a value, is of the operands' type. */
+static inline bool operand_stands(enum operand_type t, enum dtype b)
+{
+	return t == OPERAND_BF16 && (b == DTYPE_BF16 || b == DTYPE_F8E4M3 || b == DTYPE_F8E5M2 || b == DTYPE_I8 || b == DTYPE_U8 ||
+	                             b == DTYPE_I4);
+}
+
 struct tile_value {
 	const char *name;
 	enum dtype dtype;
@@ -186,6 +194,15 @@ struct tile_program {
 	VEC(struct tile_value) value;
 	VEC(struct tile_phase) phase;
 };
+
+/* Does a contraction multiply a tensor's elements where they stand, rounded to the type of operands as its a is? */
+static inline bool tile_stands(const struct tile_program *p, const struct tile_statement *s)
+{
+	const struct expr_node *a = expr_at(p->pool, s->a), *b = expr_at(p->pool, s->b);
+	return a->op == OP_VALUE && a->symbol < p->value.n && b->op == OP_READ && b->symbol < p->tensor.n &&
+	       p->value.v[a->symbol].dtype == operand_dtype(s->operand, p->compute) &&
+	       operand_stands(s->operand, p->tensor.v[b->symbol].dtype) && !p->tensor.v[b->symbol].panel;
+}
 
 struct expr_names tile_names(const struct tile_program *);
 

@@ -188,14 +188,19 @@ struct product build_product(const struct builder *b, int k)
 		}
 		return p;
 	}
+	bool direct = !b->device && !s->pack && schedule_direct(b->all, c, b->schedule, s);
 	bool computed = expr_at(&b->c->pool, c->inner_a)->op != OP_READ || !pure_input(b, c->inner_a);
 	if (!carry || !c->outer.id || !computed || whole || build_mentions(b, c->outer, c->lanes))
 		p = (struct product){c->inner_a, c->inner_b, c->outer, false, result, result};
+	if (direct && !expr_same(p.b, c->read)) /* where it stands it is an element and no more */
+		p = (struct product){c->a, c->read, c->after, false, result, result};
 	if (!build_extent(b, c->reduced))
 		p.outer = NO_EXPR; /* the sum of nothing is 0, even where the factor is infinite */
 	if (b->device)
 		p.direct = schedule_direct(b->all, c, b->schedule, s);
 	else
+		p.direct = direct;
+	if (!b->device)
 		p.operand = operand_dtype(s->operand, b->p->compute);
 	return p;
 }

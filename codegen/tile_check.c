@@ -249,6 +249,7 @@ static bool check_tile(struct check *c, const struct tile_statement *s, uint32_t
 	const struct tile_value *v = &c->p->value.v[value];
 	const struct tile_tensor *groups = last == s->index ? grouped(c, s) : NULL;
 	enum dtype wanted = groups                       ? groups->dtype
+	                    : last == s->index && tile_stands(c->p, s) ? operand_dtype(s->operand, c->p->compute)
 	                    : s->operand == OPERAND_I8 ? DTYPE_I32
 	                                               : c->p->compute;
 	if (groups && v->dtype != wanted)
@@ -384,7 +385,7 @@ static bool check_operand(struct check *c, const struct tile_statement *s)
 	if (!t || n->count != t->nranks || t->nranks < 2)
 		return fail(c, s, "operand b is no tensor of two ranks or more");
 	enum dtype wanted = operand_dtype(s->operand, c->p->compute);
-	if (s->operand == OPERAND_COMPUTE ? !dtype_widens(t->dtype, wanted) : t->dtype != wanted)
+	if (s->operand == OPERAND_COMPUTE ? !dtype_widens(t->dtype, wanted) : t->dtype != wanted && !tile_stands(c->p, s))
 		return fail(c, s, "%s is %s, where %s in %s", t->name, dtype_info[t->dtype].spelling,
 		            s->operand == OPERAND_COMPUTE ? "computation is" : "the operands are multiplied",
 		            dtype_info[wanted].spelling);

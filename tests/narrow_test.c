@@ -146,7 +146,13 @@ static void test_default(void)
 		ok(choices == 2, "a search may choose otherwise for each contraction");
 		has.stream[0].contract[0].pack = false;
 		const char *reason = schedule_illegal(&a, p, &has);
-		ok(reason && strstr(reason, "what a host multiplies as bf16 is packed"), "refused: %s", reason ? reason : "(legal)");
+		ok(!reason, "bf16 that stands in memory need not be packed: %s", reason ? reason : "legal");
+		c = bound(&a, 6, large, &why);
+		p = problem_new(&a, c, &stages_machine, &d);
+		has = schedule_default(p, ISA_AVX512_BF16);
+		has.stream[0].contract[0].pack = false;
+		reason = schedule_illegal(&a, p, &has);
+		ok(reason && strstr(reason, "what a host multiplies as i8 is packed"), "refused: %s", reason ? reason : "(legal)");
 	}
 	arena_free(&a);
 }

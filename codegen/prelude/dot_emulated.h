@@ -16,6 +16,23 @@ INLINE vreal v_dot_bf16(vreal c, vint a, vint b)
 	return c + (vreal)(a << 16) * (vreal)(b << 16);
 }
 
+typedef unsigned v_unsigned __attribute__((vector_size(LANES * 4)));
+
+/* Of two vectors that bf16 holds: a lane of each to a group; those of the first, then those of the second, two adjacent
+ * ones to a group. */
+INLINE vint v_pair(vreal a, vreal b) { return (vint)((v_unsigned)a >> 16) | ((vint)b & -65536); }
+
+INLINE vint v_side(vreal a, vreal b)
+{
+	unsigned short to[2 * LANES];
+	vint x = (vint)a >> 16, y = (vint)b >> 16;
+	for (int i = 0; i < LANES; i++) {
+		to[i] = (unsigned short)x[i];
+		to[i + LANES] = (unsigned short)y[i];
+	}
+	return vi_load((const int *)to);
+}
+
 /* Of each pair of 16 bits the first byte, and the second, with their signs. */
 INLINE vint v_even_i8(vint a)
 {

@@ -80,3 +80,13 @@ static inline void v_weave_i8(signed char *to, const signed char *from, long row
 #define si_put_i8_biased(p, a) si_put_i8(p, a)
 
 #define vi_put_i8_biased(p, step, left, a) si_put_i8(p, a)
+
+#define INLINE static inline
+
+/* Of two numbers that bf16 holds. */
+static inline long v_pair(real a, real b)
+{
+	return (long)(s_bits_of_float((float)a) >> 16 | (s_bits_of_float((float)b) & 0xffff0000u));
+}
+
+#define v_side(a, b) v_pair(a, b)
