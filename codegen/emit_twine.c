@@ -33,7 +33,7 @@ bool emit_may_twine(const struct emitter *e, const struct twine *t, const struct
 	bool makes = false;
 	if (!rows || rows->single || along->single || rows->step != k->rows || making->shape.shape != SHAPE_LANES ||
 	    making->shape.lane != s->index || making->shape.nouter != 1 || making->shape.outer[0] != s->rows || k->far ||
-	    k->tail || k->edge || k->scale_lanes || along->step < chunk_of(e, k) || k->rows * k->vectors > MAX_TWINED ||
+	    k->tail || k->edge || k->pairs || k->scale_lanes || along->step < chunk_of(e, k) || k->rows * k->vectors > MAX_TWINED ||
 	    k->a_step != 1 || e->real_double)
 		return false;
 	for (int i = 0; i < making->count; i++) {

@@ -43,6 +43,9 @@ const char *schedule_twine_illegal(struct arena *arena, const struct problem *pr
 	if (b->operand != OPERAND_COMPUTE && b->operand != OPERAND_BF16)
 		return arena_printf(arena, "contract %s: operands multiplied as %s are made beforehand", name,
 		                    operand_type_name[b->operand]);
+	if (b->operand != OPERAND_COMPUTE && !b->pack)
+		return arena_printf(arena, "contract %s: elements that are put in groups as they are read meet an operand made "
+		                    "beforehand", name);
 	if (!registers_fit_twined(s->isa, b->rows, b->lanes))
 		return arena_printf(arena, "contract %s: rows %d × %d vectors leave too few of %d registers of %s to make operands "
 		                    "meanwhile", name, b->rows, b->lanes, isa_info[s->isa].registers, isa_info[s->isa].name);

@@ -166,8 +166,8 @@ static bool is_exact(const struct builder *b, const struct plan_contract *c)
 
 /* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
  * sum. Where operands are rounded, or narrow ones have exact products, all such factors come after it, so that an
- * operand that is a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum: there they go into an operand that is
- * computed, and so rounded, anyway. */
+ * operand that is a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum:
+ * there they go into an operand that is computed, and so rounded, anyway. */
 struct product build_product(const struct builder *b, int k)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
@@ -196,10 +196,7 @@ struct product build_product(const struct builder *b, int k)
 		p = (struct product){c->a, c->read, c->after, false, result, result};
 	if (!build_extent(b, c->reduced))
 		p.outer = NO_EXPR; /* the sum of nothing is 0, even where the factor is infinite */
-	if (b->device)
-		p.direct = schedule_direct(b->all, c, b->schedule, s);
-	else
-		p.direct = direct;
+	p.direct = b->device ? schedule_direct(b->all, c, b->schedule, s) : direct;
 	if (!b->device)
 		p.operand = operand_dtype(s->operand, b->p->compute);
 	return p;

@@ -79,7 +79,7 @@ static int stand(const struct stages *s, struct schedule *schedule)
 		for (int k = 0; k < schedule->stream[i].ncontracts; k++) {
 			struct contract_schedule *b = &schedule->stream[i].contract[k], before = *b;
 			b->operand = OPERAND_BF16;
-			b->pack = false;
+			b->pack = b->twine = false;
 			if (schedule_illegal(s->arena, s->problem, schedule))
 				*b = before;
 			else
