@@ -88,29 +88,42 @@ static bool sums_rows(const struct stream_plan *p)
 	return false;
 }
 
-/* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. */
-static double gain(struct arena *arena, const struct streams *all, const struct stream_plan *p,
+/* Have vectors the length and registers the number that AVX-512 has? */
+static bool is_wide(enum isa isa)
+{
+	return isa_info[isa].registers >= 32 && isa_info[isa].lanes >= 16;
+}
+
+/* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. With short vectors a
+ * sum across one is cheap, and masks cut no smaller tiles. */
+static double gain(struct arena *arena, const struct streams *all, const struct stream_plan *p, enum isa isa,
                    const struct stream_schedule *d, int64_t block, int64_t l2, const char **said)
 {
+	enum { LARGE_WIDTH = 256 };
+	const bool wide = is_wide(isa);
+	const double copy = wide ? 10 : 16, across = wide ? 0.05 : 0;
 	double rows = (double)plan_extent(all, p->rows), sum = 0, empty = (double)round_up((int64_t)rows, block) / rows - 1;
 	const struct cascade *c = all->cascade;
+	int64_t width = 0;
 	struct text t;
 	text_init(&t, arena);
 	for (int k = 0; k < p->ncontracts; k++) {
 		int64_t uses = schedule_uses(all, &p->contract[k], p->contract[k].read);
 		const char *operand = c->tensor.v[expr_at(&c->pool, p->contract[k].read)->symbol].name;
+		width += plan_extent(all, p->contract[k].lanes == p->walked ? p->contract[k].reduced : p->contract[k].lanes);
 		if (p->contract[k].lanes != p->walked)
 			continue;
-		sum += d->contract[k].pack ? 10 / (double)uses : 0.05;
+		sum += d->contract[k].pack ? copy / (double)uses : across;
 		text_printf(&t, "%s%s ", t.len ? ", " : "", operand);
 		if (d->contract[k].pack)
 			text_printf(&t, "needs no copy, used %lld times", (long long)uses);
 		else
-			text_add(&t, "is summed across no vector");
+			text_add(&t, wide ? "is summed across no vector" : "has no copy either way");
 	}
-	if (p->band || shared_bytes(all, p) > 8 * l2) {
+	bool large = shared_bytes(all, p) > (wide ? 8 : 4) * l2 && (wide || width >= LARGE_WIDTH);
+	if ((p->band && wide) || large) {
 		sum += 0.05;
-		text_add(&t, p->band ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
+		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
 	}
 	if (empty > 0)
 		text_printf(&t, ", the last vectors of rows are %.2g%% more work", 100 * empty);
@@ -134,8 +147,8 @@ static const char *refused(struct arena *arena, const struct problem *problem, c
 	if (cannot)
 		return cannot;
 	const char *rows = all->cascade->index.v[p->rows].name, *walked = all->cascade->index.v[p->walked].name;
-	if (isa_info[s->isa].registers < 32 || isa_info[s->isa].lanes < 16)
-		return arena_printf(arena, "%s has too few registers or lanes for them to gain", isa_info[s->isa].name);
+	if (!is_wide(s->isa) && s->isa != ISA_AVX2)
+		return arena_printf(arena, "with %s they gain nothing that was measured", isa_info[s->isa].name);
 	if (s->compute != DTYPE_F32)
 		return "computation is not in f32";
 	if (s->form == FORM_NAIVE || p->whole)
@@ -153,7 +166,7 @@ static const char *refused(struct arena *arena, const struct problem *problem, c
 		return "an operand is not elements of a tensor in the type of computation";
 	if (!sums_rows(p))
 		return arena_printf(arena, "no sum over %s but contractions would be saved", walked);
-	double by = gain(arena, all, p, d, block->lanes * isa_info[s->isa].lanes, l2, said);
+	double by = gain(arena, all, p, s->isa, d, block->lanes * isa_info[s->isa].lanes, l2, said);
 	return by < worth ? arena_printf(arena, "they would %s about %.2g%%: %s", by < 0 ? "lose" : "gain only", 100 * fabs(by), *said)
 	                  : NULL;
 }
@@ -162,6 +175,8 @@ static struct contract_schedule block_of(const struct problem *problem, const st
 {
 	int64_t rows = plan_extent(problem_streams(problem, s->form), schedule_plan(problem, s, i)->rows);
 	bool odd = rows > 32 && rows <= 48; /* three vectors hold them all */
+	if (!is_wide(s->isa))
+		return (struct contract_schedule){.rows = 6, .lanes = 2};
 	return (struct contract_schedule){.rows = odd ? 4 : 8, .lanes = odd ? 3 : 2};
 }
 
@@ -175,9 +190,10 @@ const char *schedule_across_why(struct arena *arena, const struct problem *probl
 	return why ? why : said;
 }
 
-/* Rows a task, at most `most`: as many as leave every core some tasks, or it waits for the last of the others. */
-static int64_t rows_of_task(const struct machine *m, const struct streams *all, const struct stream_plan *p, int64_t block,
-                            int64_t most)
+/* Rows a task, at most `most`: as many as leave every core some tasks, or it waits for the last of the others. Where
+ * vectors are short the same number for each is enough: half the rows cost a tenth of the time. */
+static int64_t rows_of_task(const struct machine *m, const struct streams *all, const struct stream_plan *p, enum isa isa,
+                            int64_t block, int64_t most)
 {
 	enum { EACH = 3 };
 	int64_t rows = plan_extent(all, p->rows), tile = round_up(rows, block);
@@ -186,8 +202,12 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 		others *= p->task[i] == p->rows ? 1 : (double)plan_extent(all, p->task[i]);
 	if (tile > most)
 		tile = most / block * block;
-	while (tile > block && others * (double)((rows + tile - 1) / tile) < EACH * m->cores)
+	while (tile > block) {
+		double tasks = others * (double)((rows + tile - 1) / tile);
+		if (tasks >= EACH * m->cores || (!is_wide(isa) && rows % tile == 0 && m->cores && fmod(tasks, m->cores) == 0))
+			break;
 		tile = tile / block / 2 * block;
+	}
 	return tile;
 }
 
@@ -209,13 +229,12 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	d->across = true;
 	for (int c = 0; c < d->ncontracts; c++)
 		d->contract[c] = k;
-	if (p->band || shared_bytes(all, p) > 2 * l2)
+	if (p->band || shared_bytes(all, p) > 2 * l2 || !is_wide(s->isa))
 		most = MANY_ROWS;
-	d->row_tile = rows_of_task(problem->machine, all, p, block, most);
-	d->stream_tile = round_up(plan_extent(all, p->walked), k.rows);
-	if (d->stream_tile > TILE)
-		d->stream_tile = TILE;
+	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
+	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + TILE / 2) / TILE);
+	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */
 	/* The next tile is on its way from where the second level of cache does not hold it. */
-	if (shared_bytes(all, p) > l2 && plan_extent(all, p->walked) >= MANY_TILES * d->stream_tile)
+	if (shared_bytes(all, p) > l2 && walked >= MANY_TILES * d->stream_tile)
 		d->stages = 2;
 }

@@ -347,6 +347,19 @@ static void test_sparsity(void)
 	arena_free(&a);
 }
 
+/* Plain attention of so many queries with many keys. */
+static struct problem *of_queries(struct arena *a, int64_t n, struct diags *d)
+{
+	size_t size = 0;
+	char *source = slurp(a, "examples/cross_attention.att", &size);
+	const int64_t extent[] = {1, 4, n, 4096, 64, 64};
+	diags_init(d, a, "cross_attention", source, size);
+	struct cascade *c = cascade_parse(a, source, size, NULL, 0, d);
+	for (int i = 0; i < 6; i++)
+		c->rank.v[cascade_find_rank(c, (const char *[]){"B", "H", "N", "M", "D", "E"}[i])].extent = extent[i];
+	return problem_new(a, c, &machine, d);
+}
+
 /* A copy of the keys, turned, is made where it is used often enough to pay. */
 static void test_packing(void)
 {
@@ -358,15 +371,16 @@ static void test_packing(void)
 		ok(false, "memory");
 		return;
 	}
-	const int64_t extent[] = {2, 8, 256};
+	const int64_t extent[] = {2, 8, 1024};
 	for (size_t i = 0; i < sizeof extent / sizeof *extent; i++) {
-		const struct problem *p = problem_of(&a, "examples/cross_attention.att", extent[i], &d);
+		const struct problem *p = of_queries(&a, extent[i], &d);
 		struct schedule s = schedule_default(p, ISA_AVX2);
 		ok(s.stream[0].contract[0].pack == (extent[i] > 16), "keys for %d queries are %s", (int)extent[i],
 		   extent[i] > 16 ? "packed" : "read where they stand");
 		uint32_t phases[2] = {0};
 		for (int packed = 0; packed < 2; packed++) {
 			s.stream[0].contract[0].pack = packed;
+			s.stream[0].contract[0].step = s.stream[0].contract[0].stages = 0;
 			struct tile_program *t = tile_build(&a, p, &s);
 			struct text why;
 			text_init(&why, &a);
@@ -375,6 +389,16 @@ static void test_packing(void)
 		}
 		ok(phases[0] && phases[1] == phases[0] + 1, "a schedule may say either, and a copy is a phase more");
 	}
+	for (enum isa isa = ISA_SCALAR; isa < HOST_ISAS; isa++)
+		for (int64_t n = 64; n <= 1024; n *= 2) {
+			const struct problem *p = of_queries(&a, n, &d);
+			struct schedule s = schedule_default(p, isa);
+			bool across = isa == ISA_AVX2 && n >= 128 && n < 1024;
+			if (isa_info[isa].lanes < 16 && !ok(s.stream[0].across == across && !schedule_illegal(&a, p, &s),
+			                                    "%d queries %s vectors of %d", (int)n, across ? "lie in" : "do not lie in",
+			                                    isa_info[isa].lanes))
+				printf("# %s\n", schedule_illegal(&a, p, &s));
+		}
 	arena_free(&a);
 }
 
