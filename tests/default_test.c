@@ -34,7 +34,7 @@ int main(void)
 	bool legal = true;
 	arena_init(&arena);
 	int64_t usual = rows(full, 2048, 2048, 64, &legal), few = rows(full, 30, 2048, 64, &legal);
-	ok(usual == 48 && few == 30, "%lld rows a task, or as many as there are", (long long)usual);
+	ok(usual == 96 && few == 30, "%lld rows a task, or as many as there are", (long long)usual);
 	int64_t far = rows(full, 2048, 16384, 64, &legal);
 	ok(far == -1 || (far > 96 && far <= 240), "more where a walk's operands leave the second level of cache: %lld",
 	   (long long)far);
