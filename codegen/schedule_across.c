@@ -97,7 +97,7 @@ static bool is_wide(enum isa isa)
 /* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. With short vectors a
  * sum across one is cheap, and masks cut no smaller tiles. */
 static double gain(struct arena *arena, const struct streams *all, const struct stream_plan *p, enum isa isa,
-                   const struct stream_schedule *d, int64_t block, int64_t l2, const char **said)
+                   const struct stream_schedule *d, int64_t block, int64_t l2, bool twined, const char **said)
 {
 	enum { LARGE_WIDTH = 256 };
 	const bool wide = is_wide(isa);
@@ -125,10 +125,24 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 		sum += 0.05;
 		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
 	}
+	if (twined) {
+		sum -= 0.04;
+		text_add(&t, ", no operand is made while it is used");
+	}
 	if (empty > 0)
 		text_printf(&t, ", the last vectors of rows are %.2g%% more work", 100 * empty);
 	*said = t.s;
 	return sum - empty;
+}
+
+/* Would operands be made while they are used, were the rows not in the lanes? */
+static bool is_twined(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule d)
+{
+	bool any = false;
+	schedule_twine_default(problem, s, i, &d);
+	for (int k = 0; k < d.ncontracts; k++)
+		any |= d.contract[k].twine;
+	return any;
 }
 
 /* The rule. NULL: a stream whose other sizes are `d` has its rows in the lanes, in blocks of `block`, for what is said.
@@ -166,7 +180,7 @@ static const char *refused(struct arena *arena, const struct problem *problem, c
 		return "an operand is not elements of a tensor in the type of computation";
 	if (!sums_rows(p))
 		return arena_printf(arena, "no sum over %s but contractions would be saved", walked);
-	double by = gain(arena, all, p, s->isa, d, block->lanes * isa_info[s->isa].lanes, l2, said);
+	double by = gain(arena, all, p, s->isa, d, block->lanes * isa_info[s->isa].lanes, l2, is_twined(problem, s, i, *d), said);
 	return by < worth ? arena_printf(arena, "they would %s about %.2g%%: %s", by < 0 ? "lose" : "gain only", 100 * fabs(by), *said)
 	                  : NULL;
 }
