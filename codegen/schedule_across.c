@@ -88,6 +88,12 @@ static bool sums_rows(const struct stream_plan *p)
 	return false;
 }
 
+/* Are tiles skipped by lists as fine as what tensors say of single rows? */
+static bool by_fine_list(const struct stream_plan *p, const struct stream_schedule *d)
+{
+	return d->sparsity == SPARSITY_LIST && p->tensors && !p->row_granule && !p->walk_granule;
+}
+
 /* Have vectors the length and registers the number that AVX-512 has? */
 static bool is_wide(enum isa isa)
 {
@@ -120,8 +126,11 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 		else
 			text_add(&t, wide ? "is summed across no vector" : "has no copy either way");
 	}
-	bool large = shared_bytes(all, p) > (wide ? 8 : 4) * l2 && (wide || width >= LARGE_WIDTH);
-	if ((p->band && wide) || large) {
+	bool large = shared_bytes(all, p) > (wide ? 8 : 4) * l2 && (wide || width >= LARGE_WIDTH), runs = by_fine_list(p, d) && wide;
+	if (runs) {
+		sum += 0.10;
+		text_add(&t, ", runs of a list are short");
+	} else if ((p->band && wide) || large) {
 		sum += 0.05;
 		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
 	}
@@ -172,7 +181,7 @@ static const char *refused(struct arena *arena, const struct problem *problem, c
 		                    (long long)plan_extent(all, p->rows), ROWS_LEAST);
 	if (plan_extent(all, p->walked) < 1)
 		return arena_printf(arena, "%s has no coordinates", walked);
-	if (d->sparsity != SPARSITY_BOUNDS)
+	if (d->sparsity != SPARSITY_BOUNDS && !by_fine_list(p, d))
 		return arena_printf(arena, "tiles are skipped by %s", sparsity_name[d->sparsity]);
 	if (reads_pairs(all, p))
 		return arena_printf(arena, "what is read at %s and %s would have to be turned", rows, walked);
@@ -237,18 +246,30 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	const char *said;
 	arena_init(&reason);
 	bool gains = !refused(&reason, problem, s, i, d, &k, &said);
-	arena_free(&reason);
-	if (!gains)
+	struct stream_schedule before = *d;
+	if (!gains) {
+		arena_free(&reason);
 		return;
+	}
 	d->across = true;
 	for (int c = 0; c < d->ncontracts; c++)
 		d->contract[c] = k;
-	if (p->band || shared_bytes(all, p) > 2 * l2 || !is_wide(s->isa))
+	if (by_fine_list(p, d))
+		most = block;
+	else if (p->band || shared_bytes(all, p) > 2 * l2 || !is_wide(s->isa))
 		most = MANY_ROWS;
 	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
 	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + TILE / 2) / TILE);
 	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */
 	/* The next tile is on its way from where the second level of cache does not hold it. */
-	if (shared_bytes(all, p) > l2 && walked >= MANY_TILES * d->stream_tile)
+	if (shared_bytes(all, p) > l2 && walked >= MANY_TILES * d->stream_tile && !by_fine_list(p, d))
 		d->stages = 2;
+	if (d->sparsity == SPARSITY_LIST) { /* blocks of so many keys end where a run does */
+		struct schedule one = *s;
+		d->granule = k.rows;
+		one.stream[i] = *d;
+		if (sparsity_illegal(&reason, problem, &one, i))
+			*d = before;
+	}
+	arena_free(&reason);
 }

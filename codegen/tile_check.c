@@ -594,8 +594,7 @@ static bool check_statement(struct check *c, const struct tile_statement *s)
 		if (!check_range(c, s))
 			return false;
 		c->state[s->index].part = true;
-		if (!tile_keeps_low(c->p->pool, s))
-			c->state[s->index].divisor = gcd(c->state[s->index].divisor, s->step);
+		c->state[s->index].divisor = gcd(c->state[s->index].divisor, tile_keeps_low(c->p->pool, s) ? 0 : s->step);
 		return true;
 	default: break;
 	}

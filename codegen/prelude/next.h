@@ -64,7 +64,7 @@ static inline void v_next_walk(struct at_next *next, int k, const char *base, lo
 static void v_next_lines(struct at_next *next) __attribute__((noinline));
 static void v_next_lines(struct at_next *next)
 {
-	for (int lines = 8; lines > 0 && next->done < next->n;) {
+	for (int lines = 16; lines > 0 && next->done < next->n;) {
 		struct at_piece *p = &next->piece[next->done];
 		const char *at = p->at + next->column, *end = p->at + i_min(next->column + 64 * lines, p->bytes);
 		for (; at < end; at += 64, lines--)
