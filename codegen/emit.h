@@ -323,6 +323,7 @@ struct micro {
 	bool accumulate;
 	bool scale, scale_lanes; /* the sum so far is multiplied by a number a row, or one a lane */
 	enum reduction fold;     /* a vector a row of an argument has its result folded in; REDUCE_NONE: there is none */
+	bool fold_rows;          /* … one for each vector of lanes, in which all rows' are folded */
 };
 /* … and, where that can be done on the way, the reduction that follows: how many of the n statements are done. `making`:
  * what stands before it and is not emitted yet, but for NULL. */

@@ -406,23 +406,27 @@ static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, 
 	emit_rows(n, b, c, spill, emit_call);
 }
 
-/* Is the next statement a maximum or minimum over the lanes of what is contracted, of one block of rows and whole vectors?
- * While the results are in registers it costs no pass over them. */
+/* Is the next statement a maximum or minimum over the lanes of what is contracted, of one block of rows and whole vectors,
+ * or over its rows, of one block of whole vectors? While the results are in registers it costs no pass over them. */
 static bool folds(const struct emitter *e, const struct call *c, const struct tile_statement *next)
 {
 	const struct tile_statement *s = c->s;
 	const struct micro *k = &c->micro;
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows], *lanes = e->range[s->lanes];
-	if (next->kind != TILE_REDUCE || (next->reduce != REDUCE_MAX && next->reduce != REDUCE_MIN) ||
-	    next->index != s->lanes || expr_at(e->pool, next->expression)->op != OP_VALUE ||
+	if (next->kind != TILE_REDUCE || (next->reduce != REDUCE_MAX && next->reduce != REDUCE_MIN) || !rows ||
+	    (next->index != s->lanes && next->index != s->rows) || expr_at(e->pool, next->expression)->op != OP_VALUE ||
 	    expr_at(e->pool, next->expression)->symbol != s->value)
 		return false;
 	const struct tile_value *v = &e->program->value.v[s->value], *to = &e->program->value.v[next->value];
-	if (!rows || v->nranks != 2 || to->nranks != 1 || to->index[0] != s->rows || e->value[next->value].integer ||
-	    value_base(e, next->value, 0) != rows || rows->step > k->rows)
+	const struct current *left = next->index == s->rows ? lanes : rows;
+	int64_t width = (int64_t)k->vectors * e->lanes;
+	if (v->nranks != 2 || to->nranks != 1 || to->index[0] != left->index || e->value[next->value].integer ||
+	    value_base(e, next->value, 0) != left || left->step > (left == rows ? k->rows : width))
 		return false;
-	bool whole = range_whole(lanes, (int64_t)k->vectors * e->lanes) || (c->last_lanes && c->last_lanes % e->lanes == 0);
-	return whole && e->lanes > 1 && k->rows <= e->lanes && !e->value[s->value].integer && !k->accumulate && !c->from.turned && !c->ragged &&
+	bool whole = range_whole(lanes, width) || (c->last_lanes && c->last_lanes % e->lanes == 0);
+	/* Rows that a tensor does not have are its last again, which changes nothing; those of a value are anything. */
+	bool all = left == rows ? k->rows <= e->lanes : k->far || range_whole(rows, k->rows);
+	return whole && all && e->lanes > 1 && !e->value[s->value].integer && !k->accumulate && !c->from.turned && !c->ragged &&
 	       !strcmp(c->from.lane, "1");
 }
 
@@ -431,12 +435,16 @@ static void emit_folded(struct emitter *e, struct c_block *b, const struct call 
 	struct arena *a = e->arena;
 	const char *name = e->value[next->value].name, *rows = plan_name(e, arena_printf(a, "%s_rows", name));
 	c_comment(a, b, emit_describe(e, next));
+	e->value[next->value].memory = true;
+	for (int v = 0; c->micro.fold_rows && v < c->micro.vectors; v++)
+		c_line(a, b, "v_store(%s, %s[%d]);", emit_times(e, name, 0, v), c->fold, v);
+	if (c->micro.fold_rows)
+		return;
 	c_line(a, b, "vreal %s = v_splat(0);", rows);
 	for (int r = 0; r < c->micro.rows; r++)
 		c_line(a, b, "%s = v_insert(%s, %d, v_across_%s(%s[%d]));", rows, rows, r,
 		       reduction_info[next->reduce].spelling, c->fold, r);
 	c_line(a, b, "v_store(%s, %s);", name, rows);
-	e->value[next->value].memory = true;
 }
 
 /* The first block of lanes among what makes operand a, where that can be, and the others after it; in a block of its own,
@@ -581,9 +589,11 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 	k->ahead = c.from.tensor && !c.from.turned && e->fetch_along == s->index ? e->fetch : 0;
 	if (left > 1 && folds(e, &c, s + 1)) {
 		k->fold = s[1].reduce;
+		k->fold_rows = s[1].index == s->rows;
 		c.fold = plan_name(e, arena_printf(e->arena, "%s_lanes", e->value[s[1].value].name));
-		c_line(e->arena, b, "vreal %s[%d];", c.fold, k->rows);
-		for (int r = 0; r < k->rows; r++)
+		int folds_into = k->fold_rows ? k->vectors : k->rows;
+		c_line(e->arena, b, "vreal %s[%d];", c.fold, folds_into);
+		for (int r = 0; r < folds_into; r++)
 			c_line(e->arena, b, "%s[%d] = v_splat(%s);", c.fold, r,
 			       emit_strip(e, emit_number(e, reduction_info[k->fold].identity, KIND_REAL)));
 	}

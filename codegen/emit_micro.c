@@ -13,7 +13,8 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
 	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots && x->count == y->count &&
 	       x->ahead == y->ahead && x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
-	       x->group == y->group && x->pairs == y->pairs && x->tail == y->tail && !strcmp(x->get, y->get);
+	       x->fold_rows == y->fold_rows && x->group == y->group && x->pairs == y->pairs && x->tail == y->tail &&
+	       !strcmp(x->get, y->get);
 }
 
 const char *emit_times(struct emitter *e, const char *p, int64_t elements, int vectors)
@@ -101,10 +102,12 @@ static const char *element_a(struct emitter *e, const struct micro *k, int r)
 void emit_folds(struct emitter *e, struct c_block *f, const struct micro *k)
 {
 	struct arena *a = e->arena;
-	for (int r = 0; k->fold && r < k->rows; r++) {
-		const char *at = emit_times(e, "fold", 0, r), *so_far = arena_printf(a, "v_load(%s)", at);
-		for (int v = 0; v < k->vectors; v++)
-			so_far = arena_printf(a, "v_fold_%s(%s, c%d_%d)", reduction_info[k->fold].spelling, so_far, r, v);
+	int kept = k->fold_rows ? k->vectors : k->rows, folded = k->fold_rows ? k->rows : k->vectors;
+	for (int i = 0; k->fold && i < kept; i++) {
+		const char *at = emit_times(e, "fold", 0, i), *so_far = arena_printf(a, "v_load(%s)", at);
+		for (int j = 0; j < folded; j++)
+			so_far = arena_printf(a, "v_fold_%s(%s, c%d_%d)", reduction_info[k->fold].spelling, so_far,
+			                      k->fold_rows ? j : i, k->fold_rows ? i : j);
 		c_line(a, f, "v_store(%s, %s);", at, so_far);
 	}
 }

@@ -206,6 +206,8 @@ static void test_refusals(void)
 	ok(!schedule_illegal(&a, p, &s) && plain && ahead && !strstr(plain, "v_ahead(K_next") && strstr(ahead, "v_ahead(K_next") &&
 	           strstr(ahead, "v_ahead(V_next"),
 	   "in stages both operands of a tile are asked for while the one before is contracted");
+	ok(plain && strstr(plain, "v_store(x1_t + LANES, x1_t_lanes[1])"),
+	   "the maximum of a tile's scores is taken by the contraction that makes them");
 	s.stream[0].stages = 0;
 	ok(!emit_cuda(&a, tile_build(&a, p, &s)).text, "… is none for a device: %s",
 	   emit_cuda(&a, tile_build(&a, p, &s)).reason);
