@@ -58,7 +58,7 @@ static bool stand(const struct streams *all, const struct stream_plan *p, const 
 	bool scores = false;
 	for (int k = 0; k < p->ncontracts; k++) {
 		const struct plan_contract *x = &p->contract[k];
-		if ((!x->direct && !x->turned) || c->tensor.v[expr_at(&c->pool, x->read)->symbol].dtype != s->compute)
+		if (!x->ends || (!x->direct && !x->turned) || c->tensor.v[expr_at(&c->pool, x->read)->symbol].dtype != s->compute)
 			return false;
 		scores |= x->lanes == p->walked;
 	}
