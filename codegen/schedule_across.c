@@ -236,7 +236,7 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { TILE = 128, ROWS = 64, MANY_ROWS = 256, MANY_TILES = 8 };
+	enum { TILE = 128, LIST_TILE = 256, ROWS = 64, MANY_ROWS = 256, MANY_TILES = 8 };
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
@@ -259,7 +259,8 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	else if (p->band || shared_bytes(all, p) > 2 * l2 || !is_wide(s->isa))
 		most = MANY_ROWS;
 	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
-	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + TILE / 2) / TILE);
+	int64_t tile = by_fine_list(p, d) ? LIST_TILE : TILE; /* that runs seldom pass */
+	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + tile / 2) / tile);
 	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */
 	/* The next tile is on its way from where the second level of cache does not hold it. */
 	if (shared_bytes(all, p) > l2 && walked >= MANY_TILES * d->stream_tile && !by_fine_list(p, d))
