@@ -11,8 +11,7 @@ enum {
 	FEW_WIDENED = 32, /* … where each use widens them, or products have an instruction for panels */
 	STEP_BYTES = 8 << 10,         /* of an operand that is read from memory, contracted at a time … */
 	STEP_STAGES = 2,              /* … while what comes so many steps later is on its way: docs/performance.md */
-	STEP_LEAST = 4, /* rows that are worth a call */
-	WHOLE = 8       /* vectors of a row of it that a register block has at once */
+	STEP_LEAST = 4 /* rows that are worth a call */
 };
 
 const char *const form_name[FORMS] = {
@@ -240,13 +239,6 @@ static struct contract_schedule default_block(const struct streams *all, const s
 		b.operand = OPERAND_COMPUTE;
 	if (!b.pack && schedule_direct(all, k, s, &b) && few_uses(all, k, s, &b))
 		default_steps(all, k, &b);
-	const struct cascade *c = all->cascade;
-	if (b.step && many && k->lanes != p->walked && vectors <= WHOLE &&
-	    dtype_info[c->tensor.v[expr_at(&c->pool, k->read)->symbol].dtype].bits >= 16) { /* rows are read from one end to the other */
-		b.lanes = (uint8_t)vectors;
-		while (b.rows > 1 && (!registers_fit(s->isa, b.rows, b.lanes) || (within && within % b.rows)))
-			b.rows--;
-	}
 	return b;
 }
 
