@@ -96,6 +96,7 @@ struct emitter {
 	VEC(uint32_t) fetched; /* … or of operand a: of these tensors somebody does already */
 	int64_t ahead; /* loads also ask for what is so many coordinates of `ahead_along` on; 0: they do not */
 	uint32_t ahead_along;
+	uint32_t walked; /* the innermost FOR's index, or NO_INDEX */
 	const char *next; /* calls of micro-kernels ask for lines of what this C variable says; NULL: they do not */
 };
 

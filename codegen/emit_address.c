@@ -51,7 +51,7 @@ static struct reach reach_of(const struct emitter *e, struct expr x, int depth)
 	const struct expr_node *node = expr_at(e->pool, x);
 	if (node->op == OP_CONST)
 		return (struct reach){node->number, node->number};
-	if (node->op == OP_INDEX)
+	if (node->op == OP_INDEX || node->op == OP_LOW)
 		return (struct reach){0, (double)e->program->index.v[node->symbol].extent - 1};
 	if (node->count != 2 || depth > 8)
 		return (struct reach){-HUGE_VAL, HUGE_VAL};

@@ -37,7 +37,8 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	if (!r.single)
 		emit_high(e, body, &r, step, end);
 	int64_t fetch = e->fetch;
-	uint32_t fetch_along = e->fetch_along, fetched = e->fetched.n;
+	uint32_t fetch_along = e->fetch_along, fetched = e->fetched.n, walked = e->walked;
+	e->walked = s->down ? NO_INDEX : s->index;
 	if (s->stages > 1) {
 		e->fetch = (s->stages - 1) * (s->down ? -step : step);
 		e->fetch_along = s->index;
@@ -47,7 +48,37 @@ static void emit_for(struct emitter *e, struct c_block *b, const struct tile_sta
 	e->range[s->index] = outer;
 	e->fetch = fetch;
 	e->fetch_along = fetch_along;
+	e->walked = walked;
 	e->fetched.n = fetched;
+}
+
+/* A tile of what is walked, loaded to be decoded, row by row: nothing is fetched ahead while it is computed with. */
+static void emit_loaded(struct emitter *e, struct c_block *b, const struct group *group)
+{
+	enum { BYTES = 8 << 10 };
+	const struct tile_statement *s = group->statement[0];
+	const struct tile_value *v = &e->program->value.v[s->value];
+	int64_t ahead = e->ahead;
+	uint32_t along = e->ahead_along;
+	if (!ahead && s->kind == TILE_LOAD && e->walked != NO_INDEX && v->nranks == 2 && v->index[0] == e->walked) {
+		int64_t narrowest = 0;
+		struct expr *node;
+		for (uint32_t k = 0, n = expr_nodes(e->pool, s->expression, &node); k < n; k++) {
+			const struct expr_node *x = expr_at(e->pool, node[k]);
+			const struct tile_tensor *t = x->op == OP_READ ? &e->program->tensor.v[x->symbol] : NULL;
+			if (t && t->nranks && dtype_info[t->dtype].bits <= 8 &&
+			    expr_operand(e->pool, node[k], t->nranks - 1).id &&
+			    expr_mentions(e->pool, node[k], OP_INDEX, v->index[1]))
+				narrowest = t->extent[t->nranks - 1] * dtype_info[t->dtype].bits / 8;
+		}
+		if (narrowest && narrowest <= BYTES / 2) {
+			e->ahead = BYTES / narrowest;
+			e->ahead_along = e->walked;
+		}
+	}
+	emit_group(e, b, group);
+	e->ahead = ahead;
+	e->ahead_along = along;
 }
 
 static void emit_if(struct emitter *e, struct c_block *b, const struct tile_statement *s)
@@ -89,7 +120,7 @@ static void emit_block(struct emitter *e, struct c_block *b, const struct tile_s
 			if (i < n && s[i].kind == TILE_CONTRACT && s[i].twine)
 				i += emit_contract(e, b, &s[i], n - i, &group);
 			else
-				emit_group(e, b, &group);
+				emit_loaded(e, b, &group);
 		}
 	}
 	e->taken.n = names;
@@ -117,6 +148,7 @@ static void declare_values(struct emitter *e, struct c_block *b)
 static void look_ahead(struct emitter *e, const struct tile_phase *p)
 {
 	e->ahead = 0;
+	e->walked = NO_INDEX;
 	for (uint32_t i = 0; i < p->task.n; i++)
 		if (p->task.v[i].step > 1 && !p->task.v[i].order.id) {
 			e->ahead = p->task.v[i].down ? -p->task.v[i].step : p->task.v[i].step;

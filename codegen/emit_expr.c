@@ -212,19 +212,28 @@ static const char *inside(struct nest *n, struct expr e, int gathered)
 	return condition;
 }
 
-/* Asks for what the next task will read. */
+/* Asks for what the next task, or a later row of a walk, will read; of the latter once a line. */
 static void emit_ahead(struct nest *n, struct expr e, const char *address)
 {
 	struct emitter *m = n->e;
 	const struct expr_node *node = expr_at(m->pool, e);
 	const struct tile_tensor *t = &m->program->tensor.v[node->symbol];
-	if (t->place != PLACE_ARGUMENT || t->dtype == DTYPE_I4)
+	bool walks = m->ahead_along == m->walked;
+	if (t->place != PLACE_ARGUMENT || (t->dtype == DTYPE_I4 && !walks) || (walks && n->lane == NO_INDEX))
 		return;
 	for (int r = 0; r < t->nranks; r++) {
 		const struct expr_node *x = expr_at(m->pool, expr_operand(m->pool, e, r));
-		if (x->op == OP_INDEX && x->symbol == m->ahead_along && x->symbol != n->lane)
-			c_line(m->arena, n->body, "v_ahead(%s + %lld * %s_stride%d);", address, (long long)m->ahead,
-			       m->tensor[node->symbol].name, r);
+		if (x->op != OP_INDEX || x->symbol != m->ahead_along || x->symbol == n->lane)
+			continue;
+		const char *at = arena_printf(m->arena, "%s + %lld * %s_stride%d", address, (long long)m->ahead,
+		                              m->tensor[node->symbol].name, r);
+		if (t->dtype == DTYPE_I4)
+			at = arena_printf(m->arena, "(const void *)((%s) >> 1)", at);
+		if (walks)
+			at = arena_printf(m->arena, "%s %% %d ? (void)0 : v_ahead(%s)", n->at, 64 * 8 / dtype_info[t->dtype].bits, at);
+		else
+			at = arena_printf(m->arena, "v_ahead(%s)", at);
+		c_line(m->arena, n->body, "%s;", at);
 	}
 }
 
@@ -248,7 +257,7 @@ static struct term read_term(struct nest *n, struct expr e)
 	const char *stride, *condition = inside(n, e, gathered), *address = nest_address(n, e, &stride), *text;
 	enum kind kind = (enum kind)node->kind == KIND_REAL ? KIND_REAL : KIND_INT;
 	const char *prefix = kind == KIND_REAL ? "" : "i";
-	if (stride && m->ahead && !*condition)
+	if (stride && m->ahead && (m->ahead_along == m->walked || !*condition))
 		emit_ahead(n, e, address);
 	if (gathered >= 0)
 		text = arena_printf(m->arena, "v_gather_%s(%s, %s, %s, %lld)", p->get, address,
