@@ -7,6 +7,8 @@
 #include "base/whole.h"
 #include "codegen/schedule.h"
 
+enum { TILE = 128, MANY_TILES = 8 };
+
 static const char *illegal(struct arena *arena, const struct problem *problem, const struct schedule *s, int i)
 {
 	const struct streams *all = problem_streams(problem, s->form);
@@ -100,23 +102,35 @@ static bool is_wide(enum isa isa)
 	return isa_info[isa].registers >= 32 && isa_info[isa].lanes >= 16;
 }
 
+/* Is a tile's successor worth asking for while it is contracted? It comes from beyond the second level of cache, or, where
+ * arithmetic is slower, from there. */
+static bool asks_ahead(const struct streams *all, const struct stream_plan *p, enum isa isa, int64_t l2)
+{
+	int64_t bytes = shared_bytes(all, p);
+	return (is_wide(isa) ? bytes > l2 : 2 * bytes >= l2) && plan_extent(all, p->walked) >= MANY_TILES * TILE;
+}
+
 /* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. With short vectors a
  * sum across one is cheap, and masks cut no smaller tiles. */
 static double gain(struct arena *arena, const struct streams *all, const struct stream_plan *p, enum isa isa,
                    const struct stream_schedule *d, int64_t block, int64_t l2, bool twined, const char **said)
 {
 	enum { LARGE_WIDTH = 256 };
-	const bool wide = is_wide(isa);
-	const double copy = wide ? 10 : 16, across = wide ? 0.05 : 0;
+	const bool wide = is_wide(isa), large = shared_bytes(all, p) > (wide ? 8 : 1) * l2;
+	const double copy = wide ? 10 : 16;
+	double across = 0.05;
 	double rows = (double)plan_extent(all, p->rows), sum = 0, empty = (double)round_up((int64_t)rows, block) / rows - 1;
 	const struct cascade *c = all->cascade;
 	int64_t width = 0;
 	struct text t;
 	text_init(&t, arena);
+	for (int k = 0; k < p->ncontracts; k++)
+		width += plan_extent(all, p->contract[k].lanes == p->walked ? p->contract[k].reduced : p->contract[k].lanes);
+	if (!wide) /* what is gained is that the next tile is asked for */
+		across = asks_ahead(all, p, isa, l2) && width < LARGE_WIDTH ? 0.25 : 0;
 	for (int k = 0; k < p->ncontracts; k++) {
 		int64_t uses = schedule_uses(all, &p->contract[k], p->contract[k].read);
 		const char *operand = c->tensor.v[expr_at(&c->pool, p->contract[k].read)->symbol].name;
-		width += plan_extent(all, p->contract[k].lanes == p->walked ? p->contract[k].reduced : p->contract[k].lanes);
 		if (p->contract[k].lanes != p->walked)
 			continue;
 		sum += d->contract[k].pack ? copy / (double)uses : across;
@@ -124,13 +138,12 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 		if (d->contract[k].pack)
 			text_printf(&t, "needs no copy, used %lld times", (long long)uses);
 		else
-			text_add(&t, wide ? "is summed across no vector" : "has no copy either way");
+			text_add(&t, across > 0 ? "is summed across no vector" : "has no copy either way");
 	}
-	bool large = shared_bytes(all, p) > (wide ? 8 : 4) * l2 && (wide || width >= LARGE_WIDTH), runs = by_fine_list(p, d) && wide;
-	if (runs) {
+	if (by_fine_list(p, d)) {
 		sum += 0.10;
 		text_add(&t, ", runs of a list are short");
-	} else if ((p->band && wide) || large) {
+	} else if ((p->band && wide) || (large && (wide || sum > 0))) {
 		sum += 0.05;
 		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
 	}
@@ -181,7 +194,7 @@ static const char *refused(struct arena *arena, const struct problem *problem, c
 		                    (long long)plan_extent(all, p->rows), ROWS_LEAST);
 	if (plan_extent(all, p->walked) < 1)
 		return arena_printf(arena, "%s has no coordinates", walked);
-	if (d->sparsity != SPARSITY_BOUNDS && !by_fine_list(p, d))
+	if (d->sparsity != SPARSITY_BOUNDS && !(by_fine_list(p, d) && is_wide(s->isa)))
 		return arena_printf(arena, "tiles are skipped by %s", sparsity_name[d->sparsity]);
 	if (reads_pairs(all, p))
 		return arena_printf(arena, "what is read at %s and %s would have to be turned", rows, walked);
@@ -236,7 +249,7 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { TILE = 128, LIST_TILE = 256, ROWS = 64, MANY_ROWS = 256, MANY_TILES = 8 };
+	enum { LIST_TILE = 256, ROWS = 64, MANY_ROWS = 256 };
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
@@ -262,8 +275,7 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	int64_t tile = by_fine_list(p, d) ? LIST_TILE : TILE; /* that runs seldom pass */
 	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + tile / 2) / tile);
 	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */
-	/* The next tile is on its way from where the second level of cache does not hold it. */
-	if (shared_bytes(all, p) > l2 && walked >= MANY_TILES * d->stream_tile && !by_fine_list(p, d))
+	if (asks_ahead(all, p, s->isa, l2) && !by_fine_list(p, d))
 		d->stages = 2;
 	if (d->sparsity == SPARSITY_LIST) { /* blocks of so many keys end where a run does */
 		struct schedule one = *s;
