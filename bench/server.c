@@ -96,6 +96,9 @@ static float normal(uint32_t *x)
 
 static bool make_tensor(struct server *s, int i, const struct attune_tensor *t, const cJSON *values)
 {
+	for (int r = 0; r < t->ndim; r++)
+		if (t->shape[r] < 0)
+			return fail(s, "no extent is given for a rank of", t->name);
 	int64_t n = 1, *shape = calloc((size_t)t->ndim + 1, sizeof *shape);
 	for (int r = 0; shape && r < t->ndim; r++)
 		n *= shape[r] = t->shape[r];
