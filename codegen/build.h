@@ -83,6 +83,7 @@ struct builder {
 	uint32_t number;           /* of the stream */
 	bool device;               /* the shape of a device: tasks of whole blocks, aligned tiles */
 	bool across;               /* what has the tiled row index has it last: struct stream_schedule */
+	bool single;               /* the walk is one tile, and nothing is carried: tile_build_single.c */
 	int64_t block;             /* rows of the inner loop; 0: there is none */
 	struct list list;
 	struct tile_block page_code; /* loads that find the page of a step */
@@ -163,8 +164,14 @@ void build_selection(struct builder *, struct tile_block *);
 void build_packs(struct builder *);
 /* The body of the walk for one class of tiles, into b->body. */
 void build_body(struct builder *);
+/* ---- tile_build_product.c ---- */
+
 /* How the stream's k-th contraction is done. */
 struct product build_product(const struct builder *, int k);
+bool build_is_carried(const struct builder *, uint32_t equation);
+/* Is nothing in it computed in this stream, so that it can be loaded whole? */
+bool build_is_input(const struct builder *, struct expr);
+
 /* ---- tile_build_sparse.c: what the predicates say of tiles ---- */
 
 /* Where the walk goes for the rows of a task, and what of a tile matters to a block of rows. */
@@ -208,6 +215,10 @@ uint32_t *build_no_values(struct builder *); /* NO_VALUE for each cascade tensor
 void build_tasks(struct builder *, struct tile_phase *, bool parts);
 /* Carries begin as what their reductions are over nothing. */
 void build_identities(struct builder *, struct tile_block *);
+/* The body of one class of tiles, with what it stores; what of a tile matters to a block of rows. */
+struct tile_block build_class(struct builder *, bool partial, const struct range *);
+/* for index by step over its range: code */
+struct tile_block build_in_steps(struct builder *, uint32_t index, int64_t step, struct tile_block code);
 /* What follows the walk: equations over finished carries, stores. */
 void build_after(struct builder *, struct tile_block *);
 /* Where tasks differ in coordinates that the equation lacks, the condition that leaves one of them; or NO_EXPR. */
@@ -231,6 +242,14 @@ void build_share(struct builder *, struct tile_statement *walk);
 /* Stores the carries of a part, and builds the phase that joins the parts and runs what comes after. */
 void build_parts(struct builder *, struct tile_block *);
 void build_join(struct builder *);
+
+/* ---- tile_build_single.c ---- */
+
+/* Is the walk one tile, which every row sees whole? */
+bool build_is_single(struct builder *);
+void build_single(struct builder *, struct tile_block *);
+/* Room for the rows of what comes after the walk: those of a task, or of a block. */
+int64_t build_after_rows(const struct builder *);
 
 /* ---- tile_twine.c ---- */
 

@@ -257,7 +257,7 @@ static void build_pointwise(struct builder *b, struct tile_block *code, uint32_t
 				index[n++] = q->index[i];
 		rows_last(b, index, n);
 		uint32_t v = build_new_value(b, b->c->tensor.v[q->tensor].name, b->p->compute, index, n,
-		                             b->sizes->row_tile);
+		                             build_after_rows(b));
 		build_map(b, code, v, e);
 		b->running[q->tensor] = b->fresh[q->tensor] = v;
 		e = build_value(b, v);
@@ -311,7 +311,7 @@ static struct expr clip(struct builder *b, struct expr e, bool high)
 	            : expr2(p, OP_MAX, expr_number(p, 0), e);
 }
 
-static struct tile_block body_of_class(struct builder *b, bool partial, const struct range *r)
+struct tile_block build_class(struct builder *b, bool partial, const struct range *r)
 {
 	struct tile_block code = {0};
 	struct expr_pool *p = b->p->pool;
@@ -358,8 +358,7 @@ static struct expr whole_tile(struct builder *b, const struct range *r)
 	             expr2(p, OP_ADD, low, expr_number(p, (double)(step - 1))));
 }
 
-/* for index by step over its range: code */
-static struct tile_block in_steps(struct builder *b, uint32_t index, int64_t step, struct tile_block code)
+struct tile_block build_in_steps(struct builder *b, uint32_t index, int64_t step, struct tile_block code)
 {
 	struct expr_pool *p = b->p->pool;
 	struct expr high = expr2(p, OP_ADD, expr_leaf(p, OP_HIGH, KIND_INT, index), expr_number(p, 1));
@@ -403,11 +402,11 @@ static struct tile_statement build_walk(struct builder *b)
 	b->in_body = true;
 	b->inner = b->plan->inner;
 	if (!condition.id) {
-		inner = body_of_class(b, known == 0, &inside);
+		inner = build_class(b, known == 0, &inside);
 	} else {
 		struct tile_statement when = {.kind = TILE_IF, .expression = condition};
-		when.body = body_of_class(b, known == 0, &inside);
-		when.other = body_of_class(b, known != 1, &inside);
+		when.body = build_class(b, known == 0, &inside);
+		when.other = build_class(b, known != 1, &inside);
 		vec_push(b->arena, &inner.statement, when);
 	}
 	b->in_body = false;
@@ -433,9 +432,9 @@ static struct tile_statement build_walk(struct builder *b)
 		build_share(b, &walk);
 	build_append(b, &walk.body, &step_code);
 	if (b->plan->inner != NO_INDEX)
-		inner = in_steps(b, b->plan->inner, 1, inner);
+		inner = build_in_steps(b, b->plan->inner, 1, inner);
 	if (b->block)
-		inner = in_steps(b, b->plan->rows, b->block, inner);
+		inner = build_in_steps(b, b->plan->rows, b->block, inner);
 	build_append(b, &walk.body, &inner);
 	struct tile_block guard = build_guarded(b, occupied, walk.body);
 	walk.body = ahead;
@@ -552,6 +551,7 @@ static void build_stream(struct builder *b, uint32_t number)
 	build_forget(b);
 	build_packs(b);
 	b->storage.n = b->parts.n = 0;
+	b->single = false;
 	b->part = b->granule = b->inner = NO_INDEX;
 	if (b->sizes->sparsity == SPARSITY_LIST)
 		build_list(b);
@@ -569,6 +569,8 @@ static void build_stream(struct builder *b, uint32_t number)
 		build_selection(b, &code);
 	} else if (b->stream->index == NO_INDEX) {
 		build_pure(b, &code);
+	} else if (build_is_single(b)) {
+		build_single(b, &code);
 	} else {
 		build_identities(b, &code);
 		vec_push(b->arena, &code.statement, build_walk(b));

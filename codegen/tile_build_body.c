@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "codegen/build.h"
-#include "dsl/dtype.h"
 
 /* A tile value made from a cascade expression under one presence, so that equal operands share it. */
 static struct expr tensor_value(struct builder *b, uint32_t tensor, uint32_t value)
@@ -27,17 +26,6 @@ static uint32_t local_equation(const struct builder *b, uint32_t tensor)
 		if (b->c->equation.v[b->stream->local.v[i]].tensor == tensor)
 			return b->stream->local.v[i];
 	return NO_EQUATION;
-}
-
-static uint32_t computed_here(const struct builder *b, uint32_t tensor)
-{
-	for (uint32_t i = 0; i < b->stream->carry.n; i++)
-		if (b->c->equation.v[b->stream->carry.v[i].equation].tensor == tensor)
-			return b->stream->carry.v[i].equation;
-	for (uint32_t i = 0; i < b->stream->after.n; i++)
-		if (b->c->equation.v[b->stream->after.v[i]].tensor == tensor)
-			return b->stream->after.v[i];
-	return local_equation(b, tensor);
 }
 
 /* How many equations of the stream read a tensor: more than one, and a local is worth keeping. */
@@ -124,84 +112,6 @@ uint32_t build_mapped(struct builder *b, const char *stem, const uint32_t *from,
 	return mapped_as(b, stem, from, n, lane, b->p->compute, e);
 }
 
-/* Reads that are computed in this stream cannot be loaded whole. */
-static bool pure_input(const struct builder *b, struct expr e)
-{
-	const struct expr_node *n = expr_at(&b->c->pool, e);
-	if (n->op == OP_OLD || (n->op == OP_READ && computed_here(b, n->symbol) != NO_EQUATION))
-		return false;
-	for (int i = 0; i < n->count; i++)
-		if (!pure_input(b, expr_operand(&b->c->pool, e, i)))
-			return false;
-	return true;
-}
-
-static bool is_carried(const struct builder *b, uint32_t equation)
-{
-	for (uint32_t i = 0; i < b->stream->carry.n; i++)
-		if (b->stream->carry.v[i].equation == equation)
-			return true;
-	return false;
-}
-
-/* Is the plan's operand b a tensor that is multiplied as it stands, its lanes in rows? */
-static bool stands(const struct builder *b, const struct plan_contract *c)
-{
-	return c->ends && (c->direct || c->turned) &&
-	       b->c->tensor.v[expr_at(&b->c->pool, c->read)->symbol].dtype == b->p->compute;
-}
-
-/* Are the products of its operands as they are stored exact in the type of computation? */
-static bool is_exact(const struct builder *b, const struct plan_contract *c)
-{
-	int digits = 0;
-	for (int i = 0; i < 2; i++) {
-		const struct expr_node *n = expr_at(&b->c->pool, i ? c->inner_b : c->inner_a);
-		if (n->op != OP_READ || b->c->tensor.v[n->symbol].role != ROLE_IN)
-			return false;
-		digits += dtype_digits(b->c->tensor.v[n->symbol].dtype);
-	}
-	return digits <= dtype_digits(b->p->compute);
-}
-
-/* On a host an operand that is read where it stands leaves what does not mention the reduced index to after the
- * sum. Where operands are rounded, or narrow ones have exact products, all such factors come after it, so that an
- * operand that is a tensor's element is multiplied as it is stored. A carry would need a tile of its own for the sum:
- * there they go into an operand that is computed, and so rounded, anyway. */
-struct product build_product(const struct builder *b, int k)
-{
-	const struct plan_contract *c = &b->plan->contract[k];
-	const struct contract_schedule *s = &b->sizes->contract[k];
-	bool whole = s->operand == OPERAND_I8, carry = is_carried(b, c->equation);
-	enum dtype result = whole ? DTYPE_I32 : b->p->compute;
-	struct product p = {c->a, c->b, NO_EXPR, false, result, result};
-	if (!b->device && s->operand == OPERAND_COMPUTE) {
-		p.direct = b->across ? stands(b, c) : !s->pack && schedule_direct(b->all, c, b->schedule, s);
-		if (p.direct) {
-			p.b = c->read;
-			p.outer = build_extent(b, c->reduced) ? c->after : NO_EXPR;
-		}
-		if (!carry && is_exact(b, c) && (p.direct || !build_mentions(b, c->outer, c->lanes))) {
-			p.a = c->inner_a;
-			p.b = c->inner_b;
-			p.outer = build_extent(b, c->reduced) ? c->outer : NO_EXPR;
-		}
-		return p;
-	}
-	bool direct = !b->device && !s->pack && schedule_direct(b->all, c, b->schedule, s);
-	bool computed = expr_at(&b->c->pool, c->inner_a)->op != OP_READ || !pure_input(b, c->inner_a);
-	if (!carry || !c->outer.id || !computed || whole || build_mentions(b, c->outer, c->lanes))
-		p = (struct product){c->inner_a, c->inner_b, c->outer, false, result, result};
-	if (direct && !expr_same(p.b, c->read)) /* where it stands it is an element and no more */
-		p = (struct product){c->a, c->read, c->after, false, result, result};
-	if (!build_extent(b, c->reduced))
-		p.outer = NO_EXPR; /* the sum of nothing is 0, even where the factor is infinite */
-	p.direct = b->device ? schedule_direct(b->all, c, b->schedule, s) : direct;
-	if (!b->device)
-		p.operand = operand_dtype(s->operand, b->p->compute);
-	return p;
-}
-
 /* A value that is loaded lies as the tensors do: turned, where a host can multiply it so. */
 static struct expr operand_b(struct builder *b, int k, const struct product *p)
 {
@@ -212,7 +122,7 @@ static struct expr operand_b(struct builder *b, int k, const struct product *p)
 		return build_page(b, p->b, b->plan->contract[k].page);
 	if (p->direct)
 		return build_load_expression(b, p->b);
-	bool turned = !b->device && !b->across && !is_carried(b, c->equation) && !build_reads_along(b, p->b, c->lanes) &&
+	bool turned = !b->device && !b->across && !build_is_carried(b, c->equation) && !build_reads_along(b, p->b, c->lanes) &&
 	              build_reads_along(b, p->b, c->reduced);
 	return build_value(b, build_load_as(b, p->b, turned ? c->reduced : c->lanes, p->dtype));
 }
@@ -229,7 +139,7 @@ static int contract_of(const struct builder *b, uint32_t equation)
 static struct expr operand_a(struct builder *b, int k, const struct product *p, struct expr presence)
 {
 	const struct plan_contract *c = &b->plan->contract[k];
-	if (!(b->partial && presence.id) && pure_input(b, p->a) &&
+	if (!(b->partial && presence.id) && build_is_input(b, p->a) &&
 	    (b->device || !build_mentions(b, p->a, b->plan->walked)))
 		return build_value(b, build_load_as(b, p->a, c->reduced, p->operand));
 	for (uint32_t i = 0; i < b->operand.n; i++)
@@ -517,6 +427,18 @@ static void contract_carry(struct builder *b, uint32_t number, int k, struct exp
 	uint32_t tensor = q->tensor, v = b->running[tensor];
 	struct product p = build_product(b, k);
 	struct tile_statement s = contract_statement(b, k, &p, v, presence);
+	if (b->single) {
+		uint32_t index[MAX_RANKS];
+		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
+		v = s.value = build_body_value(b, b->c->tensor.v[tensor].name, p.dtype, index, n);
+		build_steps(b, k, s);
+		if (p.outer.id || p.dtype != b->p->compute) {
+			v = build_body_value(b, b->c->tensor.v[tensor].name, b->p->compute, index, n);
+			build_map(b, b->body, v, scaled(b, &p, s.value));
+		}
+		b->fresh[tensor] = v;
+		return;
+	}
 	if (p.outer.id || p.dtype != b->p->compute) { /* its own sum, then joined */
 		uint32_t index[MAX_RANKS];
 		int n = body_ranks(b, q->index, q->nindex, b->plan->contract[k].lanes, index);
@@ -612,13 +534,22 @@ static void reduce_carry(struct builder *b, uint32_t number, struct expr presenc
 			    expr_same(build_value(b, b->operand.v[i].value), x) && r == REDUCE_SUM)
 				masked = x;
 		double factor = !b->device && (r == REDUCE_MAX || r == REDUCE_MIN) ? take_factor(b, &masked) : 1;
-		struct expr here =
-		        build_value(b, reduced_value(b, q, arena_printf(b->arena, "%s_t", name), r, masked));
+		uint32_t v = reduced_value(b, q, b->single ? name : arena_printf(b->arena, "%s_t", name), r, masked);
+		struct expr here = build_value(b, v);
+		if (b->single && factor == 1) {
+			b->fresh[q->tensor] = v;
+			return;
+		}
 		if (factor != 1)
 			here = expr2(p, OP_MUL, here, expr_number(p, factor));
 		update = q->reduce == REDUCE_MEAN
 		                 ? build_joined_mean(b, q, here, count_here(b, q, presence))
-		                 : expr2(p, join, build_corrected(b, carry, q->tensor), here);
+		         : b->single ? here
+		                     : expr2(p, join, build_corrected(b, carry, q->tensor), here);
+	}
+	if (b->single) {
+		b->fresh[q->tensor] = build_mapped(b, name, q->index, q->nindex, b->plan->wide, update);
+		return;
 	}
 	if (!build_old_is_needed(b, number)) {
 		build_map(b, b->body, b->running[q->tensor], update);
@@ -668,7 +599,7 @@ static void update_carry(struct builder *b, uint32_t number)
 static bool is_tangled(const struct builder *b, uint32_t number)
 {
 	const struct carry *carry = &b->stream->carry.v[number];
-	return contract_of(b, carry->equation) >= 0 &&
+	return !b->single && contract_of(b, carry->equation) >= 0 &&
 	       (build_old_is_needed(b, number) || (carry->terms && !only_itself(carry, number)));
 }
 

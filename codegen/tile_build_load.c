@@ -38,7 +38,7 @@ static uint32_t read_along(const struct builder *b, struct expr e)
 }
 
 /* The same value with its last two ranks, the rows and another, in the other order. */
-static uint32_t turned_value(struct builder *b, struct tile_block *code, uint32_t value, bool body)
+static uint32_t turned_value(struct builder *b, struct tile_block *code, uint32_t value, bool body, int64_t rows)
 {
 	struct tile_value v = b->p->value.v[value];
 	uint32_t last = v.index[v.nranks - 1];
@@ -46,7 +46,7 @@ static uint32_t turned_value(struct builder *b, struct tile_block *code, uint32_
 	v.index[v.nranks - 2] = last;
 	const char *stem = arena_printf(b->arena, "%s_t", v.name);
 	uint32_t to = body ? build_body_value(b, stem, v.dtype, v.index, v.nranks)
-	                   : build_new_value(b, stem, v.dtype, v.index, v.nranks, b->sizes->row_tile);
+	                   : build_new_value(b, stem, v.dtype, v.index, v.nranks, rows);
 	build_map(b, code, to, build_value(b, value));
 	return to;
 }
@@ -68,7 +68,7 @@ static uint32_t load_across(struct builder *b, struct expr e, uint32_t along, en
 	const struct tile_value *v = &b->p->value.v[value];
 	if (v->nranks < 2 || v->index[v->nranks - 1] == lane)
 		return value;
-	value = turned_value(b, walks ? b->body : b->task_code, value, walks && b->block);
+	value = turned_value(b, walks ? b->body : b->task_code, value, walks && b->block, b->sizes->row_tile);
 	struct loaded l = {e, lane, value};
 	if (walks)
 		vec_push(b->arena, &b->inside, l);
@@ -155,10 +155,10 @@ struct expr build_turned(struct builder *b, struct tile_block *code, const uint3
 		enum dtype t = node->kind == KIND_REAL ? b->p->compute : DTYPE_I32;
 		const char *stem = "out";
 		v = body ? build_body_value(b, stem, t, index, ranks)
-		         : build_new_value(b, stem, t, index, ranks, b->sizes->row_tile);
+		         : build_new_value(b, stem, t, index, ranks, build_after_rows(b));
 		build_map(b, code, v, e);
 	}
-	return build_value(b, turned_value(b, code, v, body));
+	return build_value(b, turned_value(b, code, v, body, build_after_rows(b)));
 }
 
 bool build_reads_along(const struct builder *b, struct expr e, uint32_t index)

@@ -179,7 +179,7 @@ static void test_refusals(void)
 	};
 	static const char text[] = "isa avx512\nfuse all\nstream m for b h n\n  rows n:64\n  tile m:128 up\n  sparsity bounds\n"
 	                           "  contract S rows m:4 lanes n:2\n  contract O_sum rows e:4 lanes n:2\n";
-	static const struct shape shape = {64, 128, 64, 64};
+	static const struct shape shape = {64, 256, 64, 64};
 	struct arena a;
 	struct diags d;
 	struct text errors;
@@ -227,7 +227,7 @@ static void test_twine(void)
 	} edit[] = {{"avx512", "", NULL, 6, 4},           {"avx2", "", NULL, 4, 2},
 	            {"avx2", "", "leave too few of 16", 6, 2}, {"avx512", "", "leave too few of 32", 4, 6},
 	            {"scalar", "", "only vectors of f32", 2, 1}};
-	static const struct shape shape = {64, 128, 64, 64};
+	static const struct shape shape = {64, 256, 64, 64};
 	struct arena a;
 	struct diags d;
 	struct text errors;
