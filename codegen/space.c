@@ -79,6 +79,7 @@ static bool may_twine(struct arena *arena, const struct space *s, struct schedul
 	d->contract[k].rows = d->contract[k].lanes = 1;
 	d->contract[k].operand = OPERAND_COMPUTE;
 	d->contract[k].step = 0;
+	d->contract[k].operand = OPERAND_COMPUTE;
 	return !schedule_twine_illegal(arena, s->problem, usual, stream, k);
 }
 

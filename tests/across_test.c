@@ -100,6 +100,12 @@ static int in_form(const struct schedule *s, enum field form)
 	return count;
 }
 
+/* Of a dimension that mostly leaves none: the choice that leaves it. */
+static bool leaves_twine(enum field field, int64_t value, int tries)
+{
+	return ((field == FIELD_ACROSS || field == FIELD_STEP) && !value) || (field == FIELD_PACK && tries % 2 && value);
+}
+
 /* A random point of the form in every stream, or every contraction, where that may be. */
 static bool random_form(struct stages *s, enum isa isa, enum field form, struct schedule *out)
 {
@@ -111,7 +117,7 @@ static bool random_form(struct stages *s, enum isa isa, enum field form, struct 
 			const struct dimension *d = &space.dimension[i];
 			point.choice[i] = (uint8_t)below(d->choices);
 			for (int k = 0; k < d->choices; k++)
-				if ((d->field == form && d->value[k]) || (d->field == FIELD_ACROSS && form != FIELD_ACROSS && !d->value[k]) ||
+				if ((d->field == form && d->value[k]) || (form == FIELD_TWINE && leaves_twine(d->field, d->value[k], tries)) ||
 				    (d->field == FIELD_FUSE && d->value[k] == (int64_t)problem_usual(s->problem, isa)))
 					point.choice[i] = (uint8_t)k;
 		}
