@@ -77,7 +77,6 @@ static bool may_twine(struct arena *arena, const struct space *s, struct schedul
 	struct stream_schedule *d = &usual->stream[stream];
 	d->grouped = d->across = false;
 	d->contract[k].rows = d->contract[k].lanes = 1;
-	d->contract[k].operand = OPERAND_COMPUTE;
 	d->contract[k].step = 0;
 	d->contract[k].operand = OPERAND_COMPUTE;
 	return !schedule_twine_illegal(arena, s->problem, usual, stream, k);
