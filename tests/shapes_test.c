@@ -90,7 +90,21 @@ static bool at_every_isa(struct stages *s)
 	return true;
 }
 
-static void try_shape(const char *name, const char *source, const struct shape *shape)
+/* What is not random: lengths, where there are any. */
+static struct oracle_tensor *inputs_of(struct arena *a, const struct cascade *c, const int *length, int batch)
+{
+	struct oracle_tensor *inputs = arena_new_array(a, c->tensor.n, struct oracle_tensor);
+	if (!length)
+		return inputs;
+	struct oracle_tensor *given = &inputs[cascade_find_tensor(c, "length")];
+	given->count = batch;
+	given->data = arena_new_array(a, (size_t)batch, double);
+	for (int i = 0; i < batch; i++)
+		given->data[i] = length[i];
+	return inputs;
+}
+
+static void try_one(const char *name, const char *source, const struct shape *shape, const int *length, int batch)
 {
 	struct arena a;
 	jmp_buf env;
@@ -103,42 +117,25 @@ static void try_shape(const char *name, const char *source, const struct shape *
 	struct text errors;
 	struct stages s = {0};
 	text_init(&s.fault, &a);
-	struct cascade *c = bound(&a, source, shape, 1, &errors);
-	bool good = c && stages_begin(&s, &a, c, 5) && at_every_isa(&s);
+	struct cascade *c = bound(&a, source, shape, batch, &errors);
+	bool good = c && stages_begin_with(&s, &a, c, length ? 6 : 5, inputs_of(&a, c, length, batch));
+	int64_t split = good ? schedule_default(s.problem, best).stream[0].split : 0;
+	good = good && at_every_isa(&s);
 	ok(good, "%s, N %d M %d D %d E %d %s%s", name, shape->n, shape->m, shape->d, shape->e, errors.s, s.fault.s);
+	if (length)
+		ok((split > 1) == (shape->m >= 4096), "… its walks are cut where they may be long: in %d", (int)split);
 	arena_free(&a);
+}
+
+static void try_shape(const char *name, const char *source, const struct shape *shape)
+{
+	try_one(name, source, shape, NULL, 1);
 }
 
 /* Nothing, one, all, and what ends anywhere. */
 static void try_lengths(const char *name, const struct shape *shape, const int *length, int batch)
 {
-	struct arena a;
-	jmp_buf env;
-	arena_init(&a);
-	if (!ARENA_TRY(&a, &env)) {
-		ok(false, "%s: memory", name);
-		arena_free(&a);
-		return;
-	}
-	struct text errors;
-	struct stages s = {0};
-	text_init(&s.fault, &a);
-	struct cascade *c = bound(&a, lengths, shape, batch, &errors);
-	bool good = c;
-	if (good) {
-		struct oracle_tensor *inputs = arena_new_array(&a, c->tensor.n, struct oracle_tensor);
-		struct oracle_tensor *given = &inputs[cascade_find_tensor(c, "length")];
-		given->count = batch;
-		given->data = arena_new_array(&a, (size_t)batch, double);
-		for (int i = 0; i < batch; i++)
-			given->data[i] = length[i];
-		good = stages_begin_with(&s, &a, c, 6, inputs);
-	}
-	int64_t split = good ? schedule_default(s.problem, best).stream[0].split : 0;
-	good = good && at_every_isa(&s);
-	ok(good, "%s, N %d M %d %s%s", name, shape->n, shape->m, errors.s, s.fault.s);
-	ok((split > 1) == (shape->m >= 4096), "… its walks are cut where they may be long: in %d", (int)split);
-	arena_free(&a);
+	try_one(name, lengths, shape, length, batch);
 }
 
 int main(void)
