@@ -238,7 +238,7 @@ static float score(const struct test *t, int h, int n, int m, bool backwards)
 	return (float)whole * (wide(t, "q_scale")[h * s->n + n] * by);
 }
 
-/* One row: the weights p of `count` keys, then the sum of what they weigh in o. A tile of keys at a time, so that a long
+/* One row: the weights p of `count` keys, then the sum of what they weigh in o. 512 keys at a time, so that a long
  * sum does not grow an error with its length. */
 static void weigh(const struct test *t, int head, int count, struct manner how, float *p, float *o, float *run)
 {
@@ -252,7 +252,7 @@ static void weigh(const struct test *t, int head, int count, struct manner how, 
 	for (int i = 0; i < count; i++) {
 		int m = how.backwards ? count - 1 - i : i;
 		part += p[m] = expf(p[m] - most);
-		if (i % 256 == 255 || i + 1 == count) {
+		if (i % 512 == 511 || i + 1 == count) {
 			sum += part;
 			part = 0;
 		}
@@ -268,7 +268,7 @@ static void weigh(const struct test *t, int head, int count, struct manner how, 
 			float x = v[((int64_t)head * s->m + m) * s->d + d];
 			run[d] = fmaf(e, f->v == SCALE_RUN ? x * vs[at + d / RUN] : x, run[d]);
 		}
-		for (int d = 0; (i % 256 == 255 || i + 1 == count) && d < s->d; d++) {
+		for (int d = 0; (i % 512 == 511 || i + 1 == count) && d < s->d; d++) {
 			o[d] += run[d];
 			run[d] = 0;
 		}
