@@ -139,6 +139,8 @@ struct tile_leaves tile_leaves(struct arena *a, const struct tile_program *p, ui
 {
 	struct find f = {.arena = a, .p = p, .rows = rows, .walked = walked, .wanted = wanted};
 	search(&f, &p->phase.v[phase].body, false);
+	if (!f.leaves.leaf.n) /* a walk of one tile is no loop */
+		search(&f, &p->phase.v[phase].body, true);
 	bool differ = false;
 	for (uint32_t i = 0; i < f.leaves.leaf.n; i++)
 		for (uint32_t k = 0; k < f.conditions.v[i].of.n; k++)

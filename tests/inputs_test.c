@@ -38,9 +38,9 @@ int main(void)
 	diags_init(&d, &a, "test", source, strlen(source));
 	struct cascade *c = cascade_parse(&a, source, strlen(source), NULL, 0, &d);
 	struct problem *problem = problem_new(&a, c, &stages_machine, &d);
-	struct schedule schedule = schedule_default(problem, ISA_AVX512);
+	struct schedule schedule = schedule_default(problem, ISA_AVX2);
 	struct tile_program *p = tile_build(&a, problem, &schedule);
-	struct kernel_source k = emit_c(&a, p, ISA_AVX512, schedule.exp_degree);
+	struct kernel_source k = emit_c(&a, p, ISA_AVX2, schedule.exp_degree);
 	int met = 0;
 	ok(schedule.stream[0].sparsity == SPARSITY_LIST, "documents are listed");
 	for (uint32_t i = 0; i < p->phase.n; i++)
