@@ -3,13 +3,14 @@
  *     balance_bench [-i isa] [-n rounds] [-c case] [-w]
  *
  * Every chunk of tasks that a worker of the pool takes at a time is timed alone, by thread CPU time, the least of the
- * rounds; then workers take the chunks in order, each as it becomes free, phases one after the other. Printed are, for 2
+ * rounds; then workers take the chunks as the pool's do, each as it becomes free, phases one after the other. Printed are, for 2
  * to 64 threads, the time of all chunks by threads × the time till the last has ended: 1 where none is ever idle; of
  * unequal lengths in brackets that time by the one of equal lengths of the same total. The schedule is the default for
  * so many processors. -w: before that one thread's time by twice that of two threads of a pool, by the wall clock, which
  * says something on a quiet machine only.
  */
 #include <math.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "bench/bench.h"
@@ -102,35 +103,46 @@ static bool prepare(struct arena *a, const struct sizes *s, struct bench_code *k
 	return tile_check(k->program, why) && bench_compile(a, k, machine->isa, 3, fill, d, why);
 }
 
-/* Least time of each chunk of a phase; how many there are. */
-static long time_chunks(struct bench_code *k, int phase, int threads, int rounds, double *least)
+/* Least time of each chunk of a phase, and the first chunk of each worker's part; how many parts there are. */
+static int time_chunks(struct bench_code *k, int phase, int threads, int rounds, double *least, long *first)
 {
 	struct at_args args = {k->data, k->stride, k->work};
-	long tasks = k->source.phase[phase].tasks, n = 0;
+	long tasks = k->source.phase[phase].tasks;
+	int parts = pool_parts(tasks, threads);
 	for (int r = 0; r < rounds; r++) {
-		n = 0;
-		for (long from = 0, to; from < tasks; from = to, n++) {
-			to = from + pool_chunk(tasks - from, threads);
-			double start = thread_seconds();
-			k->phase[phase](&args, from, to, k->scratch);
-			double took = thread_seconds() - start;
-			if (!r || took < least[n])
-				least[n] = took;
+		long n = 0;
+		for (int i = 0; i < parts; i++) {
+			first[i] = n;
+			for (long from = pool_part(tasks, parts, i), end = pool_part(tasks, parts, i + 1), to; from < end; from = to, n++) {
+				to = from + pool_chunk(end - from, threads);
+				double start = thread_seconds();
+				k->phase[phase](&args, from, to, k->scratch);
+				double took = thread_seconds() - start;
+				if (!r || took < least[n])
+					least[n] = took;
+			}
 		}
+		first[parts] = n;
 	}
-	return n;
+	return parts;
 }
 
-/* Till the last worker is done, when each takes the next chunk as it becomes free. */
-static double makespan(const double *chunk, long n, int threads)
+/* Till the last worker is done, when each takes the next chunk of its part, or of the next that has one, as it becomes
+ * free. */
+static double makespan(const double *chunk, const long *first, int parts, int threads)
 {
 	double busy[THREADS] = {0}, last = 0;
-	for (long i = 0; i < n; i++) {
-		int first = 0;
+	long next[THREADS];
+	memcpy(next, first, (size_t)parts * sizeof *next);
+	for (long i = 0; i < first[parts]; i++) {
+		int free_one = 0;
 		for (int t = 1; t < threads; t++)
-			if (busy[t] < busy[first])
-				first = t;
-		busy[first] += chunk[i];
+			if (busy[t] < busy[free_one])
+				free_one = t;
+		int part = free_one % parts;
+		while (next[part] == first[part + 1])
+			part = (part + 1) % parts;
+		busy[free_one] += chunk[next[part]++];
 	}
 	for (int t = 0; t < threads; t++)
 		last = fmax(last, busy[t]);
@@ -168,10 +180,11 @@ static double run(struct arena *a, struct bench_code *k, const struct options *o
 	double all = 0, till = 0;
 	for (int p = 0; p < k->source.nphases; p++) {
 		double *chunk = arena_new_array(a, (size_t)k->source.phase[p].tasks + 1, double);
-		long n = time_chunks(k, p, threads, o->rounds, chunk);
-		for (long c = 0; c < n; c++)
+		long first[THREADS + 1];
+		int parts = time_chunks(k, p, threads, o->rounds, chunk, first);
+		for (long c = 0; c < first[parts]; c++)
 			all += chunk[c];
-		till += makespan(chunk, n, threads);
+		till += makespan(chunk, first, parts, threads);
 	}
 	*even = all / (threads * till);
 	return till;

@@ -194,7 +194,8 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 			c_line(e->arena, f, "struct at_next %s = {0};", e->next);
 		struct c_block *body = c_open(e->arena, f, "for (long task = begin; task < end; task++)");
 		if (next)
-			c_line(e->arena, c_open(e->arena, body, "if (task + 1 < end)"), "%s(args, task + 1, &%s);", next, e->next);
+			c_line(e->arena, c_open(e->arena, body, "if (task + 1 < %ld)", emit_tasks(e, p)), "%s(args, task + 1, &%s);", next,
+			       e->next);
 		look_ahead(e, p);
 		if (p->task.n)
 			emit_task(e, body, p);

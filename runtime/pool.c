@@ -11,14 +11,20 @@ struct pool {
 	int n;
 };
 
+/* What one worker begins with: tasks that follow one another read the same operands. */
+struct part {
+	/* Alone in its cache line: whoever takes tasks of it writes it. */
+	_Alignas(64) atomic_long next;
+	long end;
+};
+
+enum { MAX_PARTS = 256 };
 struct job {
 	at_phase *phase;
 	const struct at_args *args;
-	long tasks;
-	int threads;
+	int threads, parts;
 	void *const *scratch;
-	/* Alone in its cache line: every worker writes it. */
-	_Alignas(64) atomic_long next;
+	struct part part[MAX_PARTS];
 };
 
 struct pool *pool_new(int threads)
@@ -48,19 +54,39 @@ int pool_threads(const struct pool *p)
 	return p ? p->n : 1;
 }
 
-/* The library gives every index to exactly one thread, so an index can own a scratch; the balance is ours. */
-static void work(void *context, size_t worker)
+/* Runs what is left of a part, a chunk at a time. */
+static void work_off(struct job *job, struct part *p, size_t worker)
 {
-	struct job *job = context;
-	long begin = atomic_load_explicit(&job->next, memory_order_relaxed), n;
-	while (begin < job->tasks) {
-		n = pool_chunk(job->tasks - begin, job->threads);
-		if (!atomic_compare_exchange_weak_explicit(&job->next, &begin, begin + n, memory_order_relaxed,
+	long begin = atomic_load_explicit(&p->next, memory_order_relaxed), n;
+	while (begin < p->end) {
+		n = pool_chunk(p->end - begin, job->threads);
+		if (!atomic_compare_exchange_weak_explicit(&p->next, &begin, begin + n, memory_order_relaxed,
 		                                           memory_order_relaxed))
 			continue;
 		job->phase(job->args, begin, begin + n, job->scratch[worker]);
-		begin = atomic_load_explicit(&job->next, memory_order_relaxed);
+		begin = atomic_load_explicit(&p->next, memory_order_relaxed);
 	}
+}
+
+/* The library gives every index to exactly one thread, so an index can own a scratch; the balance is ours: its own part
+ * first, then the others'. */
+static void work(void *context, size_t worker)
+{
+	struct job *job = context;
+	for (int i = 0; i < job->parts; i++)
+		work_off(job, &job->part[((int)worker + i) % job->parts], worker);
+}
+
+int pool_parts(long tasks, int threads)
+{
+	/* Of fewer tasks the order matters more, the heaviest first: one part that all take from. */
+	enum { MANY = 64 };
+	return tasks >= (long)MANY * threads && threads <= MAX_PARTS ? threads : 1;
+}
+
+long pool_part(long tasks, int parts, int i)
+{
+	return tasks * i / parts;
 }
 
 long pool_chunk(long left, int threads)
@@ -80,11 +106,11 @@ void pool_run(struct pool *p, at_phase *phase, const struct at_args *args, long 
 		return;
 	}
 	long workers = tasks < p->n ? tasks : p->n;
-	struct job job = {.phase = phase,
-	                  .args = args,
-	                  .tasks = tasks,
-	                  .threads = p->n,
-	                  .scratch = scratch};
+	struct job job = {.phase = phase, .args = args, .threads = p->n, .parts = pool_parts(tasks, p->n), .scratch = scratch};
+	for (int i = 0; i < job.parts; i++) {
+		atomic_init(&job.part[i].next, pool_part(tasks, job.parts, i));
+		job.part[i].end = pool_part(tasks, job.parts, i + 1);
+	}
 	pthreadpool_parallelize_1d(p->threads, work, &job, (size_t)workers, 0);
 }
 
