@@ -364,8 +364,9 @@ void emit_dots(struct emitter *, const struct micro *, const char *what);
 void emit_pairs(struct emitter *, const struct micro *, const char *what);
 void emit_pair_step(struct emitter *, struct c_block *, const struct micro *, int columns, const char *left);
 int emit_pair_elements(const struct emitter *);
-/* The accumulators of rows by vectors. */
-void emit_micro_start(struct emitter *, struct c_block *, const struct micro *);
+/* The function's head, what it is in a comment, operand a of C type `type`, and its accumulators, rows by vectors; and its end:
+ * what is there joined, stored, folded. */
+struct c_block *emit_micro_open(struct emitter *, const struct micro *, const char *type, const char *what);
 void emit_micro_end(struct emitter *, struct c_block *, const struct micro *);
 /* "p + 32 + 2 * LANES". */
 const char *emit_times(struct emitter *, const char *p, int64_t elements, int vectors);

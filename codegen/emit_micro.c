@@ -59,7 +59,7 @@ int emit_line_elements(const struct micro *k)
 	return 64 * 8 / bits;
 }
 
-void emit_micro_start(struct emitter *e, struct c_block *b, const struct micro *k)
+static void emit_start(struct emitter *e, struct c_block *b, const struct micro *k)
 {
 	struct text t;
 	for (int r = 0; r < k->rows; r++) {
@@ -132,13 +132,12 @@ void emit_micro_end(struct emitter *e, struct c_block *f, const struct micro *k)
 	emit_folds(e, f, k);
 }
 
-static void emit_outer(struct emitter *e, const struct micro *k, const char *what)
+struct c_block *emit_micro_open(struct emitter *e, const struct micro *k, const char *type, const char *what)
 {
 	struct arena *a = e->arena;
 	struct text t;
 	text_init(&t, a);
-	text_printf(&t, "static __attribute__((noinline)) void %s(const real *a, %sb, ", k->name,
-	            k->type);
+	text_printf(&t, "static __attribute__((noinline)) void %s(%sa, %sb, ", k->name, type, k->type);
 	if (!k->b_step)
 		text_add(&t, "long b_step, ");
 	if (k->ahead)
@@ -157,7 +156,15 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	c_line(a, e->functions, "%s", "");
 	c_comment(a, e->functions, what);
 	struct c_block *f = c_open(a, e->functions, "%s", t.s);
-	emit_micro_start(e, f, k);
+	emit_start(e, f, k);
+	return f;
+}
+
+static void emit_outer(struct emitter *e, const struct micro *k, const char *what)
+{
+	struct arena *a = e->arena;
+	struct text t;
+	struct c_block *f = emit_micro_open(e, k, "const real *", what);
 	for (int r = 1; k->far && r < k->rows; r++)
 		c_line(a, f, "const long row%d = i_min(%d, rows - 1) * a_row;", r, r);
 	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");

@@ -68,26 +68,7 @@ static void emit_two(struct emitter *e, struct c_block *b, const struct micro *k
 void emit_pairs(struct emitter *e, const struct micro *k, const char *what)
 {
 	struct arena *a = e->arena;
-	struct text t;
-	text_init(&t, a);
-	text_printf(&t, "static __attribute__((noinline)) void %s(const unsigned short *a, %sb, ", k->name, k->type);
-	if (!k->b_step)
-		text_add(&t, "long b_step, ");
-	if (k->ahead)
-		text_printf(&t, "%snext, long next_step, ", k->type);
-	if (k->edge)
-		text_add(&t, "long b_lane, ");
-	if (k->edge || k->part)
-		text_add(&t, "long left, ");
-	if (k->scale)
-		text_add(&t, "const real *scale, ");
-	if (k->fold)
-		text_add(&t, "real *fold, ");
-	text_add(&t, "real *out, long count)");
-	c_line(a, e->functions, "%s", "");
-	c_comment(a, e->functions, what);
-	struct c_block *f = c_open(a, e->functions, "%s", t.s);
-	emit_micro_start(e, f, k);
+	struct c_block *f = emit_micro_open(e, k, "const unsigned short *", what);
 	c_line(a, f, "long k = 0;");
 	emit_two(e, c_open(a, f, "for (; k + 2 <= count; k += 2)"), k, false);
 	if (k->tail)

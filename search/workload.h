@@ -56,7 +56,8 @@ bool workload_oracle(struct arena *, struct workload *, const struct cascade *, 
                      struct text *reason);
 
 /* The normalised error of an output: the largest over its elements of |got − want| by the larger of |want|
- * and the root mean square of all finite wanted ones. INFINITY where one is NaN or infinite and the other is
+ * and the root mean square of all finite wanted ones, or, of types of at most 16 bits, of those of its fiber along the last
+ * rank where that is larger. INFINITY where one is NaN or infinite and the other is
  * not, or whole numbers differ. Numbers past what the type holds are not compared. `at`: the element it was
  * found at. */
 double workload_error(const struct argument *, const void *got, const double *want, int64_t *at);

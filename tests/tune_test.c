@@ -610,6 +610,20 @@ static void test_error(void)
 	ok(workload_error(&f, got, want, &at) == 0, "what the type cannot hold is not compared");
 	int32_t whole[] = {1, 2, 3};
 	double number[] = {1, 2, 4};
+	struct argument rows = argument("Y", ROLE_OUT, 1, 8, 1);
+	double two[] = {1, -1, 1, 0, 0.01, 0.01, 0.01, 0.01};
+	uint16_t stored[8];
+	rows.nranks = 2;
+	rows.extent[0] = 2;
+	rows.extent[1] = 4;
+	rows.dtype = DTYPE_BF16;
+	for (int k = 0; k < 8; k++)
+		dtype_store(DTYPE_BF16, stored, k, two[k] + (k == 3 || k == 7) * 0.01);
+	double large = workload_error(&rows, stored, two, &at);
+	two[0] = two[1] = two[2] = 0.01;
+	for (int k = 0; k < 3; k++)
+		dtype_store(DTYPE_BF16, stored, k, two[k]);
+	ok(large < 0.02 && workload_error(&rows, stored, two, &at) > 0.9, "of a narrow type by what its row is: %g", large);
 	i.dtype = DTYPE_I32;
 	ok(isinf(workload_error(&i, whole, number, &at)), "whole numbers are the same or wrong");
 }
