@@ -63,7 +63,7 @@ bool workload_oracle(struct arena *, struct workload *, const struct cascade *, 
 double workload_error(const struct argument *, const void *got, const double *want, int64_t *at);
 /* The error that is still right for an output of this type. */
 double workload_bound(enum dtype, int set);
-/* The same for argument i of a workload: twice what a careful f32 implementation makes, where that is known
+/* The same for argument i of a workload: four times what a careful f32 implementation makes, where that is known
  * and more. */
 double workload_allows(const struct workload *, int i, int set);
 
