@@ -351,7 +351,7 @@ void emit_twine(struct emitter *, struct c_block *, const struct twine *, const 
 
 /* The name of the micro-kernel that does the statement's block, emitted if there is no equal one. */
 const char *emit_micro(struct emitter *, struct micro, const struct tile_statement *);
-/* Folds its results, which are in registers, into the vectors of `fold`. */
+/* Adds what is there, times the scale, to its results, which are in registers; folds these into the vectors of `fold`. */
 void emit_joins(struct emitter *, struct c_block *, const struct micro *);
 void emit_folds(struct emitter *, struct c_block *, const struct micro *);
 /* Asks for b's element at an address; and how many of them a line of cache has. */

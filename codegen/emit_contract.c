@@ -130,7 +130,7 @@ static int64_t last_of(const struct emitter *e, uint32_t index, int64_t width)
 /* The arguments of a call that say what it asks for ahead: where the first of it is, and how far apart it is for one
  * coordinate and the next. Memory is read fastest in the order in which it lies: where the rows of b are adjacent, each
  * block of lanes asks for its share of the rows of a later step, one after the other, not for its own columns of them. */
-static const char *emit_next(struct nest *n, const struct call *c, const char *b_at, const char *count)
+static const char *ahead_arguments(struct nest *n, const struct call *c, const char *b_at, const char *count)
 {
 	struct emitter *e = n->e;
 	struct arena *a = e->arena;
@@ -176,7 +176,7 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 	if (!k.b_step)
 		text_printf(&t, "%s, ", c->from.step);
 	if (k.ahead)
-		text_add(&t, emit_next(n, c, b_at, count));
+		text_add(&t, ahead_arguments(n, c, b_at, count));
 	if (edge && !k.group)
 		text_printf(&t, "%s, ", c->from.lane);
 	if (k.edge || k.part)

@@ -331,15 +331,6 @@ static void emit_unrolled(struct nest *n, struct c_block *body, const struct gro
 	emit_copies(n, body, g, fold, at);
 }
 
-/* Is a vector of this expression a long chain? */
-static bool is_long(const struct emitter *e, struct expr x)
-{
-	for (enum op op = OP_EXP; op <= OP_COS; op++)
-		if (op != OP_SQRT && op != OP_RELU && expr_mentions(e->pool, x, op, ANY_SYMBOL))
-			return true;
-	return false;
-}
-
 static void emit_lanes(struct nest *n, const struct group *g)
 {
 	struct emitter *e = n->e;
@@ -353,7 +344,7 @@ static void emit_lanes(struct nest *n, const struct group *g)
 		const struct tile_statement *s = g->statement[k];
 		bool folds = s->kind == TILE_REDUCE;
 		c_comment(a, row, emit_describe(e, s));
-		unroll |= folds || is_long(e, s->expression);
+		unroll |= folds || expr_is_long(e->pool, s->expression);
 		careful |=
 		        folds || (assigns(s) && e->value[s->value].memory &&
 		                  !value_may_spill(e, s->value, value_rank(e, s->value, n->lane), e->lanes));
@@ -468,7 +459,7 @@ static bool wants_column(const struct emitter *e, const struct group *g)
 	for (int k = 0; k < g->count; k++) {
 		if (g->statement[k]->kind == TILE_REDUCE)
 			return false;
-		chains |= is_long(e, g->statement[k]->expression);
+		chains |= expr_is_long(e->pool, g->statement[k]->expression);
 	}
 	return chains && e->range[g->shape.lane]->step < UNROLL * e->lanes &&
 	       e->range[g->shape.outer[g->shape.nouter - 1]]->step >= UNROLL;

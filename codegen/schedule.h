@@ -156,8 +156,8 @@ int64_t schedule_panel(const struct stream_plan *, const struct stream_schedule 
 
 /* ---- schedule_twine.c: operands made between the multiply-adds that use them ---- */
 
-/* Why the operand of a stream's k-th contraction cannot be, or NULL; sets it in a stream's default on a host whose other
- * sizes are known. */
+/* Why the operand of a stream's k-th contraction cannot be, or NULL; sets it, and the tile that is then the
+ * best, in a stream's default on a host whose other sizes are known. */
 const char *schedule_twine_illegal(struct arena *, const struct problem *, const struct schedule *, int stream, int k);
 void schedule_twine_default(const struct problem *, const struct schedule *, int stream, struct stream_schedule *);
 

@@ -10,11 +10,11 @@
 
 #include "dsl/dtype.h"
 
+/* … with the maps of the tile that it reads. */
 static bool is_long(const struct cascade *c, const struct stream *s, struct expr e)
 {
-	for (enum op op = OP_EXP; op <= OP_COS; op++)
-		if (op != OP_SQRT && op != OP_RELU && expr_mentions(&c->pool, e, op, ANY_SYMBOL))
-			return true;
+	if (expr_is_long(&c->pool, e))
+		return true;
 	for (uint32_t i = 0; i < s->local.n; i++) {
 		const struct equation *q = &c->equation.v[s->local.v[i]];
 		if (q->reduce == REDUCE_NONE && expr_mentions(&c->pool, e, OP_READ, q->tensor) && !expr_same(q->body, e) &&

@@ -72,17 +72,17 @@ static int64_t most_rows(const struct space *s, const struct stream_plan *p)
 }
 
 /* In some form of the stream's blocks? */
-static bool may_twine(struct arena *arena, const struct space *s, struct schedule *usual, int stream, int k)
+static bool may_twine(struct arena *arena, const struct space *s, struct schedule usual, int stream, int k)
 {
-	struct stream_schedule *d = &usual->stream[stream];
+	struct stream_schedule *d = &usual.stream[stream];
 	d->grouped = d->across = false;
 	d->contract[k].rows = d->contract[k].lanes = 1;
 	d->contract[k].step = 0;
 	d->contract[k].operand = OPERAND_COMPUTE;
-	return !schedule_twine_illegal(arena, s->problem, usual, stream, k);
+	return d->ncontracts > k && !schedule_twine_illegal(arena, s->problem, &usual, stream, k);
 }
 
-static void add_contract(struct arena *arena, struct space *s, int stream, int k)
+static void add_contract(struct arena *arena, struct space *s, const struct schedule *usual, int stream, int k)
 {
 	const struct plan_contract *c = &plans(s)[stream].contract[k];
 	const int width = isa_info[s->isa].lanes;
@@ -103,8 +103,7 @@ static void add_contract(struct arena *arena, struct space *s, int stream, int k
 	}
 	if (c->packable)
 		two(space_add(s, FIELD_PACK, stream, k, arena_printf(arena, "pack %s", tensor_name(s, c))));
-	struct schedule usual = schedule_default(s->problem, s->isa);
-	if (usual.stream[stream].ncontracts > k && may_twine(arena, s, &usual, stream, k))
+	if (may_twine(arena, s, *usual, stream, k))
 		two(space_add(s, FIELD_TWINE, stream, k, arena_printf(arena, "twine %s", tensor_name(s, c))));
 	if (c->direct || c->turned) {
 		d = space_add(s, FIELD_STEP, stream, k, arena_printf(arena, "steps %s", tensor_name(s, c)));
@@ -134,13 +133,14 @@ static void add_tiles(struct arena *arena, struct space *s, int i)
 			if (!k || stream_tiles[k - 1] < extent(s, p->walked))
 				space_choice(d, stream_tiles[k]);
 	}
-	for (int k = 0; k < p->ncontracts; k++)
-		add_contract(arena, s, i, k);
 	struct schedule usual = schedule_default(s->problem, s->isa);
+	for (int k = 0; k < p->ncontracts; k++)
+		add_contract(arena, s, &usual, i, k);
 	usual.stream[i].grouped = false;
-	if (p->ncontracts && !schedule_across_illegal(arena, s->problem, &usual, i))
-		two(space_add(s, FIELD_ACROSS, i, 0, arena_printf(arena, "lanes %s", index_name(s, p->rows))));
-	if (p->ncontracts && p->walked != NO_INDEX && !schedule_across_illegal(arena, s->problem, &usual, i)) {
+	if (!p->ncontracts || schedule_across_illegal(arena, s->problem, &usual, i))
+		return;
+	two(space_add(s, FIELD_ACROSS, i, 0, arena_printf(arena, "lanes %s", index_name(s, p->rows))));
+	if (p->walked != NO_INDEX) {
 		d = space_add(s, FIELD_STAGES, i, 0, arena_printf(arena, "stages %s", index_name(s, p->walked)));
 		space_choice(d, 0);
 		space_choice(d, 2);

@@ -116,13 +116,11 @@ static void order_before(struct builder *b, struct tile_block *block, uint32_t a
 	while (from && (block->statement.v[from - 1].kind == TILE_MAP || block->statement.v[from - 1].kind == TILE_REDUCE))
 		from--;
 	struct order o = {b->p, &block->statement.v[from], at - from, arena_alloc(b->arena, (at - from) * sizeof(enum side) + 1)};
+	const struct expr_node *a = expr_at(b->p->pool, o.s[o.n].a);
 	uint32_t made = o.n;
-	for (uint32_t i = 0; i < o.n; i++) {
-		o.side[i] = BEFORE;
-		if (o.s[i].kind == TILE_MAP && reads(&o, &o.s[o.n], o.s[i].value) &&
-		    expr_at(b->p->pool, o.s[o.n].a)->op == OP_VALUE && expr_at(b->p->pool, o.s[o.n].a)->symbol == o.s[i].value)
+	for (uint32_t i = 0; i < o.n; i++)
+		if (o.s[i].kind == TILE_MAP && a->op == OP_VALUE && a->symbol == o.s[i].value)
 			made = i;
-	}
 	if (made == o.n || !is_along(&o, &o.s[made]))
 		return;
 	if (!classify(&o, made, arena_alloc(b->arena, o.n + 1)) || !may_move(&o))

@@ -191,6 +191,8 @@ static inline uint64_t expr_symbol_bit(enum op op, uint32_t symbol)
 /* Is there a node with this operation (and symbol, unless ANY_SYMBOL) in e? */
 #define ANY_SYMBOL UINT32_MAX
 bool expr_mentions(const struct expr_pool *, struct expr, enum op, uint32_t symbol);
+/* Is computing it a long chain of operations: an exponential, a logarithm, …? */
+bool expr_is_long(const struct expr_pool *, struct expr);
 
 /* How symbols are spelled by whoever owns them. */
 struct expr_names {

@@ -166,3 +166,11 @@ bool expr_mentions(const struct expr_pool *p, struct expr e, enum op op, uint32_
 	}
 	return false;
 }
+
+bool expr_is_long(const struct expr_pool *p, struct expr e)
+{
+	for (enum op op = OP_EXP; op <= OP_COS; op++)
+		if (op != OP_SQRT && op != OP_RELU && expr_mentions(p, e, op, ANY_SYMBOL))
+			return true;
+	return false;
+}

@@ -169,6 +169,16 @@ static void try_one(int k, int shape, enum field form)
 	arena_free(&a);
 }
 
+static struct problem *plain(struct arena *a)
+{
+	static const struct shape shape = {64, 256, 64, 64};
+	struct diags d;
+	struct text errors;
+	text_init(&errors, a);
+	diags_init(&d, a, "test", "", 0);
+	return problem_new(a, bound(a, kernel[0].text, &shape, &errors), &stages_machine, &d);
+}
+
 /* The second form of a schedule's text; what is not legal. */
 static void test_refusals(void)
 {
@@ -185,14 +195,10 @@ static void test_refusals(void)
 	};
 	static const char text[] = "isa avx512\nfuse all\nstream m for b h n\n  rows n:64\n  tile m:128 up\n  sparsity bounds\n"
 	                           "  contract S rows m:4 lanes n:2\n  contract O_sum rows e:4 lanes n:2\n";
-	static const struct shape shape = {64, 256, 64, 64};
 	struct arena a;
 	struct diags d;
-	struct text errors;
 	arena_init(&a);
-	text_init(&errors, &a);
-	diags_init(&d, &a, "test", "", 0);
-	struct problem *p = problem_new(&a, bound(&a, kernel[0].text, &shape, &errors), &stages_machine, &d);
+	struct problem *p = plain(&a);
 	for (size_t i = 0; i < sizeof edit / sizeof *edit; i++) {
 		const char *at = strstr(text, edit[i].from);
 		const char *one = arena_printf(&a, "%.*s%s%s", (int)(at - text), text, edit[i].to, at + strlen(edit[i].from));
@@ -233,14 +239,10 @@ static void test_twine(void)
 	} edit[] = {{"avx512", "", NULL, 6, 4},           {"avx2", "", NULL, 4, 2},
 	            {"avx2", "", "leave too few of 16", 6, 2}, {"avx512", "", "leave too few of 32", 4, 6},
 	            {"scalar", "", "only vectors of f32", 2, 1}};
-	static const struct shape shape = {64, 256, 64, 64};
 	struct arena a;
 	struct diags d;
-	struct text errors;
 	arena_init(&a);
-	text_init(&errors, &a);
-	diags_init(&d, &a, "test", "", 0);
-	struct problem *p = problem_new(&a, bound(&a, kernel[0].text, &shape, &errors), &stages_machine, &d);
+	struct problem *p = plain(&a);
 	for (size_t i = 0; i < sizeof edit / sizeof *edit; i++) {
 		const char *one = arena_printf(&a, text, edit[i].isa, edit[i].rows, edit[i].rows, edit[i].lanes, edit[i].more);
 		struct schedule s;
