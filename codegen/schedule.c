@@ -286,6 +286,16 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 	return all;
 }
 
+double schedule_tasks(const struct streams *all, const struct stream_plan *p, int64_t row_tile)
+{
+	double tasks = 1;
+	for (int i = 0; i < p->ntasks; i++) {
+		int64_t extent = at_least_one(plan_extent(all, p->task[i]));
+		tasks *= p->task[i] == p->rows ? (double)((extent + row_tile - 1) / row_tile) : (double)extent;
+	}
+	return tasks;
+}
+
 /* Where the operands of a whole walk leave the second level of cache before the next task reads them, more rows a task
  * use each element more often: as many as leave room there for the tile, its scores and what a row carries, as long as
  * there is work for all cores. A mask has more of its edge within such a task: they are few of the walk's coordinates
@@ -297,7 +307,6 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	enum { FEW = 48, SOME = 96, MANY = 240, UNTILED = 8, EACH = 3 /* tasks a core */, EDGE = 40 };
 	int64_t rows = at_least_one(plan_extent(all, p->rows)), walked = at_least_one(plan_extent(all, p->walked));
 	int64_t most = FEW, limit = p->stream->present.id && walked / EDGE < MANY ? walked / EDGE : MANY;
-	double others = 1;
 	if (!p->ncontracts)
 		return UNTILED;
 	bool masked = p->stream->present.id;
@@ -305,10 +314,8 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 		return FEW;
 	if (walked * row_bytes <= 2 * l2)
 		limit = SOME;
-	for (int i = 0; i < p->ntasks; i++)
-		others *= p->task[i] == p->rows ? 1 : (double)at_least_one(plan_extent(all, p->task[i]));
 	while (most + FEW <= limit && (most + FEW) * (4 * tile + row_bytes) + tile * row_bytes <= l2 &&
-	       others * (double)rows / (double)(most + FEW) >= EACH * m->cores)
+	       schedule_tasks(all, p, 1) / (double)(most + FEW) >= EACH * m->cores)
 		most += FEW;
 	int64_t tiles = (rows + most - 1) / most;
 	return (rows + tiles - 1) / tiles > FEW ? (rows + tiles - 1) / tiles : FEW;
@@ -341,10 +348,20 @@ struct stream_schedule schedule_in_rows(const struct problem *problem, const str
 	if (p->group) /* whole groups share what they read, as far as their tiles are small */
 		for (d.row_tile = p->group; d.row_tile > rows && (d.row_tile > most || d.row_tile % rows || p->group % d.row_tile);)
 			d.row_tile--;
-	d.heavy_first = p->stream->present.id != 0 && p->rows != NO_INDEX;
 	sparsity_default(problem, s, i, &d);
 	schedule_settle_steps(problem, s, i, &d);
 	return d;
+}
+
+/* The heaviest tasks first. Tasks with lists are sorted for that, and then what follows one another does not read the
+ * same keys: where there are many for every thread, they balance as they are. */
+static bool heavy_first(const struct problem *problem, const struct schedule *s, int i, const struct stream_schedule *d)
+{
+	enum { MANY = 64 };
+	const struct stream_plan *p = schedule_plan(problem, s, i);
+	return p->stream->present.id && p->rows != NO_INDEX &&
+	       (d->sparsity != SPARSITY_LIST ||
+	        schedule_tasks(streams_of(problem, s), p, d->row_tile) < MANY * problem->machine->cores);
 }
 
 static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
@@ -354,6 +371,7 @@ static struct stream_schedule default_stream(const struct problem *problem, cons
 	struct stream_schedule d = schedule_in_rows(problem, s, i);
 	schedule_across_default(problem, s, i, &d);
 	schedule_twine_default(problem, s, i, &d);
+	d.heavy_first = heavy_first(problem, s, i, &d);
 	return d;
 }
 

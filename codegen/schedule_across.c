@@ -233,13 +233,10 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 {
 	enum { EACH = 3 };
 	int64_t rows = plan_extent(all, p->rows), tile = round_up(rows, block);
-	double others = 1;
-	for (int i = 0; i < p->ntasks; i++)
-		others *= p->task[i] == p->rows ? 1 : (double)plan_extent(all, p->task[i]);
 	if (tile > most)
 		tile = most / block * block;
 	while (tile > block) {
-		double tasks = others * (double)((rows + tile - 1) / tile);
+		double tasks = schedule_tasks(all, p, tile);
 		if (tasks >= EACH * m->cores || (!is_wide(isa) && rows % tile == 0 && m->cores && fmod(tasks, m->cores) == 0))
 			break;
 		tile = tile / block / 2 * block;
