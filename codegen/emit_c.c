@@ -190,8 +190,10 @@ static void emit_phase(struct emitter *e, struct c_block *unit, const struct til
 		        "void %s(const struct at_args *args, long begin, long end, void *scratch)", symbol);
 		emit_tensors(e, f, "args", false);
 		declare_values(e, f);
-		if (next)
+		if (next) { /* the first task's own walk, which the next one's is compared with */
 			c_line(e->arena, f, "struct at_next %s = {0};", e->next);
+			c_line(e->arena, c_open(e->arena, f, "if (begin < end)"), "%s(args, begin, &%s);", next, e->next);
+		}
 		struct c_block *body = c_open(e->arena, f, "for (long task = begin; task < end; task++)");
 		if (next)
 			c_line(e->arena, c_open(e->arena, body, "if (task + 1 < %ld)", emit_tasks(e, p)), "%s(args, task + 1, &%s);", next,
