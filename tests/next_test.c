@@ -161,6 +161,8 @@ static void one(int number, enum isa isa)
 		arena_free(&a);
 		return;
 	}
+	ok(strstr(k.text, arena_printf(&a, "%s_next(args, begin, &", main->symbol)),
+	   "%s: the first task of a call writes down its own walk", cases[number].name);
 	struct at_args args = {.work = aligned_alloc(64, (size_t)k.work_bytes + 64)};
 	void *scratch = aligned_alloc(64, (size_t)k.scratch_bytes + 64),
 	     *code = target_clang.symbol(m, "probe");

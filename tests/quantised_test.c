@@ -112,8 +112,12 @@ static struct schedule form(struct stages *s, enum isa isa, int i)
 	struct schedule schedule = i == 3 ? schedule_naive(s->problem, isa) : schedule_default(s->problem, isa);
 	const struct stream_plan *plan = problem_plan(s->problem, schedule.form);
 	for (int k = 0; (i == 1 || i == 2) && k < schedule.nstreams; k++) {
-		for (int j = 0; j < schedule.stream[k].ncontracts; j++)
-			schedule.stream[k].contract[j].pack = i == 1 && plan[k].contract[j].packable;
+		for (int j = 0; j < schedule.stream[k].ncontracts; j++) {
+			struct contract_schedule *block = &schedule.stream[k].contract[j];
+			block->pack = i == 1 && plan[k].contract[j].packable;
+			if (!block->pack && block->operand != OPERAND_COMPUTE)
+				block->twine = false; /* elements put in groups as they are read meet nothing made beforehand */
+		}
 		schedule_settle_steps(s->problem, &schedule, k, &schedule.stream[k]);
 	}
 	return i > 3 ? stages_random(s, isa) : schedule;
