@@ -96,13 +96,17 @@ static struct far far_of(struct emitter *e, const struct tile_statement *s)
 }
 
 /* What a call asks for of operand a as a later tile will read it: its lines in the order in which they lie, shared among the
- * blocks that read this tile. */
+ * blocks that read this tile. All at once they wait for each other: where they are many and adjacent the micro-kernel asks,
+ * `each` elements further at every step. */
 struct share {
 	const char *from;      /* its first element; NULL: nothing */
 	const char *row, *one; /* strides of its rows and their elements */
 	const char *first;     /* the first line of the first call of a run of them */
 	int64_t row_lines, lines;
+	int64_t each; /* 0: they are asked for before the call */
 };
+
+enum { LINES_APART = 16 }; /* a call's, from which on its micro-kernel asks */
 
 struct call {
 	const struct tile_statement *s;
@@ -115,6 +119,7 @@ struct call {
 	bool ragged;       /* the last lanes may be missing and must not be touched */
 	bool cut;          /* some of the last vector's are missing */
 	struct share share;
+	const char *later; /* the first element that the micro-kernel asks for, as its `each` says */
 	bool exact;        /* the last block takes the vectors that it has and no more: of a range cut to them */
 	int64_t last_rows, last_lanes; /* of the blocks at the extents, see last_of */
 };
@@ -177,6 +182,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 		text_printf(&t, "%s, ", c->from.step);
 	if (k.ahead)
 		text_add(&t, ahead_arguments(n, c, b_at, count));
+	if (k.each)
+		text_printf(&t, "%s, ", c->later);
 	if (edge && !k.group)
 		text_printf(&t, "%s, ", c->from.lane);
 	if (k.edge || k.part)
@@ -316,24 +323,84 @@ static struct share share_of(struct nest *n, struct c_block *b, const struct cal
 	                                      (long long)lanes->step, (long long)(calls * h.lines))
 	                       : "0";
 	vec_push(e->arena, &e->fetched, tensor);
+	int64_t steps = e->range[s->index]->step;
+	if (h.lines >= LINES_APART && h.lines <= steps && !c->micro.group && !c->micro.pairs)
+		h.each = (h.lines * line + steps - 1) / steps;
 	return h;
 }
 
-static void emit_share(struct nest *n, struct c_block *b, const struct call *c)
+/* When the lines of a call are adjacent: a condition in C, or "" where they always are, or NULL where they never are. */
+static const char *share_adjacent(struct nest *n, const struct share *h)
+{
+	struct arena *a = n->e->arena;
+	int64_t line = 64 * 8 / dtype_info[n->e->program->compute].bits;
+	const char *stride[] = {h->one, h->row}, *condition = "";
+	int64_t packed[] = {1, h->row_lines * line};
+	for (int i = 0; i < (h->row_lines % h->lines ? 2 : 1); i++) { /* … of a call in one row always */
+		if (!is_number(stride[i]))
+			condition = arena_printf(a, "%s%s%s == %lld", condition, *condition ? " && " : "", stride[i],
+			                         (long long)packed[i]);
+		else if (strtoll(stride[i], NULL, 10) != packed[i])
+			return NULL;
+	}
+	return condition;
+}
+
+static const char *share_line(struct nest *n, const struct share *h, const char *line)
+{
+	return arena_printf(n->e->arena, "%s + %s / %lld * %s + %s %% %lld * %lld * %s", h->from, line, (long long)h->row_lines,
+	                    h->row, line, (long long)h->row_lines,
+	                    (long long)(64 * 8 / dtype_info[n->e->program->compute].bits), h->one);
+}
+
+static void emit_share(struct nest *n, struct c_block *b, const struct share *h, const char *first)
+{
+	struct arena *a = n->e->arena;
+	const char *line = plan_name(n->e, "line");
+	c_line(a, c_open(a, b, "for (long %s = %s; %s < %s + %lld; %s++)", line, first, line, first, (long long)h->lines, line),
+	       "v_ahead(%s);", share_line(n, h, line));
+}
+
+typedef void emit_calls(struct nest *, struct c_block *, const struct call *);
+
+/* Calls for a block of rows, the last at the extent with those that it has. */
+static void emit_row(struct nest *n, struct c_block *b, const struct call *c, emit_calls *call)
+{
+	struct emitter *e = n->e;
+	const struct current *rows = c->s->rows == NO_INDEX ? NULL : e->range[c->s->rows];
+	if (c->last_rows && !range_whole(rows, c->micro.rows)) {
+		struct call last = *c;
+		last.micro.rows = (int)c->last_rows;
+		call(n, c_open(e->arena, b, "if (%s + %d > %s)", nest_coordinate(n, c->s->rows), c->micro.rows - 1, rows->high),
+		     &last);
+		b = c_open(e->arena, b, "else");
+	}
+	call(n, b, c);
+}
+
+/* … that ask for their share of a later tile. */
+static void emit_row_sharing(struct nest *n, struct c_block *b, const struct call *c, emit_calls *call)
 {
 	struct arena *a = n->e->arena;
 	const struct share *h = &c->share;
-	const char *at = nest_coordinate(n, c->s->rows), *low = n->e->range[c->s->rows]->low;
-	const char *line = plan_name(n->e, "line"), *first = plan_name(n->e, "first_line");
-	c_line(a, b, "const long %s = %s + (%s - %s) / %d * %lld;", first, h->first, at, low, c->micro.rows, (long long)h->lines);
-	c_line(a, c_open(a, b, "for (long %s = %s; %s < %s + %lld; %s++)", line, first, line, first, (long long)h->lines, line),
-	       "v_ahead(%s + %s / %lld * %s + %s %% %lld * %lld * %s);", h->from, line, (long long)h->row_lines, h->row, line,
-	       (long long)h->row_lines, (long long)(64 * 8 / dtype_info[n->e->program->compute].bits), h->one);
+	const char *adjacent = h->each ? share_adjacent(n, h) : NULL, *first = plan_name(n->e, "first_line");
+	c_line(a, b, "const long %s = %s + (%s - %s) / %d * %lld;", first, h->first, nest_coordinate(n, c->s->rows),
+	       n->e->range[c->s->rows]->low, c->micro.rows, (long long)h->lines);
+	if (adjacent) {
+		struct call asking = *c;
+		asking.micro.each = h->each;
+		asking.later = share_line(n, h, first);
+		emit_row(n, *adjacent ? c_open(a, b, "if (%s)", adjacent) : b, &asking, call);
+		if (!*adjacent)
+			return;
+		b = c_open(a, b, "else");
+	}
+	emit_share(n, b, h, first);
+	emit_row(n, b, c, call);
 }
 
 /* Calls for each block of rows. `spill`: the last may run past the range. */
-static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, bool spill,
-                      void (*call)(struct nest *, struct c_block *, const struct call *))
+static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, bool spill, emit_calls *call)
 {
 	struct emitter *e = n->e;
 	const struct tile_statement *s = c->s;
@@ -343,16 +410,7 @@ static void emit_rows(struct nest *n, struct c_block *b, const struct call *c, b
 	if (!rows || rows->step <= k->rows || range_whole(rows, k->rows) || spill || c->last_rows) {
 		if (rows)
 			b = emit_blocks(n, b, s->rows, k->rows);
-		if (c->share.from)
-			emit_share(n, b, c);
-		if (c->last_rows && !range_whole(rows, k->rows)) {
-			struct call last = *c;
-			last.micro.rows = (int)c->last_rows;
-			call(n, c_open(e->arena, b, "if (%s + %d > %s)", nest_coordinate(n, s->rows), k->rows - 1, rows->high),
-			     &last);
-			b = c_open(e->arena, b, "else");
-		}
-		call(n, b, c);
+		(c->share.from ? emit_row_sharing : emit_row)(n, b, c, call);
 	} else {
 		/* The rows after the range belong to somebody: whole blocks, then row by row. */
 		const char *i = e->index_name[s->rows];

@@ -12,7 +12,7 @@ static bool same_micro(const struct micro *x, const struct micro *y)
 	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
 	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
 	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots && x->count == y->count &&
-	       x->ahead == y->ahead && x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
+	       x->ahead == y->ahead && x->each == y->each && x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
 	       x->fold_rows == y->fold_rows && x->group == y->group && x->pairs == y->pairs && x->tail == y->tail &&
 	       !strcmp(x->get, y->get);
 }
@@ -142,6 +142,8 @@ struct c_block *emit_micro_open(struct emitter *e, const struct micro *k, const 
 		text_add(&t, "long b_step, ");
 	if (k->ahead)
 		text_printf(&t, "%snext, long next_step, ", k->type);
+	if (k->each)
+		text_add(&t, "const real *later, ");
 	if (k->edge)
 		text_add(&t, "long b_lane, ");
 	if (k->edge || k->part)
@@ -176,6 +178,10 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 		c_line(a, loop, "%s", emit_line_ahead(e, k, at ? arena_printf(a, "next + %d", at) : "next"));
 	if (k->ahead)
 		c_line(a, loop, "next += next_step;");
+	if (k->each) {
+		c_line(a, loop, "v_ahead(later);");
+		c_line(a, loop, "later += %lld;", (long long)k->each);
+	}
 	c_line(a, loop, "vreal x;");
 	for (int r = 0; r < k->rows; r++) {
 		text_init(&t, a);
