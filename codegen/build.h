@@ -57,12 +57,20 @@ struct product {
 /* The lists of a stream's tiles: tile_build_list.c. */
 struct list {
 	uint32_t tile, run;         /* indices: tile of rows, run of a list */
-	uint32_t count, from, upto; /* tensors: runs of a list; of each the granule it begins at; twice the one it ends
-	                               before, and one more where it is full */
+	uint32_t count, from, upto; /* tensors: runs of a list; of each the granule it begins at; the one it ends before,
+	                               and its kind: tile_build_list.c */
 	struct expr x[MAX_RANKS];   /* their coordinates: tasks, tile, run */
 	int n;                      /* but for the run */
 	uint32_t turn;              /* index: of a task's place in the order */
 	uint32_t work, order;       /* tensors: granules of a list; the lists' tiles, most work first */
+};
+
+/* The run of a list that the program is at. */
+struct run {
+	struct range at;   /* of the walked index */
+	struct expr full;  /* is it? */
+	struct expr some;  /* is it walked by some blocks of the task's rows only? NO_EXPR: never */
+	struct range rows; /* … by these */
 };
 
 struct builder {
@@ -89,6 +97,7 @@ struct builder {
 	struct tile_block page_code; /* loads that find the page of a step */
 	struct expr page_there;    /* the page exists; NO_EXPR: any does */
 	uint32_t inner;            /* while the body of a walk that has one is built, the plan's inner index; else NO_INDEX */
+	int64_t apart;             /* rows of the blocks, while what only some of a task's see is built; else 0 */
 	uint32_t granule;          /* index that stands for the walked one while a list is made; or NO_INDEX */
 	uint32_t part;             /* index of the program: parts of the walk that are tasks; or NO_INDEX */
 	uint32_t *running, *fresh; /* value of each cascade tensor: before and after this step */
@@ -204,8 +213,8 @@ void build_list(struct builder *);
 struct expr build_order(struct builder *);
 /* The ends of the granule that stands for the walked index. */
 struct expr build_granule_end(struct builder *, bool high);
-/* The loop over the runs of the current rows' list, its body begun; where a run lies, and whether it is full. */
-struct tile_statement build_runs(struct builder *, struct range *at, struct expr *full);
+/* The loop over the runs of the current rows' list, its body begun. */
+struct tile_statement build_runs(struct builder *, struct run *);
 
 /* ---- what phases of a stream are made of, for tile_build_split.c ---- */
 

@@ -94,7 +94,9 @@ struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct til
 	const char *low = s->low.id ? int_text(e, b, s->low) : outer->low;
 	const char *end = s->high.id ? int_text(e, b, s->high) : emit_after(e, outer->high);
 	int64_t align = s->low.id && strcmp(low, outer->low) ? emit_align(e, s->low) : outer->align;
-	int64_t whole = s->low.id && s->high.id && ends_inside(e, s->high, outer) ? emit_align(e, s->high) : 1;
+	bool inside = s->high.id && ends_inside(e, s->high, outer);
+	int64_t after = s->high.id ? emit_align(e, s->high) : 1; /* … and what the end may be cut to: */
+	int64_t whole = !s->low.id || !s->high.id ? 1 : inside ? after : gcd(after, gcd(outer->align, outer->multiple));
 	if (s->low.id && !begins_inside(e, s->low, outer)) {
 		low = arena_printf(e->arena, "i_max(%s, %s)", low, outer->low);
 		align = gcd(align, outer->align);
@@ -113,7 +115,8 @@ struct bounds emit_bounds(struct emitter *e, struct c_block *b, const struct til
 	if (strcmp(end, emit_after(e, outer->high)))
 		r.ends = gcd(r.ends, fixed && to >= e->program->index.v[s->index].extent ? 0
 		                     : fixed                                            ? to
-		                     : s->high.id && ends_inside(e, s->high, outer)     ? emit_align(e, s->high)
+		                     : inside                                           ? after
+		                     : s->high.id                                       ? gcd(after, outer->ends)
 		                                                                        : 1);
 	else
 		r.ends = gcd(r.ends, outer->ends);

@@ -120,6 +120,9 @@ static void print_tests(const struct tiles_explained *e, const struct tiles_stre
 		            "hold something, and "
 		            "which hold all\n",
 		            (long long)x->sizes->row_tile, x->row ? x->row : "rows", granule, x->walked);
+		if (x->sizes->granule_rows)
+			text_printf(t, "    what is partial is walked by those of every %lld of %s that see some of it\n",
+			            (long long)x->sizes->granule_rows, x->row ? x->row : "rows");
 		break;
 	case SPARSITY_MASK: text_add(t, "    nothing is skipped: the schedule masks\n"); break;
 	default: text_add(t, "    skipped by where the walk begins and ends\n");

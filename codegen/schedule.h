@@ -52,6 +52,8 @@ struct stream_schedule {
 	                register blocks are rows of that by vectors of the row index. On a host */
 	enum sparsity sparsity;
 	int64_t granule; /* TEST, LIST: coordinates of the walked index that are told apart; 0: a tile. Of LIST, never */
+	int64_t granule_rows; /* LIST, `across` only: rows that are told apart where a granule is partial, so that only those
+	                         which see some of it walk it; whole vectors, a part of a register block. 0: a task's */
 	int64_t split; /* parts of the streamed index that are tasks of their own, joined by a phase after; 0
 	                  or 1: none */
 	uint8_t stages; /* of the ring that holds streamed tiles; on a host, `across` only: operands are asked for so many less one
@@ -132,6 +134,7 @@ void sparsity_default(const struct problem *, const struct schedule *, int strea
 const char *sparsity_illegal(struct arena *, const struct problem *, const struct schedule *, int stream);
 /* Are the rows of register blocks best small, because tiles are cut finely? */
 bool sparsity_is_fine(const struct stream_plan *);
+enum { BLOCKS_APART = 8 }; /* of a task's rows that lists tell apart, at most */
 
 /* May a contraction's operand b be read where it stands? On a host its elements may be narrower than those of
  * computation, and what of b does not mention the reduced index comes after the sum; it stands row by row, or turned, and
@@ -222,6 +225,7 @@ enum field {
 	FIELD_DOWN,
 	FIELD_SPARSITY, /* enum sparsity */
 	FIELD_GRANULE,
+	FIELD_GRANULE_ROWS, /* vectors of rows */
 	FIELD_BLOCK, /* register block: 16 · rows + lanes */
 	FIELD_PACK,
 	FIELD_OPERAND, /* enum operand_type; a narrow one is packed whatever FIELD_PACK says */

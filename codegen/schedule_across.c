@@ -277,6 +277,7 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	if (d->sparsity == SPARSITY_LIST) { /* blocks of so many keys end where a run does */
 		struct schedule one = *s;
 		d->granule = k.rows;
+		d->granule_rows = d->row_tile > isa_info[s->isa].lanes ? isa_info[s->isa].lanes : 0;
 		one.stream[i] = *d;
 		if (sparsity_illegal(&reason, problem, &one, i))
 			*d = before;

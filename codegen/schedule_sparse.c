@@ -53,6 +53,12 @@ static const char *illegal_list(struct arena *arena, const struct streams *all, 
 		                    "stream %d: its predicate reads tensors in a way that tiles cannot be listed by", i);
 	if (d->granule < 1)
 		return arena_printf(arena, "stream %d: a list has granules of at least one coordinate", i);
+	int64_t lanes = isa_info[s->isa].lanes, block = schedule_block(d, s->isa);
+	if (d->granule_rows && (d->granule_rows % lanes || block % d->granule_rows || d->row_tile / d->granule_rows > BLOCKS_APART))
+		return arena_printf(arena,
+		                    "stream %d: blocks of %lld rows are no vectors of %lld lanes that divide those of %lld, at most %d of "
+		                    "them a task",
+		                    i, (long long)d->granule_rows, (long long)lanes, (long long)block, BLOCKS_APART);
 	if (list_bytes(all, p, d) > (double)LIST_LIMIT)
 		return arena_printf(arena, "stream %d: its lists pass the limit of %d MiB", i, LIST_LIMIT >> 20);
 	return NULL;
@@ -66,6 +72,8 @@ const char *sparsity_illegal(struct arena *arena, const struct problem *problem,
 		return arena_printf(
 		        arena,
 		        "stream %d stores what it computes for every coordinate, so it cannot skip any", i);
+	if (d->granule_rows && (d->sparsity != SPARSITY_LIST || !d->across))
+		return arena_printf(arena, "stream %d: only lists of rows in the lanes tell blocks of rows apart", i);
 	const char *why = d->sparsity == SPARSITY_LIST ? illegal_list(arena, streams_of(problem, s), s, p, i) : NULL;
 	if (why || !d->granule)
 		return why;
@@ -95,7 +103,7 @@ void sparsity_default(const struct problem *problem, const struct schedule *s, i
 {
 	const struct streams *all = streams_of(problem, s);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
-	d->granule = 0;
+	d->granule = d->granule_rows = 0;
 	d->sparsity = p->whole                                ? SPARSITY_MASK
 	              : !p->stream->present.id || p->affine ? SPARSITY_BOUNDS
 	                                                      : SPARSITY_TEST;

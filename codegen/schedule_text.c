@@ -59,6 +59,8 @@ static void print_stream(const struct streams *all, const struct stream_plan *p,
 	text_printf(t, "  sparsity %s", sparsity_name[d->sparsity]);
 	if (d->granule)
 		text_printf(t, ":%lld", (long long)d->granule);
+	if (d->granule_rows)
+		text_printf(t, " by %s:%lld", index_name(all, p->rows), (long long)d->granule_rows);
 	text_char(t, '\n');
 	for (int k = 0; k < p->ncontracts; k++)
 		print_contract(all, &p->contract[k], index_name(all, p->walked), d->across, &d->contract[k], t);
@@ -211,9 +213,9 @@ static bool read_tile(struct reader *r, const char *walked, struct stream_schedu
 	return expect(r, 3, "stages") && r->words <= 5 && read_stages(r, 4, &d->stages);
 }
 
-static bool read_sparsity(struct reader *r, struct stream_schedule *d)
+static bool read_sparsity(struct reader *r, const char *rows, struct stream_schedule *d)
 {
-	d->granule = 0;
+	d->granule = d->granule_rows = 0;
 	for (int i = 0; i < SPARSITIES; i++) {
 		size_t n = strlen(sparsity_name[i]);
 		const char *s = r->words > 1 ? r->source + r->word[1].begin : "";
@@ -222,7 +224,8 @@ static bool read_sparsity(struct reader *r, struct stream_schedule *d)
 		if (is(r, 1, sparsity_name[i]))
 			return true;
 		if (len > n && !memcmp(s, sparsity_name[i], n) && s[n] == ':')
-			return read_size(r, 1, sparsity_name[i], EXTENT_LIMIT, &d->granule);
+			return read_size(r, 1, sparsity_name[i], EXTENT_LIMIT, &d->granule) &&
+			       (r->words <= 2 || (expect(r, 2, "by") && read_size(r, 3, rows, EXTENT_LIMIT, &d->granule_rows)));
 	}
 	return diag_error(r->diags, place(r, 1), "sparsity is bounds, test, list or mask, a granule after a colon");
 }
@@ -313,7 +316,7 @@ static bool read_stream_line(struct reader *r, const struct streams *all, const 
 	if (is(r, 0, "split") && p->walked != NO_INDEX)
 		return read_size(r, 1, index_name(all, p->walked), EXTENT_LIMIT, &d->split);
 	if (is(r, 0, "sparsity"))
-		return read_sparsity(r, d);
+		return read_sparsity(r, index_name(all, p->rows), d);
 	if (is(r, 0, "contract")) {
 		for (int k = 0; k < p->ncontracts; k++)
 			if (is(r, 1, contract_name(all, &p->contract[k])))

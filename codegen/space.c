@@ -166,6 +166,8 @@ static void add_sparsity(struct arena *arena, struct space *s, int i)
 		space_choice(d, granules[k]);
 	if (p->walk_granule)
 		space_choice(d, p->walk_granule);
+	if (lists && p->ncontracts)
+		two(space_add(s, FIELD_GRANULE_ROWS, i, 0, arena_printf(arena, "granule %s", index_name(s, p->rows))));
 }
 
 static void add_stream(struct arena *arena, struct space *s, int i)
@@ -296,6 +298,7 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		case FIELD_DOWN: t->down = v != 0; break;
 		case FIELD_SPARSITY: t->sparsity = (enum sparsity)v; break;
 		case FIELD_GRANULE: granule_of[d->stream] = v; break;
+		case FIELD_GRANULE_ROWS: t->granule_rows = v * isa_info[s->isa].lanes; break;
 		case FIELD_BLOCK:
 			t->contract[d->contract].rows = (uint8_t)(v / 16);
 			t->contract[d->contract].lanes = (uint8_t)(v % 16);
@@ -352,12 +355,16 @@ struct schedule space_schedule(const struct space *s, const struct point *at)
 		schedule_settle_steps(s->problem, &out, i, t);
 		for (int k = 0; k < t->ncontracts; k++)
 			t->contract[k].twine &= twines(s, &out, i, k);
+		if (!t->across || t->sparsity != SPARSITY_LIST)
+			t->granule_rows = 0;
 		if (p->group)
 			continue;
 		int64_t rows = schedule_block(t, s->isa), all = round_up(extent(s, p->rows), rows);
 		t->row_tile = blocks_of[i] ? blocks_of[i] * rows : round_up(t->row_tile, rows);
 		if (t->across && t->row_tile > all)
 			t->row_tile = all;
+		if (t->granule_rows >= t->row_tile || t->row_tile > BLOCKS_APART * t->granule_rows)
+			t->granule_rows = 0;
 	}
 	return out;
 }
@@ -378,6 +385,7 @@ static int64_t value_in(const struct dimension *d, const struct schedule *s)
 	case FIELD_HEAVY_FIRST: return t->heavy_first;
 	case FIELD_DOWN: return t->down;
 	case FIELD_SPARSITY: return t->sparsity;
+	case FIELD_GRANULE_ROWS: return t->granule_rows / isa_info[s->isa].lanes;
 	case FIELD_GRANULE: return t->granule ? t->granule : t->stream_tile;
 	case FIELD_BLOCK: return 16 * t->contract[d->contract].rows + t->contract[d->contract].lanes;
 	case FIELD_STEP: return 16 * t->contract[d->contract].step + t->contract[d->contract].stages;

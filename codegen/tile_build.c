@@ -373,6 +373,31 @@ struct tile_block build_in_steps(struct builder *b, uint32_t index, int64_t step
 	return out;
 }
 
+/* for each block of rows: code */
+static struct tile_block in_blocks(struct builder *b, struct tile_block code)
+{
+	return b->block ? build_in_steps(b, b->plan->rows, b->block, code) : code;
+}
+
+/* What of a partial run all rows of a task walk, or where it says so some blocks of them, one after the other. */
+static struct tile_block all_or_some(struct builder *b, const struct run *run, const struct range *inside,
+                                     struct tile_block all)
+{
+	struct tile_statement blocks = {.kind = TILE_FOR,
+	                                .index = b->plan->rows,
+	                                .step = b->sizes->granule_rows,
+	                                .low = run->rows.low,
+	                                .high = run->rows.high},
+	                      when = {.kind = TILE_IF, .expression = run->some, .other = all};
+	struct tile_block out = {0};
+	b->apart = b->sizes->granule_rows;
+	blocks.body = build_class(b, true, inside);
+	b->apart = 0;
+	vec_push(b->arena, &when.body.statement, blocks);
+	vec_push(b->arena, &out.statement, when);
+	return out;
+}
+
 /* for walked: step loads; for rows, and coordinates within a task: full or partial body */
 static struct tile_statement build_walk(struct builder *b)
 {
@@ -380,7 +405,8 @@ static struct tile_statement build_walk(struct builder *b)
 	struct tile_block inner = {0}, step_code = {0}, ahead = {0};
 	b->step_code = &ahead; /* what the conditions load is there whatever they say */
 	bool list = b->sizes->sparsity == SPARSITY_LIST;
-	struct range r = build_walk_range(b), inside = build_tile_range(b), run;
+	struct range r = build_walk_range(b), inside = build_tile_range(b);
+	struct run run = {0};
 	struct expr full = list ? NO_EXPR : build_full_condition(b);
 	struct tile_statement runs;
 	double known = -1;
@@ -393,7 +419,8 @@ static struct tile_statement build_walk(struct builder *b)
 	if (b->device && build_extent(b, b->plan->walked) < b->sizes->stream_tile && known < 0)
 		known = 0; /* no tile is both whole and full */
 	if (list) {
-		runs = build_runs(b, &run, &condition);
+		runs = build_runs(b, &run);
+		condition = run.full;
 	} else if (known < 0) {
 		full = build_translate(b, full);
 		condition = condition.id ? expr2(p, OP_AND, full, condition) : full;
@@ -407,6 +434,10 @@ static struct tile_statement build_walk(struct builder *b)
 		struct tile_statement when = {.kind = TILE_IF, .expression = condition};
 		when.body = build_class(b, known == 0, &inside);
 		when.other = build_class(b, known != 1, &inside);
+		if (run.some.id) {
+			when.body = in_blocks(b, when.body);
+			when.other = all_or_some(b, &run, &inside, in_blocks(b, when.other));
+		}
 		vec_push(b->arena, &inner.statement, when);
 	}
 	b->in_body = false;
@@ -425,16 +456,16 @@ static struct tile_statement build_walk(struct builder *b)
 		walk.low = expr2(p, OP_MUL, expr2(p, OP_IDIV, walk.low, panel), panel);
 	}
 	if (list) {
-		walk.low = run.low;
-		walk.high = run.high;
+		walk.low = run.at.low;
+		walk.high = run.at.high;
 	}
 	if (b->part != NO_INDEX)
 		build_share(b, &walk);
 	build_append(b, &walk.body, &step_code);
 	if (b->plan->inner != NO_INDEX)
 		inner = build_in_steps(b, b->plan->inner, 1, inner);
-	if (b->block)
-		inner = build_in_steps(b, b->plan->rows, b->block, inner);
+	if (!run.some.id)
+		inner = in_blocks(b, inner);
 	build_append(b, &walk.body, &inner);
 	struct tile_block guard = build_guarded(b, occupied, walk.body);
 	walk.body = ahead;

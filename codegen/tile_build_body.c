@@ -170,6 +170,13 @@ static struct expr operand_a(struct builder *b, int k, const struct product *p, 
 	return build_value(b, v);
 }
 
+/* Vectors of a register block: no more than a block of rows has. */
+static uint8_t block_lanes(const struct builder *b, int k)
+{
+	int64_t lanes = b->sizes->contract[k].lanes, most = b->apart / isa_info[b->schedule->isa].lanes;
+	return (uint8_t)(b->apart && most < lanes ? most : lanes);
+}
+
 static struct tile_statement contract_statement(struct builder *b, int k, const struct product *p, uint32_t value,
                                                 struct expr presence)
 {
@@ -180,7 +187,7 @@ static struct tile_statement contract_statement(struct builder *b, int k, const 
 	                           .rows = c->rows,
 	                           .lanes = c->lanes,
 	                           .block_rows = b->sizes->contract[k].rows,
-	                           .block_lanes = b->sizes->contract[k].lanes,
+	                           .block_lanes = block_lanes(b, k),
 	                           .operand = b->sizes->contract[k].operand,
 	                           .twine = b->sizes->contract[k].twine};
 	s.a = operand_a(b, k, p, presence);

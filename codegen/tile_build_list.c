@@ -2,9 +2,12 @@
  *
  * For each tile of rows, and each task coordinate that the predicate depends on (heads that it does not mention
  * share a list), the granules of the walked index are classified: empty, partial or full. Neighbours of one class
- * are joined to runs. A list is then a number of runs, and of each the granule it begins at and twice the one it ends
- * before, one more where it is full. The stream's tasks walk the runs in tiles of their own. Where the schedule wants
- * heavy tasks first, the lists are sorted by how many granules they have, and tasks are taken in that order.
+ * are joined to runs. A list is then a number of runs, and of each the granule it begins at and the one it ends before,
+ * times the number of kinds of runs, plus its kind. The stream's tasks walk the runs in tiles of their own. Where the
+ * schedule wants heavy tasks first, the lists are sorted by how many granules they have, and tasks are taken in that order.
+ *
+ * The schedule may tell blocks of a task's rows apart: then a partial granule is also classified by the first and the last
+ * block that see some of it, and a run is walked by these only.
  *
  * A tensor that the predicate reads along the walk is summarised before that, once a granule: its least and greatest
  * element, for every coordinate that goes along with the rows. So a list is made in vectors over granules, whatever a
@@ -292,24 +295,87 @@ struct expr build_granule_end(struct builder *b, bool high)
 }
 
 
-/* 0 where a granule is empty, 1 partial, 2 full: over the program's pool. */
+/* Of a run, beside where it ends; the last one and those after it say which blocks of rows see it: SOME + blocks of a task ·
+ * the first + the last. A granule's class is its kind plus 1, or 0: it is empty. */
+enum { PARTIAL, FULL, SOME };
+
+static int64_t blocks_apart(const struct builder *b)
+{
+	return b->sizes->granule_rows ? b->sizes->row_tile / b->sizes->granule_rows : 1;
+}
+
+static int64_t kinds(const struct builder *b)
+{
+	int64_t n = blocks_apart(b);
+	return SOME + (n > 1 ? n * n : 0);
+}
+
+/* Which indices are ranges: all but the tasks' single coordinates. */
+static int ranged(struct builder *b, uint32_t **index)
+{
+	int n = 0;
+	*index = arena_new_array(b->arena, b->c->index.n, uint32_t);
+	for (uint32_t i = 0; i < b->c->index.n; i++)
+		if (!build_is_task(b->plan, i))
+			(*index)[n++] = i;
+	return n;
+}
+
+/* Over the program's pool. */
 static struct expr class_of(struct builder *b)
 {
 	struct expr_pool *c = &b->c->pool, *p = b->p->pool;
 	struct expr present = summarised(b, b->stream->present), all = expr_number(c, 1);
+	uint32_t *index;
 	for (uint32_t i = 0; i < b->stream->carry.n; i++) {
 		struct expr one = summarised(b, build_presence(b, b->stream->carry.v[i].equation));
 		all = one.id ? expr2(c, OP_AND, all, one) : all;
 	}
-	uint32_t *ranged = arena_new_array(b->arena, b->c->index.n, uint32_t);
-	int n = 0;
-	for (uint32_t i = 0; i < b->c->index.n; i++)
-		if (!build_is_task(b->plan, i))
-			ranged[n++] = i;
-	struct expr full = bounds_full(b->c, all, ranged, n), empty = bounds_empty(b->c, present, ranged, n);
+	int n = ranged(b, &index);
+	struct expr full = bounds_full(b->c, all, index, n), empty = bounds_empty(b->c, present, index, n);
 	build_forget(b);
-	struct expr of = expr3(p, OP_SELECT, build_translate(b, full), whole(b, 2), whole(b, 1));
+	struct expr of = expr3(p, OP_SELECT, build_translate(b, full), whole(b, FULL + 1), whole(b, PARTIAL + 1));
 	return expr3(p, OP_SELECT, build_translate(b, empty), whole(b, 0), of);
+}
+
+/* The class of what is partial by the blocks of rows that see some of it. What no block sees is empty after all: a block's
+ * least and greatest values are closer. */
+static void class_by_blocks(struct builder *b, struct tile_block *code, uint32_t class, struct range some_granules)
+{
+	struct expr_pool *p = b->p->pool;
+	const int64_t n = blocks_apart(b), size = b->sizes->granule_rows;
+	const uint32_t rows = b->plan->rows;
+	uint32_t first = new_value(b, "first_rows", 1, b->granule), last = new_value(b, "last_rows", 1, b->granule), *index, kept = 0;
+	struct tile_block loads = {0};
+	build_map(b, code, first, whole(b, n));
+	build_map(b, code, last, whole(b, 0));
+	for (uint32_t i = 0; i < b->summary.n; i++) /* what granules hold is known; of the rows, of all of them */
+		if (build_mentions(b, b->summary.v[i].read, b->plan->walked))
+			b->summary.v[kept++] = b->summary.v[i];
+	b->summary.n = kept;
+	b->task_code = b->step_code = &loads;
+	struct expr present = summarised(b, b->stream->present);
+	int indices = ranged(b, &index);
+	struct expr empty = bounds_empty(b->c, present, index, indices);
+	build_forget(b);
+	empty = build_translate(b, empty);
+	struct expr at = expr2(p, OP_SUB, low_of(b, rows), times(b, at_index(b, b->list.tile), b->sizes->row_tile));
+	at = expr2(p, OP_IDIV, at, whole(b, size));
+	struct tile_block *each = loop(b, code, rows, size, low_of(b, rows), plus(b, expr_leaf(p, OP_HIGH, KIND_INT, rows), 1));
+	build_append(b, each, &loads);
+	struct tile_statement narrow = {.kind = TILE_NARROW, .index = b->granule, .step = isa_info[b->schedule->isa].lanes};
+	narrow.low = some_granules.low;
+	narrow.high = some_granules.high;
+	vec_push(b->arena, &each->statement, narrow);
+	struct expr least = expr2(p, OP_MIN, build_value(b, first), at);
+	build_map(b, each, first, expr3(p, OP_SELECT, empty, build_value(b, first), least));
+	build_map(b, each, last, expr3(p, OP_SELECT, empty, build_value(b, last), at));
+	struct expr some = expr2(p, OP_ADD, times(b, build_value(b, first), n), build_value(b, last));
+	struct expr all = expr2(p, OP_EQ, some, whole(b, n - 1));
+	struct expr of = expr3(p, OP_SELECT, all, whole(b, PARTIAL + 1), plus(b, some, SOME + 1));
+	of = expr3(p, OP_SELECT, expr2(p, OP_LT, build_value(b, last), build_value(b, first)), whole(b, 0), of);
+	struct expr partial = expr2(p, OP_EQ, build_value(b, class), whole(b, PARTIAL + 1));
+	build_map(b, code, class, expr3(p, OP_SELECT, partial, of, build_value(b, class)));
 }
 
 /* Does anything that is said of tiles depend on a task coordinate? */
@@ -341,11 +407,11 @@ static void end_run(struct builder *b, struct tile_block *code, const struct sca
 	struct expr_pool *p = b->p->pool;
 	struct expr last = build_value(b, s->last);
 	struct tile_block *open = when(b, code, expr2(p, OP_NE, last, whole(b, 0)));
-	put(b, open, s, b->list.upto, plus(b, expr2(p, OP_ADD, times(b, at, 2), last), -1));
+	put(b, open, s, b->list.upto, plus(b, expr2(p, OP_ADD, times(b, at, kinds(b)), last), -1));
 	build_map(b, open, s->at, plus(b, build_value(b, s->at), 1));
 }
 
-/* Joins granules of one class to runs, and stores them. */
+/* Classifies what is not empty by blocks of rows, joins granules of one class to runs, and stores them. */
 static void scan(struct builder *b, struct tile_block *code, uint32_t class)
 {
 	struct expr_pool *p = b->p->pool;
@@ -354,6 +420,8 @@ static void scan(struct builder *b, struct tile_block *code, uint32_t class)
 	struct expr some = expr2(p, OP_NE, build_value(b, class), whole(b, 0)), g = at_index(b, b->granule);
 	reduce(b, code, first, REDUCE_MIN, b->granule, expr3(p, OP_SELECT, some, g, whole(b, granules(b))));
 	reduce(b, code, end, REDUCE_MAX, b->granule, expr3(p, OP_SELECT, some, plus(b, g, 1), whole(b, 0)));
+	if (blocks_apart(b) > 1)
+		class_by_blocks(b, code, class, (struct range){build_value(b, first), build_value(b, end)});
 	build_map(b, code, s.at, whole(b, 0));
 	build_map(b, code, s.last, whole(b, 0));
 	struct tile_block *each = loop(b, code, b->granule, 1, build_value(b, first), build_value(b, end));
@@ -497,7 +565,7 @@ static struct expr entry(struct builder *b, uint32_t tensor, bool run)
 	return expr_read(b->p->pool, KIND_INT, tensor, l->n + run, x);
 }
 
-struct tile_statement build_runs(struct builder *b, struct range *at, struct expr *full)
+struct tile_statement build_runs(struct builder *b, struct run *run)
 {
 	struct expr_pool *p = b->p->pool;
 	uint32_t count = new_value(b, "runs", 0, 0), from = new_value(b, "run_from", 0, 0), upto = new_value(b, "run_upto", 0, 0);
@@ -506,9 +574,18 @@ struct tile_statement build_runs(struct builder *b, struct range *at, struct exp
 	                              .low = whole(b, 0), .high = build_value(b, count)};
 	load(b, &runs.body, from, entry(b, b->list.from, true));
 	load(b, &runs.body, upto, entry(b, b->list.upto, true));
-	at->low = times(b, build_value(b, from), b->sizes->granule);
-	at->high = expr2(p, OP_MIN, whole(b, build_extent(b, b->plan->walked)),
-	                 times(b, expr2(p, OP_IDIV, build_value(b, upto), whole(b, 2)), b->sizes->granule));
-	*full = expr2(p, OP_EQ, expr2(p, OP_MOD, build_value(b, upto), whole(b, 2)), whole(b, 1));
+	run->at.low = times(b, build_value(b, from), b->sizes->granule);
+	run->at.high = expr2(p, OP_MIN, whole(b, build_extent(b, b->plan->walked)),
+	                     times(b, expr2(p, OP_IDIV, build_value(b, upto), whole(b, kinds(b))), b->sizes->granule));
+	struct expr kind = expr2(p, OP_MOD, build_value(b, upto), whole(b, kinds(b)));
+	run->full = expr2(p, OP_EQ, kind, whole(b, FULL));
+	const int64_t n = blocks_apart(b), size = b->sizes->granule_rows;
+	if (n < 2)
+		return runs;
+	struct expr some = plus(b, kind, -SOME), low = low_of(b, b->plan->rows);
+	struct expr last = expr2(p, OP_MOD, some, whole(b, n));
+	run->some = expr2(p, OP_LE, whole(b, SOME), kind);
+	run->rows.low = expr2(p, OP_ADD, low, times(b, expr2(p, OP_IDIV, some, whole(b, n)), size));
+	run->rows.high = expr2(p, OP_ADD, low, times(b, plus(b, last, 1), size));
 	return runs;
 }

@@ -1,5 +1,5 @@
-/* across_test.c: contractions with the rows' index in their lanes, and contractions whose operand is made while it is
- * used. Kernels of every kind of operand and mask, at few and odd extents, in random schedules of these forms: in the
+/* across_test.c: contractions with the rows' index in their lanes, lists that tell blocks of such rows apart, and
+ * contractions whose operand is made while it is used. Kernels of every kind of operand and mask, at few and odd extents, in random schedules of these forms: in the
  * interpreter, and compiled for every ISA here, between guard pages on odd strides. What is refused, and that an untuned
  * kernel is of either form. SEED=n another seed, LONG=1 five times as many. */
 #include <stdlib.h>
@@ -33,6 +33,9 @@ static const struct {
          HEAD "in on[B, N, M] : bool\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where on[b,n,m]\n" SOFTMAX, 2e-5},
         {"documents",
          HEAD "in q[B, N], k[B, M] : i32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where q[b,n] == k[b,m]\n" SOFTMAX, 2e-5},
+        {"causal documents and a sink",
+         HEAD "in q[N], k[M] : i32\nS[b,h,n,m] = Q[b,h,n,d] * K[b,h,m,d] where m <= n and q[n] / 16 == k[m] / 16 or m == 1\n" SOFTMAX,
+         2e-5},
         {"factors of rows and keys",
          HEAD "in a[B, N], k[B, M] : f32\nS[b,h,n,m] = Q[b,h,n,d] * a[b,n] * K[b,h,m,d] * k[b,m]\n" SOFTMAX, 2e-5},
         {"narrow operands",
@@ -94,6 +97,7 @@ static int in_form(const struct schedule *s, enum field form)
 	int count = 0;
 	for (int i = 0; i < s->nstreams; i++) {
 		count += form == FIELD_ACROSS && s->stream[i].across;
+		count += form == FIELD_GRANULE_ROWS && s->stream[i].granule_rows;
 		for (int k = 0; k < s->stream[i].ncontracts; k++)
 			count += form == FIELD_TWINE && s->stream[i].contract[k].twine;
 	}
@@ -104,6 +108,13 @@ static int in_form(const struct schedule *s, enum field form)
 static bool leaves_twine(enum field field, int64_t value, int tries)
 {
 	return ((field == FIELD_ACROSS || field == FIELD_STEP) && !value) || (field == FIELD_PACK && tries % 2 && value);
+}
+
+/* … that a form needs. */
+static bool needs(enum field form, enum field field, int64_t value)
+{
+	return form == FIELD_GRANULE_ROWS &&
+	       ((field == FIELD_ACROSS && value) || (field == FIELD_SPARSITY && value == SPARSITY_LIST));
 }
 
 /* A random point of the form in every stream, or every contraction, where that may be. */
@@ -117,7 +128,7 @@ static bool random_form(struct stages *s, enum isa isa, enum field form, struct 
 			const struct dimension *d = &space.dimension[i];
 			point.choice[i] = (uint8_t)below(d->choices);
 			for (int k = 0; k < d->choices; k++)
-				if ((d->field == form && d->value[k]) || (form == FIELD_TWINE && leaves_twine(d->field, d->value[k], tries)) ||
+				if ((d->field == form && d->value[k]) || needs(form, d->field, d->value[k]) || (form == FIELD_TWINE && leaves_twine(d->field, d->value[k], tries)) ||
 				    (d->field == FIELD_FUSE && d->value[k] == (int64_t)problem_usual(s->problem, isa)))
 					point.choice[i] = (uint8_t)k;
 		}
@@ -161,7 +172,10 @@ static void try_one(int k, int shape, enum field form)
 		struct cascade *c = bound(&a, kernel[k].text, x, &errors);
 		bool good = c && stages_begin(&s, &a, c, (uint64_t)(k + 1)) && through(&s, k, shape, form);
 		ok(good, "%s, N %d M %d D %d E %d, %s %s%s", kernel[k].name, (int)x->n, (int)x->m, (int)x->d, (int)x->e,
-		   form == FIELD_TWINE ? "an operand made while it is used" : "rows in the lanes", errors.s ? errors.s : "",
+		   form == FIELD_TWINE          ? "an operand made while it is used"
+		   : form == FIELD_GRANULE_ROWS ? "blocks of rows apart"
+		                                : "rows in the lanes",
+		   errors.s ? errors.s : "",
 		   s.fault.s ? s.fault.s : "");
 	} else {
 		ok(false, "%s: memory", kernel[k].name);
@@ -287,6 +301,10 @@ int main(void)
 	for (int k = 0; k < KERNELS; k++)
 		for (int i = 0; i < SHAPES && most_isa > ISA_SCALAR; i++)
 			try_one(k, i, FIELD_TWINE);
+	for (int k = 0; k < KERNELS; k++)
+		for (int i = 0; i < SHAPES && strstr(kernel[k].text, " where "); i++)
+			if (shapes[i].n > 16) /* else there are no two vectors of them */
+				try_one(k, i, FIELD_GRANULE_ROWS);
 	test_refusals();
 	test_twine();
 	arena_free(&a);

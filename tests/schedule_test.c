@@ -306,8 +306,13 @@ static void test_sparsity(void)
 		   (int)s.stream[0].stream_tile);
 	}
 	s = schedule_default(documents, ISA_AVX512);
-	ok(s.stream[0].across && s.stream[0].sparsity == SPARSITY_LIST && s.stream[0].granule == 8 && s.stream[0].row_tile == 32,
-	   "documents: rows in the lanes, lists as fine as a block of keys");
+	ok(s.stream[0].across && s.stream[0].sparsity == SPARSITY_LIST && s.stream[0].granule == 8 && s.stream[0].row_tile == 32 &&
+	           s.stream[0].granule_rows == 16 && round_trips(&a, documents, &s),
+	   "documents: rows in the lanes, lists as fine as a block of keys, which tell vectors of rows apart");
+	bad = s, bad.stream[0].granule_rows = 8;
+	refused(documents, bad, "blocks of 8 rows are no vectors of 16 lanes");
+	bad = s, bad.stream[0].sparsity = SPARSITY_TEST;
+	refused(documents, bad, "only lists of rows in the lanes tell blocks of rows apart");
 
 	s = schedule_default(blocks, ISA_AVX512);
 	ok(s.stream[0].sparsity == SPARSITY_LIST && s.stream[0].granule == 128 && s.stream[0].row_tile == 128,
@@ -332,8 +337,8 @@ static void test_sparsity(void)
 	struct problem *small = sized(&a, "examples/document_mask.att", 40, &d);
 	ok(schedule_default(small, ISA_AVX512).stream[0].sparsity == SPARSITY_TEST, "a short walk is not worth a list");
 
-	static const char *const texts[] = {"test", "test:64", "list:128", "mask"};
-	for (int i = 0; i < 4; i++) {
+	static const char *const texts[] = {"test", "test:64", "list:128", "list:8 by n:16", "mask"};
+	for (int i = 0; i < 5; i++) {
 		const char *text = arena_printf(&a, "isa avx512\nstream m for b h n\n  sparsity %s\n", texts[i]);
 		struct text printed;
 		text_init(&printed, &a);
