@@ -244,6 +244,17 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	return tile;
 }
 
+/* Do contractions read the same coordinates of one tensor, as keys and as values? */
+static bool reads_twice(const struct streams *all, const struct stream_plan *p)
+{
+	const struct expr_pool *pool = &all->cascade->pool;
+	for (int k = 1; k < p->ncontracts; k++)
+		for (int i = 0; i < k; i++)
+			if (expr_at(pool, p->contract[i].read)->symbol == expr_at(pool, p->contract[k].read)->symbol)
+				return true;
+	return false;
+}
+
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
 	enum { LIST_TILE = 256, ROWS = 64, MANY_ROWS = 256 };
@@ -269,11 +280,13 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	else if (p->band || shared_bytes(all, p) > 2 * l2 || !is_wide(s->isa))
 		most = MANY_ROWS;
 	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
-	int64_t tile = by_fine_list(p, d) ? LIST_TILE : TILE; /* that runs seldom pass */
-	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + tile / 2) / tile);
-	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */
 	if (asks_ahead(all, p, s->isa, l2) && !by_fine_list(p, d))
 		d->stages = 2;
+	int64_t tile = by_fine_list(p, d)                   ? LIST_TILE /* that runs seldom pass */
+	               : d->stages > 1 && reads_twice(all, p) ? TILE / 2 /* asked for by one of them: 1 to 2% faster */
+	                                                      : TILE;
+	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + tile / 2) / tile);
+	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */
 	if (d->sparsity == SPARSITY_LIST) { /* blocks of so many keys end where a run does */
 		struct schedule one = *s;
 		d->granule = k.rows;
