@@ -77,7 +77,11 @@ static void emit_scalar(struct nest *n, const struct tile_statement *s)
 struct fold emit_fold_of(const struct emitter *e, const struct tile_statement *s)
 {
 	bool logical = s->reduce == REDUCE_ANY || s->reduce == REDUCE_ALL;
-	return (struct fold){.reduce = s->reduce, .kind = logical ? KIND_BOOL : emit_value_kind(e, s->value)};
+	enum kind kind = logical ? KIND_BOOL : emit_value_kind(e, s->value);
+	bool end = s->reduce == REDUCE_MAX || s->reduce == REDUCE_MIN;
+	return (struct fold){.reduce = s->reduce,
+	                     .kind = kind,
+	                     .keeps_nan = end && kind == KIND_REAL && !e->program->value.v[s->value].nranks};
 }
 
 static const char *identity(struct emitter *e, const struct fold *f)
@@ -94,17 +98,18 @@ const char *emit_vector_identity(struct emitter *e, const struct fold *f)
 	return arena_printf(e->arena, "%s(%s)", splat, emit_strip(e, identity(e, f)));
 }
 
-/* "sum", "max", …: the prelude's name for joining two partial results. */
-static const char *fold_name(enum reduction r)
+/* "sum", "max", …: the prelude's name for joining two partial results, of vectors or others. */
+static const char *fold_name(struct emitter *e, const struct fold *f, bool vector)
 {
-	return reduction_info[r].spelling;
+	const char *name = reduction_info[f->reduce].spelling;
+	return vector && f->keeps_nan ? arena_printf(e->arena, "%s_nan", name) : name;
 }
 
 void emit_fold_step(struct nest *n, const struct fold *f, int copy, const char *x, bool vector)
 {
 	const char *prefix = f->kind == KIND_REAL ? vector ? "v" : "s" : vector ? "vi" : "i";
 	const char *to = copy ? f->spare[copy - 1] : f->accumulator;
-	c_line(n->e->arena, n->body, "%s = %s_fold_%s(%s, %s);", to, prefix, fold_name(f->reduce), to,
+	c_line(n->e->arena, n->body, "%s = %s_fold_%s(%s, %s);", to, prefix, fold_name(n->e, f, vector), to,
 	       emit_strip(n->e, x));
 }
 
@@ -116,7 +121,7 @@ void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f,
 	for (int i = 0; vector && i < n->ntogether; i++)
 		if (n->together[i].value == s->value) {
 			text = nest_temporary(n, b, local_stem(n, s->value, e->program->value.v[s->value].index[0]),
-			                      bare(arena_printf(e->arena, "v_across_%s(%s)", fold_name(f->reduce),
+			                      bare(arena_printf(e->arena, "v_across_%s(%s)", fold_name(e, f, true),
 			                                        f->accumulator),
 			                           f->kind, false));
 			c_line(e->arena, b, "%s = v_insert(%s, %s, %s);", n->together[i].name, n->together[i].name,
@@ -126,7 +131,7 @@ void emit_fold_end(struct nest *n, struct c_block *b, const struct fold *f,
 		}
 	if (vector)
 		text = arena_printf(e->arena, "%s_across_%s(%s)", f->kind == KIND_REAL ? "v" : "vi",
-		                    fold_name(f->reduce), f->accumulator);
+		                    fold_name(e, f, true), f->accumulator);
 	struct term t = {text, f->kind, false, false};
 	text = nest_convert(n, t, emit_value_kind(e, s->value), false).text;
 	assign_scalar(n, b, s->value, text);

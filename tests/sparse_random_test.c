@@ -198,6 +198,54 @@ static bool one(int number)
 	return good;
 }
 
+/* A NaN is no end of what is compared, wherever in a tile it stands: the tile is neither full nor empty. */
+static bool nan_among(struct stages *s, enum isa isa, enum sparsity way, int at)
+{
+	struct arena a;
+	jmp_buf env;
+	volatile bool good = false;
+	arena_init(&a);
+	if (ARENA_TRY(&a, &env)) {
+		static const char text[] = "kernel test\nrank N, M, D\nin Q[N, D], K[M, D], V[M, D], x[M] : f32\n"
+		                           "out O[N, D], L[N] : f32\nindex e : D\n"
+		                           "S[n,m] = Q[n,d] * K[m,d] where x[m] < 2 or x[m] > 3\n"
+		                           "P, L = softmax[m](S), logsumexp[m](S)\nO[n,e] = P[n,m] * V[m,e]\n";
+		enum { N = 24, M = 70, D = 16 };
+		struct diags d;
+		diags_init(&d, &a, "test", text, strlen(text));
+		struct cascade *c = cascade_parse(&a, text, strlen(text), NULL, 0, &d);
+		for (uint32_t i = 0; c && i < c->rank.n; i++)
+			c->rank.v[i].extent = *c->rank.v[i].name == 'N' ? N : *c->rank.v[i].name == 'M' ? M : D;
+		struct oracle_tensor *tensor = c ? arena_new_array(&a, c->tensor.n, struct oracle_tensor) : NULL;
+		uint32_t x = c ? cascade_find_tensor(c, "x") : 0;
+		if (c) {
+			tensor[x] = (struct oracle_tensor){.count = M, .data = arena_new_array(&a, M, double)};
+			for (int m = 0; m < M; m++)
+				tensor[x].data[m] = m == at ? (double)NAN : m < M / 2 ? 1 : 4;
+		}
+		good = c && stages_begin_with(s, &a, c, 1, tensor);
+		struct schedule schedule = good ? schedule_default(s->problem, isa) : (struct schedule){0};
+		if (good)
+			skip(s, &schedule, way);
+		good = good && ((stages_schedule(s, &schedule) && compiled(s, &schedule)) || stages_tell(s, &schedule));
+	}
+	arena_free(&a);
+	return good;
+}
+
+static void nans(void)
+{
+	static const enum sparsity way[] = {SPARSITY_TEST, SPARSITY_LIST};
+	for (enum isa isa = 0; isa < HOST_ISAS; isa++)
+		for (int w = 0; w < 2; w++) {
+			struct stages s = {0};
+			bool good = true;
+			for (int at = 2; at < 70 && good; at += 19)
+				good = nan_among(&s, isa, way[w], at);
+			ok(good, "%s, %s: a NaN among what is compared", isa_info[isa].name, w ? "lists" : "tests");
+		}
+}
+
 int main(void)
 {
 	const char *text = getenv("SEED");
@@ -210,5 +258,6 @@ int main(void)
 	}
 	ok(good == kernels, "%d random predicates in kernels: all of %d agree with the oracle on %d schedules each", good,
 	   kernels, SCHEDULES);
+	nans();
 	return tap_done();
 }

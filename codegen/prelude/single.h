@@ -174,6 +174,10 @@ enum { LANES = 1 };
 
 #define v_fold_min(a, b) s_fold_min(a, b)
 
+#define v_fold_max_nan(a, b) s_fold_max(a, b)
+
+#define v_fold_min_nan(a, b) s_fold_min(a, b)
+
 #define vi_fold_sum(a, b) i_fold_sum(a, b)
 
 #define vi_fold_prod(a, b) i_fold_prod(a, b)
@@ -193,6 +197,10 @@ enum { LANES = 1 };
 #define v_across_max(a) (a)
 
 #define v_across_min(a) (a)
+
+#define v_across_max_nan(a) (a)
+
+#define v_across_min_nan(a) (a)
 
 #define vi_across_sum(a) (a)
 

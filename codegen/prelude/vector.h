@@ -486,6 +486,23 @@ INLINE vreal v_min(vreal a, vreal b) { return v_select(a != a, a, v_min_or_secon
 
 INLINE vreal v_max(vreal a, vreal b) { return v_select(a != a, a, v_max_or_second(a, b)); }
 
+/* Folds that pass over no NaN: of the ends that conditions are made of. */
+#define v_fold_max_nan(so_far, b) v_max(so_far, b)
+
+#define v_fold_min_nan(so_far, b) v_min(so_far, b)
+
+INLINE real v_across_max_nan(vreal a)
+{
+	V_FOLD_LANES(v_max, a);
+	return a[0];
+}
+
+INLINE real v_across_min_nan(vreal a)
+{
+	V_FOLD_LANES(v_min, a);
+	return a[0];
+}
+
 INLINE vreal v_abs(vreal a) { return (vreal)((vint)a & 0x7fffffff); }
 
 INLINE vreal v_sign(vreal a) { return __builtin_convertvector((a < v_splat(0)) - (a > v_splat(0)), vreal); }
