@@ -315,6 +315,7 @@ struct micro {
 	              is one coordinate of the lanes, and how many there are is an argument */
 	int64_t ahead; /* rows of b that it asks for ahead; 0: none */
 	int64_t each;  /* of memory that it asks for besides, an element at every step, so many further; 0: none */
+	int64_t span;  /* … steps till the next row of that, which lies anywhere; 0: there is none */
 	int64_t count; /* with dots: coordinates of the contracted index; 0: only the call knows */
 	const char *type, *get; /* of b's elements: C type of a pointer ("const float *"), and the prelude's way to load
 	                           them */

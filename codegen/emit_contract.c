@@ -96,14 +96,15 @@ static struct far far_of(struct emitter *e, const struct tile_statement *s)
 }
 
 /* What a call asks for of operand a as a later tile will read it: its lines in the order in which they lie, shared among the
- * blocks that read this tile. All at once they wait for each other: where they are many and adjacent the micro-kernel asks,
- * `each` elements further at every step. */
+ * blocks that read this tile. All at once they wait for each other: where they are many and a row's are adjacent the
+ * micro-kernel asks, `each` elements further at every step, in the next row after `span` of them. */
 struct share {
 	const char *from;      /* its first element; NULL: nothing */
 	const char *row, *one; /* strides of its rows and their elements */
 	const char *first;     /* the first line of the first call of a run of them */
 	int64_t row_lines, lines;
 	int64_t each; /* 0: they are asked for before the call */
+	int64_t span; /* 0: a call's are in one row */
 };
 
 enum { LINES_APART = 16 }; /* a call's, from which on its micro-kernel asks */
@@ -184,6 +185,8 @@ static void emit_one_call(struct nest *n, struct c_block *b, const struct call *
 		text_add(&t, ahead_arguments(n, c, b_at, count));
 	if (k.each)
 		text_printf(&t, "%s, ", c->later);
+	if (k.span)
+		text_printf(&t, "%s - %lld, ", c->share.row, (long long)(k.span * k.each));
 	if (edge && !k.group)
 		text_printf(&t, "%s, ", c->from.lane);
 	if (k.edge || k.part)
@@ -307,13 +310,16 @@ static struct share share_of(struct nest *n, struct c_block *b, const struct cal
 		if (e->fetched.v[i] == tensor)
 			return (struct share){0};
 	int64_t width = (int64_t)c->micro.vectors * e->lanes, bytes = dtype_info[e->program->compute].bits / 8, line = 64 / bytes;
-	if ((!along_rows && e->fetch_along != s->index) || walked->narrow || lanes->narrow || lanes->step > width)
+	if ((!along_rows && e->fetch_along != s->index) || walked->narrow || lanes->narrow || lanes->step > width ||
+	    !walked->step || !e->range[s->index]->step)
 		return (struct share){0};
 	struct share h = {.row = along_rows ? c->far.row : c->far.step, .one = along_rows ? c->far.step : c->far.row};
 	int64_t blocks = lanes->outer ? (lanes->outer->step + lanes->step - 1) / lanes->step : 1;
 	int64_t calls = (rows->step + c->micro.rows - 1) / c->micro.rows;
 	h.row_lines = (e->range[along_rows ? s->index : s->rows]->step + line - 1) / line;
 	h.lines = (walked->step * h.row_lines + blocks * calls - 1) / (blocks * calls);
+	while (h.lines % h.row_lines && h.row_lines % h.lines) /* whole rows, or a part of one that they have many of */
+		h.lines++;
 	n->row = n->body = b;
 	h.from = plan_name(e, arena_printf(e->arena, "%s_next", e->tensor[tensor].name));
 	c_line(e->arena, b, "const real *const %s = %s + %lld * %s;", h.from, nest_address(n, s->a, NULL), (long long)e->fetch,
@@ -323,27 +329,15 @@ static struct share share_of(struct nest *n, struct c_block *b, const struct cal
 	                                      (long long)lanes->step, (long long)(calls * h.lines))
 	                       : "0";
 	vec_push(e->arena, &e->fetched, tensor);
-	int64_t steps = e->range[s->index]->step;
-	if (h.lines >= LINES_APART && h.lines <= steps && !c->micro.group && !c->micro.pairs)
-		h.each = (h.lines * line + steps - 1) / steps;
-	return h;
-}
-
-/* When the lines of a call are adjacent: a condition in C, or "" where they always are, or NULL where they never are. */
-static const char *share_adjacent(struct nest *n, const struct share *h)
-{
-	struct arena *a = n->e->arena;
-	int64_t line = 64 * 8 / dtype_info[n->e->program->compute].bits;
-	const char *stride[] = {h->one, h->row}, *condition = "";
-	int64_t packed[] = {1, h->row_lines * line};
-	for (int i = 0; i < (h->row_lines % h->lines ? 2 : 1); i++) { /* … of a call in one row always */
-		if (!is_number(stride[i]))
-			condition = arena_printf(a, "%s%s%s == %lld", condition, *condition ? " && " : "", stride[i],
-			                         (long long)packed[i]);
-		else if (strtoll(stride[i], NULL, 10) != packed[i])
-			return NULL;
+	int64_t steps = e->range[s->index]->step, part = h.lines;
+	if (h.lines >= LINES_APART && h.lines <= steps && !c->micro.group && !c->micro.pairs) {
+		if (h.lines > h.row_lines) {
+			part = h.row_lines;
+			h.span = steps = steps * part / h.lines;
+		}
+		h.each = (part * line + steps - 1) / steps;
 	}
-	return condition;
+	return h;
 }
 
 static const char *share_line(struct nest *n, const struct share *h, const char *line)
@@ -383,15 +377,16 @@ static void emit_row_sharing(struct nest *n, struct c_block *b, const struct cal
 {
 	struct arena *a = n->e->arena;
 	const struct share *h = &c->share;
-	const char *adjacent = h->each ? share_adjacent(n, h) : NULL, *first = plan_name(n->e, "first_line");
+	const char *first = plan_name(n->e, "first_line");
 	c_line(a, b, "const long %s = %s + (%s - %s) / %d * %lld;", first, h->first, nest_coordinate(n, c->s->rows),
 	       n->e->range[c->s->rows]->low, c->micro.rows, (long long)h->lines);
-	if (adjacent) {
+	if (h->each && (!is_number(h->one) || !strcmp(h->one, "1"))) {
 		struct call asking = *c;
 		asking.micro.each = h->each;
+		asking.micro.span = h->span;
 		asking.later = share_line(n, h, first);
-		emit_row(n, *adjacent ? c_open(a, b, "if (%s)", adjacent) : b, &asking, call);
-		if (!*adjacent)
+		emit_row(n, is_number(h->one) ? b : c_open(a, b, "if (%s == 1)", h->one), &asking, call);
+		if (is_number(h->one))
 			return;
 		b = c_open(a, b, "else");
 	}

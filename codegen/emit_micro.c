@@ -9,12 +9,12 @@
 
 static bool same_micro(const struct micro *x, const struct micro *y)
 {
-	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row &&
-	       x->a_step == y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
-	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots && x->count == y->count &&
-	       x->ahead == y->ahead && x->each == y->each && x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
-	       x->fold_rows == y->fold_rows && x->group == y->group && x->pairs == y->pairs && x->tail == y->tail &&
-	       !strcmp(x->get, y->get);
+	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row && x->a_step ==
+	       y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
+	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots &&
+	       x->count == y->count && x->ahead == y->ahead && x->each == y->each && x->span == y->span &&
+	       x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold && x->fold_rows ==
+	       y->fold_rows && x->group == y->group && x->pairs == y->pairs && x->tail == y->tail && !strcmp(x->get, y->get);
 }
 
 const char *emit_times(struct emitter *e, const char *p, int64_t elements, int vectors)
@@ -144,6 +144,8 @@ struct c_block *emit_micro_open(struct emitter *e, const struct micro *k, const 
 		text_printf(&t, "%snext, long next_step, ", k->type);
 	if (k->each)
 		text_add(&t, "const real *later, ");
+	if (k->span)
+		text_add(&t, "long later_row, ");
 	if (k->edge)
 		text_add(&t, "long b_lane, ");
 	if (k->edge || k->part)
@@ -169,7 +171,13 @@ static void emit_outer(struct emitter *e, const struct micro *k, const char *wha
 	struct c_block *f = emit_micro_open(e, k, "const real *", what);
 	for (int r = 1; k->far && r < k->rows; r++)
 		c_line(a, f, "const long row%d = i_min(%d, rows - 1) * a_row;", r, r);
-	struct c_block *loop = c_open(a, f, "for (long k = 0; k < count; k++)");
+	struct c_block *loop;
+	if (k->span) {
+		loop = c_open(a, f, "for (long k = 0; k < count; later += later_row)");
+		loop = c_open(a, loop, "for (const long end = i_min(k + %lld, count); k < end; k++)", (long long)k->span);
+	} else {
+		loop = c_open(a, f, "for (long k = 0; k < count; k++)");
+	}
 	text_init(&t, a);
 	for (int v = 0; v < k->vectors; v++)
 		text_printf(&t, "%sb%d = %s", v ? ", " : "const vreal ", v, load_b(e, k, v));

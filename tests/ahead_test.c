@@ -1,6 +1,6 @@
 /* ahead_test.c: what contractions ask for of the tile of their operands that comes next. The text is compiled with asking
  * noted: every line of each tile but the first must be asked for; by the micro-kernels, a part of a line at every step,
- * where rows are adjacent, else once. */
+ * where a row's elements are adjacent, else once. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +18,12 @@ static const char noting[] = "const void *asked[65536]; long asks; INLINE void v
 
 static const struct {
 	const char *name;
-	int m, gap; /* keys; elements between rows */
+	int m, gap, unit; /* keys; elements between rows; from one of a row to the next */
 	bool one_a_step;
-} cases[] = {{"adjacent rows", 3 * TILE, 0, true}, {"… the last tile short", 2 * TILE + 40, 0, true}, {"rows apart", 3 * TILE, 16, false}};
+} cases[] = {{"adjacent rows", 3 * TILE, 0, 1, true},
+             {"… the last tile short", 2 * TILE + 40, 0, 1, true},
+             {"rows apart", 3 * TILE, 80, 1, true},
+             {"elements apart", 3 * TILE, 0, 2, false}};
 enum { CASES = sizeof cases / sizeof *cases };
 
 static struct tile_program *build(struct arena *a, enum isa isa, int m, struct text *why)
@@ -51,12 +54,12 @@ static struct tile_program *build(struct arena *a, enum isa isa, int m, struct t
 }
 
 /* Lines of the rows from the second tile on that nobody asked for. */
-static int missed(const float *at, int m, long stride, const void **asked, long asks)
+static int missed(const float *at, int m, long stride, int unit, const void **asked, long asks)
 {
 	int n = 0;
 	for (int row = TILE; row < m; row++)
 		for (int i = 0; i < D; i += LINE / 4) {
-			const char *line = (const char *)(at + row * stride + i);
+			const char *line = (const char *)(at + row * stride + i * unit);
 			bool found = false;
 			for (long k = 0; k < asks && !found; k++)
 				found = (const char *)asked[k] >= line && (const char *)asked[k] < line + LINE;
@@ -74,8 +77,8 @@ static void one(enum isa isa, int number)
 		ok(false, "%s: memory", cases[number].name);
 		return;
 	}
-	int n = 2 * isa_info[isa].lanes, m = cases[number].m;
-	long stride = D + cases[number].gap;
+	int n = 2 * isa_info[isa].lanes, m = cases[number].m, unit = cases[number].unit;
+	long stride = D * unit + cases[number].gap;
 	struct text why;
 	struct object object;
 	struct target_options options = {.isa = isa, .optimise = 1};
@@ -91,7 +94,7 @@ static void one(enum isa isa, int number)
 		arena_free(&a);
 		return;
 	}
-	const int64_t strides[] = {stride, 1}, *all[] = {strides, strides, strides, strides};
+	const int64_t strides[] = {stride, unit}, *all[] = {strides, strides, strides, strides};
 	void *data[4];
 	for (int i = 0; i < 4; i++) {
 		size_t bytes = (size_t)((i % 3 ? m : n) * stride) * sizeof(float);
@@ -105,8 +108,8 @@ static void one(enum isa isa, int number)
 	at_phase *phase;
 	memcpy(&phase, &symbol, sizeof phase);
 	phase(&args, 0, k.phase[0].tasks, scratch);
-	ok(*asks > 0 && *asks < MOST && !missed(data[1], m, stride, asked, *asks), "%s: every line of K", cases[number].name);
-	ok(!missed(data[2], m, stride, asked, *asks), "%s: every line of V", cases[number].name);
+	ok(*asks > 0 && *asks < MOST && !missed(data[1], m, stride, unit, asked, *asks), "%s: every line of K", cases[number].name);
+	ok(!missed(data[2], m, stride, unit, asked, *asks), "%s: every line of V", cases[number].name);
 	long least = m / TILE * TILE * D * 4 / LINE * 2, steps = least * 4;
 	ok(cases[number].one_a_step ? *asks >= steps : *asks == least, "%s: %s", cases[number].name,
 	   cases[number].one_a_step ? "a part of one at every step" : "once, before the call");
