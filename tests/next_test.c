@@ -141,7 +141,7 @@ static void one(int number, enum isa isa)
 	struct text why;
 	struct tile_program *p = NULL;
 	struct kernel_source k;
-	struct object object;
+	struct object object = {0};
 	struct memory t[ARGUMENTS] = {{0}};
 	struct target_options options = {.isa = isa, .optimise = 1};
 	text_init(&why, &a);
@@ -158,6 +158,7 @@ static void one(int number, enum isa isa)
 	                           ? target_clang.load(&object, &options, &why)
 	                           : NULL;
 	if (!ok(m, "%s, %s: it is written down %s", cases[number].name, isa_info[isa].name, why.s)) {
+		object_free(&object);
 		arena_free(&a);
 		return;
 	}
@@ -188,6 +189,7 @@ static void one(int number, enum isa isa)
 	free(args.work);
 	free(scratch);
 	target_clang.unload(m);
+	object_free(&object);
 	arena_free(&a);
 }
 
