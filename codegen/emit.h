@@ -17,6 +17,7 @@
  *   emit_twine.c     … and a contraction, what they make for it made while it is used
  *   emit_turn.c      … of what turns rows into lanes
  *   emit_contract.c  contractions: blocks of rows and lanes, calls of micro-kernels
+ *   emit_share.c     … what these ask for of a later tile
  *   emit_micro.c     those micro-kernels
  *   emit_next.c      what they ask for of the next task's memory
  *   emit_narrow.c    … of operands in groups; values in scratch narrower than computation
@@ -335,18 +336,23 @@ uint32_t emit_contract(struct emitter *, struct c_block *, const struct tile_sta
 
 /* ---- emit_twine.c ---- */
 
-enum { MAX_TWINED = 64 };
-/* A contraction that is not called but stands among what makes its operand: pointers and strides as C text. */
+enum { MAX_TWINED = 64, MAX_LANES_TWINED = 8 };
+/* A contraction that is not called but stands among what makes its operand: pointers, strides and how many rows of a tensor
+ * are left as C text. */
 struct twine {
 	const struct tile_statement *statement;
+	bool second; /* that is b; else a */
 	struct micro micro; /* of whole blocks */
-	const char *a, *b, *b_step, *scale, *out;
+	const char *a, *a_row, *a_step, *left, *b, *b_step, *scale, *out;
+	const char *later, *each; /* a pointer to what it asks for besides at every step, and how much further; or NULL */
+	int64_t span;             /* steps till the next row of that; 0: there is none */
+	const char *asked, *row;  /* … how many were since the last, and how far it is then */
 };
 /* Can these statements be run with it? */
 bool emit_may_twine(const struct emitter *, const struct twine *, const struct group *making);
 /* When the code below is right: a condition in C, or "" where it always is. */
 const char *emit_twine_condition(struct emitter *, const struct twine *);
-/* Both of them, of the first block of lanes. */
+/* Both of them, of the first block of lanes, or of rows where b is made. */
 void emit_twine(struct emitter *, struct c_block *, const struct twine *, const struct group *making);
 
 /* ---- emit_micro.c ---- */

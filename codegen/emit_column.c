@@ -1,11 +1,11 @@
 /* The loops of a group whose lanes lie across what is reduced: SHAPE_COLUMN. */
 #include "codegen/emit_loops.h"
 
-/* One step along the column, or `copies` of them with their lines interleaved. */
-static void emit_steps(struct nest *n, struct c_block *body, const struct group *g, const struct fold *fold, int copies)
+void emit_column_steps(struct nest *n, struct c_block *body, const struct group *g, uint32_t along, const struct fold *fold,
+                       int copies)
 {
 	struct emitter *e = n->e;
-	uint32_t names = e->taken.n, along = g->shape.inner, kept = n->vector.n;
+	uint32_t names = e->taken.n, kept = n->vector.n;
 	const char *first = e->index_name[along];
 	struct c_block copy[UNROLL] = {{0}};
 	n->staged = copies > 1;
@@ -36,8 +36,7 @@ static bool is_assigned(const struct group *g, uint32_t value)
 	return false;
 }
 
-/* Values of the lanes that are the same all along the column are in registers before it. */
-static void hold_values(struct nest *n, const struct group *g)
+void emit_column_hold(struct nest *n, const struct group *g, uint32_t inner)
 {
 	struct emitter *e = n->e;
 	for (int k = 0; k < g->count; k++) {
@@ -46,9 +45,22 @@ static void hold_values(struct nest *n, const struct group *g)
 		for (uint32_t i = 0; i < count; i++) {
 			const struct expr_node *x = expr_at(e->pool, node[i]);
 			if (x->op == OP_VALUE && value_rank(e, x->symbol, n->lane) >= 0 &&
-			    value_rank(e, x->symbol, g->shape.inner) < 0 && !is_assigned(g, x->symbol))
+			    value_rank(e, x->symbol, inner) < 0 && !is_assigned(g, x->symbol))
 				nest_term(n, node[i]);
 		}
+	}
+}
+
+void emit_column_end(struct nest *n, const struct group *g, const struct fold *fold)
+{
+	struct emitter *e = n->e;
+	n->vector.n = 0;
+	for (int k = 0; k < g->count; k++) {
+		const struct fold *f = &fold[k];
+		if (f->accumulator)
+			emit_assign_lanes(n, g->statement[k]->value,
+			             nest_convert(n, bare(f->accumulator, f->kind, true), emit_value_kind(e, g->statement[k]->value), true)
+			                     .text);
 	}
 }
 
@@ -78,32 +90,26 @@ void emit_column(struct nest *n, const struct group *g)
 		}
 	}
 	n->row = n->body = body;
-	hold_values(n, g);
+	emit_column_hold(n, g, g->shape.inner);
 	if (!along->single)
 		n->loop[n->nloops++] = g->shape.inner;
 	if (unroll) {
 		c_line(a, body, "long %s = %s;", i, along->low);
-		emit_steps(n, c_open(a, body, "for (; %s + %d <= %s; %s += %d)", i, UNROLL - 1, along->high, i, UNROLL), g,
-		           fold, UNROLL);
+		emit_column_steps(n, c_open(a, body, "for (; %s + %d <= %s; %s += %d)", i, UNROLL - 1, along->high, i, UNROLL), g,
+		                  g->shape.inner, fold, UNROLL);
 	}
 	if (along->single)
-		emit_steps(n, body, g, fold, 1);
+		emit_column_steps(n, body, g, g->shape.inner, fold, 1);
 	else if (rest)
-		emit_steps(n,
-		           unroll ? c_open(a, body, "for (; %s <= %s; %s++)", i, along->high, i)
-		                  : emit_loop(e, body, g->shape.inner),
-		           g, fold, 1);
+		emit_column_steps(n,
+		                  unroll ? c_open(a, body, "for (; %s <= %s; %s++)", i, along->high, i)
+		                         : emit_loop(e, body, g->shape.inner),
+		                  g, g->shape.inner, fold, 1);
 	if (!along->single)
 		n->nloops--;
 	n->row = n->body = body;
-	n->vector.n = 0;
-	for (int k = 0; k < g->count; k++) {
-		const struct fold *f = &fold[k];
-		for (int c = 0; f->accumulator && unroll && c < UNROLL - 1; c++)
-			emit_fold_step(n, f, 0, f->spare[c], true);
-		if (f->accumulator)
-			emit_assign_lanes(n, g->statement[k]->value,
-			             nest_convert(n, bare(f->accumulator, f->kind, true), emit_value_kind(e, g->statement[k]->value), true)
-			                     .text);
-	}
+	for (int k = 0; k < g->count; k++)
+		for (int c = 0; fold[k].accumulator && unroll && c < UNROLL - 1; c++)
+			emit_fold_step(n, &fold[k], 0, fold[k].spare[c], true);
+	emit_column_end(n, g, fold);
 }

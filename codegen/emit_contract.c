@@ -4,7 +4,7 @@
  * there means nothing. Where the last vectors would read outside a tensor, or a tensor's lanes are not adjacent, an
  * edge form of the micro-kernel loads what is there. Where b lies turned, its rows along the contracted index, vectors
  * run along that: a dot product an element. Where a is a tensor, a block beyond its last row takes that one again. */
-#include "codegen/emit.h"
+#include "codegen/emit_share.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,20 +94,6 @@ static struct far far_of(struct emitter *e, const struct tile_statement *s)
 	int rows = last->symbol == s->rows ? a->count - 1 : a->count - 2;
 	return (struct far){stride_text(e, a->symbol, rows), stride_text(e, a->symbol, 2 * a->count - 3 - rows)};
 }
-
-/* What a call asks for of operand a as a later tile will read it: its lines in the order in which they lie, shared among the
- * blocks that read this tile. All at once they wait for each other: where they are many and a row's are adjacent the
- * micro-kernel asks, `each` elements further at every step, in the next row after `span` of them. */
-struct share {
-	const char *from;      /* its first element; NULL: nothing */
-	const char *row, *one; /* strides of its rows and their elements */
-	const char *first;     /* the first line of the first call of a run of them */
-	int64_t row_lines, lines;
-	int64_t each; /* 0: they are asked for before the call */
-	int64_t span; /* 0: a call's are in one row */
-};
-
-enum { LINES_APART = 16 }; /* a call's, from which on its micro-kernel asks */
 
 struct call {
 	const struct tile_statement *s;
@@ -298,63 +284,6 @@ static const char *emit_scale(struct nest *n, struct c_block *b, const struct ti
 	return name;
 }
 
-/* Operand a is a tensor's tile of the walked index, and what FOR fetches ahead the same tile some steps on. */
-static struct share share_of(struct nest *n, struct c_block *b, const struct call *c)
-{
-	struct emitter *e = n->e;
-	const struct tile_statement *s = c->s;
-	const struct current *walked = e->range[e->fetch_along], *rows = e->range[s->rows], *lanes = e->range[s->lanes];
-	uint32_t tensor = expr_at(e->pool, s->a)->symbol, known = n->scalar.n;
-	bool along_rows = e->fetch_along == s->rows;
-	for (uint32_t i = 0; i < e->fetched.n; i++)
-		if (e->fetched.v[i] == tensor)
-			return (struct share){0};
-	int64_t width = (int64_t)c->micro.vectors * e->lanes, bytes = dtype_info[e->program->compute].bits / 8, line = 64 / bytes;
-	if ((!along_rows && e->fetch_along != s->index) || walked->narrow || lanes->narrow || lanes->step > width ||
-	    !walked->step || !e->range[s->index]->step)
-		return (struct share){0};
-	struct share h = {.row = along_rows ? c->far.row : c->far.step, .one = along_rows ? c->far.step : c->far.row};
-	int64_t blocks = lanes->outer ? (lanes->outer->step + lanes->step - 1) / lanes->step : 1;
-	int64_t calls = (rows->step + c->micro.rows - 1) / c->micro.rows;
-	h.row_lines = (e->range[along_rows ? s->index : s->rows]->step + line - 1) / line;
-	h.lines = (walked->step * h.row_lines + blocks * calls - 1) / (blocks * calls);
-	while (h.lines % h.row_lines && h.row_lines % h.lines) /* whole rows, or a part of one that they have many of */
-		h.lines++;
-	n->row = n->body = b;
-	h.from = plan_name(e, arena_printf(e->arena, "%s_next", e->tensor[tensor].name));
-	c_line(e->arena, b, "const real *const %s = %s + %lld * %s;", h.from, nest_address(n, s->a, NULL), (long long)e->fetch,
-	       h.row);
-	n->scalar.n = known;
-	h.first = lanes->outer ? arena_printf(e->arena, "(%s - %s) / %lld * %lld", lanes->low, lanes->outer->low,
-	                                      (long long)lanes->step, (long long)(calls * h.lines))
-	                       : "0";
-	vec_push(e->arena, &e->fetched, tensor);
-	int64_t steps = e->range[s->index]->step, part = h.lines;
-	if (h.lines >= LINES_APART && h.lines <= steps && !c->micro.group && !c->micro.pairs) {
-		if (h.lines > h.row_lines) {
-			part = h.row_lines;
-			h.span = steps = steps * part / h.lines;
-		}
-		h.each = (part * line + steps - 1) / steps;
-	}
-	return h;
-}
-
-static const char *share_line(struct nest *n, const struct share *h, const char *line)
-{
-	return arena_printf(n->e->arena, "%s + %s / %lld * %s + %s %% %lld * %lld * %s", h->from, line, (long long)h->row_lines,
-	                    h->row, line, (long long)h->row_lines,
-	                    (long long)(64 * 8 / dtype_info[n->e->program->compute].bits), h->one);
-}
-
-static void emit_share(struct nest *n, struct c_block *b, const struct share *h, const char *first)
-{
-	struct arena *a = n->e->arena;
-	const char *line = plan_name(n->e, "line");
-	c_line(a, c_open(a, b, "for (long %s = %s; %s < %s + %lld; %s++)", line, first, line, first, (long long)h->lines, line),
-	       "v_ahead(%s);", share_line(n, h, line));
-}
-
 typedef void emit_calls(struct nest *, struct c_block *, const struct call *);
 
 /* Calls for a block of rows, the last at the extent with those that it has. */
@@ -377,16 +306,14 @@ static void emit_row_sharing(struct nest *n, struct c_block *b, const struct cal
 {
 	struct arena *a = n->e->arena;
 	const struct share *h = &c->share;
-	const char *first = plan_name(n->e, "first_line");
-	c_line(a, b, "const long %s = %s + (%s - %s) / %d * %lld;", first, h->first, nest_coordinate(n, c->s->rows),
-	       n->e->range[c->s->rows]->low, c->micro.rows, (long long)h->lines);
-	if (h->each && (!is_number(h->one) || !strcmp(h->one, "1"))) {
+	const char *when = emit_share_meanwhile(n, h), *first = emit_share_first(n, b, h, c->s, c->micro.rows);
+	if (when) {
 		struct call asking = *c;
 		asking.micro.each = h->each;
 		asking.micro.span = h->span;
-		asking.later = share_line(n, h, first);
-		emit_row(n, is_number(h->one) ? b : c_open(a, b, "if (%s == 1)", h->one), &asking, call);
-		if (is_number(h->one))
+		asking.later = emit_share_line(n, h, first);
+		emit_row(n, *when ? c_open(a, b, "if (%s)", when) : b, &asking, call);
+		if (!*when)
 			return;
 		b = c_open(a, b, "else");
 	}
@@ -500,19 +427,38 @@ static void emit_folded(struct emitter *e, struct c_block *b, const struct call 
 	c_line(a, b, "v_store(%s, %s);", name, rows);
 }
 
-/* The first block of lanes among what makes operand a, where that can be, and the others after it; in a block of its own,
- * whose condition may be false: then the block that is left for that, else NULL. */
+/* The range of an index without its first `width` coordinates. */
+static struct current *after_first(struct emitter *e, const struct current *all, int64_t width)
+{
+	struct current rest = *all;
+	rest.narrow = true;
+	rest.low = arena_printf(e->arena, "%lld", (long long)width);
+	rest.outer = e->range[all->index];
+	rest.step -= width;
+	rest.multiple = gcd(width, all->multiple);
+	rest.align = rest.grain = width;
+	rest.ends = gcd(width, all->ends);
+	return plan_range(e, rest);
+}
+
+/* The first block of lanes among what makes operand a, or of rows among what makes b, where that can be, and the others after
+ * it; in a block of its own, whose condition may be false: then the block that is left for that, else NULL. */
 static struct c_block *emit_twined(struct nest *n, struct c_block *b, const struct call *c, bool spill,
                                    const struct group *making)
 {
 	struct emitter *e = n->e;
 	const struct tile_statement *s = c->s;
 	const struct expr_node *a = expr_at(e->pool, s->a), *from = expr_at(e->pool, s->b);
-	struct current *lanes = e->range[s->lanes], rest = *lanes;
-	int64_t width = (int64_t)c->micro.vectors * e->lanes;
-	bool runtime = !is_number(c->from.lane);
-	struct twine t = {.statement = s, .micro = c->micro};
-	if (n->nloops || lanes->outer || lanes->step < width || c->from.turned || (!runtime && strcmp(c->from.lane, "1") != 0) ||
+	bool far = c->micro.far, second = false, runtime = !is_number(c->from.lane);
+	for (int i = 0; i < making->count; i++)
+		second |= from->op == OP_VALUE && making->statement[i]->kind == TILE_MAP && making->statement[i]->value == from->symbol;
+	uint32_t blocks = second ? s->rows : s->lanes;
+	if (blocks == NO_INDEX)
+		return b;
+	struct current *all = e->range[blocks];
+	int64_t width = second ? c->micro.rows : (int64_t)c->micro.vectors * e->lanes;
+	struct twine t = {.statement = s, .second = second, .micro = c->micro};
+	if (n->nloops || all->outer || all->step < width || c->from.turned || (!runtime && strcmp(c->from.lane, "1") != 0) ||
 	    !emit_may_twine(e, &t, making))
 		return b;
 	const char *condition = emit_twine_condition(e, &t);
@@ -522,26 +468,26 @@ static struct c_block *emit_twined(struct nest *n, struct c_block *b, const stru
 	uint32_t known = n->scalar.n;
 	n->row = n->body = main;
 	n->groups = c->micro.group;
-	t.a = nest_pointer(n, a->symbol);
+	t.a = far ? nest_address(n, s->a, NULL) : nest_pointer(n, a->symbol);
+	t.a_row = c->far.row;
+	t.a_step = c->far.step;
+	t.left = far ? emit_left(e, all, all->low) : NULL;
 	t.b = from->op == OP_VALUE ? nest_pointer(n, from->symbol) : nest_address(n, s->b, NULL);
 	t.b_step = c->from.step;
 	t.out = nest_pointer(n, s->value);
 	t.scale = c->scale;
 	if (c->micro.scale && !c->scale)
 		t.scale = nest_pointer(n, expr_at(e->pool, s->scale)->symbol);
+	if (second && e->next)
+		c_line(e->arena, main, "v_next_ask(&%s);", e->next);
+	if (c->share.from)
+		emit_share_twined(n, main, &c->share, &t);
 	emit_twine(e, main, &t, making);
 	n->scalar.n = known;
-	if (lanes->step > width) {
-		rest.narrow = true;
-		rest.low = arena_printf(e->arena, "%lld", (long long)width);
-		rest.outer = lanes;
-		rest.step -= width;
-		rest.multiple = gcd(width, lanes->multiple);
-		rest.align = rest.grain = width;
-		rest.ends = gcd(width, lanes->ends);
-		e->range[s->lanes] = plan_range(e, rest);
+	if (all->step > width) {
+		e->range[blocks] = after_first(e, all, width);
 		emit_lanes(n, main, c, spill);
-		e->range[s->lanes] = lanes;
+		e->range[blocks] = all;
 	}
 	return *condition ? c_open(e->arena, b, "else") : NULL;
 }
@@ -617,7 +563,7 @@ uint32_t emit_contract(struct emitter *e, struct c_block *b, const struct tile_s
 		c.start = emit_group_start(&n, b, s, k->rows);
 	bool spill = rows && value_may_spill(e, s->value, rows_rank, k->rows);
 	if (far && rows && e->fetch)
-		c.share = share_of(&n, b, &c);
+		c.share = emit_share_of(&n, b, s, k, c.far.row, c.far.step);
 	if (making) {
 		if (!(b = emit_twined(&n, b, &c, spill, making))) {
 			e->taken.n = names;

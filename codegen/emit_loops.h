@@ -43,5 +43,10 @@ void emit_begin_together(struct nest *, struct c_block *, const struct group *);
 /* … which is stored. */
 void emit_end_together(struct nest *, struct c_block *);
 void emit_column(struct nest *, const struct group *);
+/* Its parts: values of the lanes that are the same all along `inner`, in registers before it; `copies` steps along that, from
+ * the coordinate that it has a name for, with their lines interleaved; what was reduced. */
+void emit_column_hold(struct nest *, const struct group *, uint32_t inner);
+void emit_column_steps(struct nest *, struct c_block *, const struct group *, uint32_t inner, const struct fold *, int copies);
+void emit_column_end(struct nest *, const struct group *, const struct fold *);
 
 #endif

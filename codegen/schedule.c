@@ -87,10 +87,11 @@ bool registers_fit(enum isa isa, int rows, int lanes)
 	return rows * vectors + vectors + 1 <= isa_info[isa].registers;
 }
 
-bool registers_fit_twined(enum isa isa, int rows, int lanes)
+bool registers_fit_twined(enum isa isa, int rows, int lanes, bool across)
 {
 	enum { MAKING = 3 }; /* an argument, what becomes of it, and a power that a table has */
-	return rows * lanes + lanes + 1 + MAKING <= isa_info[isa].registers;
+	int sums = across ? lanes : 0;
+	return rows * lanes + lanes + 1 + sums + MAKING <= isa_info[isa].registers;
 }
 
 bool schedule_direct(const struct streams *all, const struct plan_contract *k, const struct schedule *s,

@@ -33,8 +33,7 @@ struct contract_schedule {
 	uint16_t step;  /* coordinates of the walked index contracted at a time, so that operand b is read row by row; 0: a
 	                   tile's. On a host, where b is read where it stands; it divides tiles */
 	uint8_t stages; /* of these steps: tile.h, FOR */
-	bool twine;     /* operand a, which the tile computes, is made between the multiply-adds, a vector ahead of them. On a
-	                   host */
+	bool twine;     /* the operand that the tile computes is made between the multiply-adds, ahead of them. On a host */
 	enum operand_type operand; /* as what it multiplies; on a host OPERAND_COMPUTE or, with `pack`, BF16 or I8, or BF16
 	                              where b is read where it stands, in any type that this holds */
 };
@@ -211,8 +210,8 @@ int schedule_device_registers(int threads);
 /* rows × lanes accumulators, a row of operand b and one of a within the machine's vector registers: the
  * predicate that separated fast from spilled blocks. */
 bool registers_fit(enum isa, int rows, int lanes);
-/* … with those that making operand a takes. */
-bool registers_fit_twined(enum isa, int rows, int lanes);
+/* … with those that making an operand takes; `across`: of rows in the lanes. */
+bool registers_fit_twined(enum isa, int rows, int lanes, bool across);
 
 enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
 enum field {

@@ -113,7 +113,7 @@ static bool asks_ahead(const struct streams *all, const struct stream_plan *p, e
 /* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. With short vectors a
  * sum across one is cheap, and masks cut no smaller tiles. */
 static double gain(struct arena *arena, const struct streams *all, const struct stream_plan *p, enum isa isa,
-                   const struct stream_schedule *d, int64_t block, int64_t l2, bool twined, const char **said)
+                   const struct stream_schedule *d, int64_t block, int64_t l2, bool loses_twine, const char **said)
 {
 	enum { LARGE_WIDTH = 256 };
 	const bool wide = is_wide(isa), large = shared_bytes(all, p) > (wide ? 8 : 1) * l2;
@@ -144,10 +144,10 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 		sum += 0.10;
 		text_add(&t, ", runs of a list are short");
 	} else if ((p->band && wide) || (large && (wide || sum > 0))) {
-		sum += 0.05;
+		sum += large ? 0.05 : 0.02;
 		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
 	}
-	if (twined) {
+	if (loses_twine) {
 		sum -= 0.04;
 		text_add(&t, ", no operand is made while it is used");
 	}
@@ -157,7 +157,7 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 	return sum - empty;
 }
 
-/* Would operands be made while they are used, were the rows not in the lanes? */
+/* Would operands of a stream of these sizes be made while they are used? */
 static bool is_twined(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule d)
 {
 	bool any = false;
@@ -165,6 +165,14 @@ static bool is_twined(const struct problem *problem, const struct schedule *s, i
 	for (int k = 0; k < d.ncontracts; k++)
 		any |= d.contract[k].twine;
 	return any;
+}
+
+static struct stream_schedule across(struct stream_schedule d, const struct contract_schedule *block)
+{
+	d.across = true;
+	for (int k = 0; k < d.ncontracts; k++)
+		d.contract[k] = *block;
+	return d;
 }
 
 /* The rule. NULL: a stream whose other sizes are `d` has its rows in the lanes, in blocks of `block`, for what is said.
@@ -202,7 +210,8 @@ static const char *refused(struct arena *arena, const struct problem *problem, c
 		return "an operand is not elements of a tensor in the type of computation";
 	if (!sums_rows(p))
 		return arena_printf(arena, "no sum over %s but contractions would be saved", walked);
-	double by = gain(arena, all, p, s->isa, d, block->lanes * isa_info[s->isa].lanes, l2, is_twined(problem, s, i, *d), said);
+	bool loses_twine = is_twined(problem, s, i, *d) && !is_twined(problem, s, i, across(*d, block));
+	double by = gain(arena, all, p, s->isa, d, block->lanes * isa_info[s->isa].lanes, l2, loses_twine, said);
 	return by < worth ? arena_printf(arena, "they would %s about %.2g%%: %s", by < 0 ? "lose" : "gain only", 100 * fabs(by), *said)
 	                  : NULL;
 }
@@ -257,7 +266,7 @@ static bool reads_twice(const struct streams *all, const struct stream_plan *p)
 
 void schedule_across_default(const struct problem *problem, const struct schedule *s, int i, struct stream_schedule *d)
 {
-	enum { LIST_TILE = 256, ROWS = 64, MANY_ROWS = 256 };
+	enum { LONG_TILE = 256, ROWS = 64, MANY_ROWS = 256 };
 	const struct streams *all = problem_streams(problem, s->form);
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	int64_t l2 = problem->machine->l2 ? problem->machine->l2 : 512 << 10;
@@ -272,18 +281,17 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 		arena_free(&reason);
 		return;
 	}
-	d->across = true;
-	for (int c = 0; c < d->ncontracts; c++)
-		d->contract[c] = k;
+	*d = across(*d, &k);
 	if (by_fine_list(p, d))
 		most = block;
-	else if (p->band || shared_bytes(all, p) > 2 * l2 || !is_wide(s->isa))
+	else if ((!p->band && shared_bytes(all, p) > 2 * l2) || !is_wide(s->isa))
 		most = MANY_ROWS;
 	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
 	if (asks_ahead(all, p, s->isa, l2) && !by_fine_list(p, d))
 		d->stages = 2;
-	int64_t tile = by_fine_list(p, d)                   ? LIST_TILE /* that runs seldom pass */
-	               : d->stages > 1 && reads_twice(all, p) ? TILE / 2 /* asked for by one of them: 1 to 2% faster */
+	bool near = shared_bytes(all, p) <= l2 && is_twined(problem, s, i, *d);
+	int64_t tile = by_fine_list(p, d) || near           ? LONG_TILE /* that runs seldom pass */
+	               : d->stages > 1 && reads_twice(all, p) ? TILE / 2  /* asked for by one of them: 1 to 2% faster */
 	                                                      : TILE;
 	int64_t walked = plan_extent(all, p->walked), tiles = at_least_one((walked + tile / 2) / tile);
 	d->stream_tile = round_up((walked + tiles - 1) / tiles, k.rows); /* all about as long */

@@ -35,9 +35,12 @@ const char *schedule_twine_illegal(struct arena *arena, const struct problem *pr
 	const char *name = all->cascade->tensor.v[all->cascade->equation.v[c->equation].tensor].name;
 	if (isa_is_device(s->isa) || isa_info[s->isa].lanes < 2 || s->compute != DTYPE_F32)
 		return arena_printf(arena, "contract %s: only vectors of f32 on a host are made while they are used", name);
-	if (d->across || c->rows == NO_INDEX || c->reduced != p->walked || !plan_reads_local(all, p->stream, c->a))
+	if (c->rows == NO_INDEX || c->reduced != p->walked || !plan_reads_local(all, p->stream, c->a))
 		return arena_printf(arena, "contract %s: no tile of its first operand is computed, of which vectors could be made "
 		                    "while they are used", name);
+	if (d->across && b->lanes != d->contract[0].lanes)
+		return arena_printf(arena, "contract %s: an operand of %d vectors is not made while %d of them are used", name,
+		                    d->contract[0].lanes, b->lanes);
 	if (b->step)
 		return arena_printf(arena, "contract %s: an operand that is made while it is used is not taken in steps", name);
 	if (b->operand != OPERAND_COMPUTE && b->operand != OPERAND_BF16)
@@ -46,7 +49,7 @@ const char *schedule_twine_illegal(struct arena *arena, const struct problem *pr
 	if (b->operand != OPERAND_COMPUTE && !b->pack)
 		return arena_printf(arena, "contract %s: elements that are put in groups as they are read meet an operand made "
 		                    "beforehand", name);
-	if (!registers_fit_twined(s->isa, b->rows, b->lanes))
+	if (!registers_fit_twined(s->isa, b->rows, b->lanes, d->across))
 		return arena_printf(arena, "contract %s: rows %d × %d vectors leave too few of %d registers of %s to make operands "
 		                    "meanwhile", name, b->rows, b->lanes, isa_info[s->isa].registers, isa_info[s->isa].name);
 	return NULL;
@@ -77,7 +80,7 @@ void schedule_twine_default(const struct problem *problem, const struct schedule
 		                     plan_extent(all, c->lanes == p->walked ? c->reduced : c->lanes));
 		twined |= d->contract[k].twine;
 	}
-	while (twined && !p->stream->present.id && 2 * d->stream_tile <= LONG_TILE && d->stream_tile < walked &&
+	while (twined && !d->across && !p->stream->present.id && 2 * d->stream_tile <= LONG_TILE && d->stream_tile < walked &&
 	       2 * d->stream_tile * bytes <= l2 / 2)
 		d->stream_tile *= 2;
 }

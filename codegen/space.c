@@ -251,6 +251,8 @@ static void settle_across(enum isa isa, struct stream_schedule *t)
 		struct contract_schedule *b = &t->contract[k];
 		b->pack = false;
 		b->operand = OPERAND_COMPUTE;
+		if (b->twine)
+			b->lanes = t->contract[0].lanes;
 		while (t->contract[0].lanes % b->lanes)
 			b->lanes--;
 		while (b->rows > 1 && !registers_fit(isa, b->rows, b->lanes))

@@ -101,8 +101,8 @@ struct tile_statement {
 	uint32_t rows, lanes;    /* index variables; rows may be UINT32_MAX: one row */
 	uint8_t block_rows, block_lanes; /* register block: rows by vectors; on a device: what a warp holds */
 	enum operand_type operand;
-	bool twine;              /* operand a, which the statements just before make, is made while it is used: host.
-	                            Means nothing to the result */
+	bool twine;              /* operand a, or b of rows in the lanes, which the statements just before make, is made while
+	                            it is used: host. Means nothing to the result */
 	bool accumulate;         /* keep what value holds, times scale */
 	struct expr scale;       /* with accumulate: expression (as MAP) over rows, or, on a host, over lanes; NO_EXPR: 1 */
 	struct tile_block body, other; /* FOR, IF */

@@ -14,6 +14,7 @@ struct order {
 	const struct tile_statement *s; /* n, and then the contraction */
 	uint32_t n;
 	enum side *side;
+	bool second; /* operand b is made, of rows in the lanes; else a */
 };
 
 static bool reads(const struct order *o, const struct tile_statement *s, uint32_t value)
@@ -32,6 +33,8 @@ static bool is_along(const struct order *o, const struct tile_statement *s)
 	uint32_t walked = o->s[o->n].index;
 	if (s->kind == TILE_REDUCE)
 		return s->index == walked;
+	if (o->second)
+		return v->nranks > 1 && v->index[v->nranks - 1] == o->s[o->n].lanes && v->index[v->nranks - 2] == walked;
 	return v->nranks && v->index[v->nranks - 1] == walked;
 }
 
@@ -51,12 +54,12 @@ static bool conflict(const struct order *o, uint32_t i, uint32_t j)
 	return x->value == y->value || reads(o, x, y->value) || reads(o, y, x->value);
 }
 
-/* Does the contraction read statement i, but as its operand a? */
+/* Does the contraction read statement i, but as the operand that is made? */
 static bool takes(const struct order *o, uint32_t i)
 {
 	const struct tile_statement *c = &o->s[o->n];
 	struct tile_statement rest = *c;
-	rest.a = NO_EXPR;
+	*(o->second ? &rest.b : &rest.a) = NO_EXPR;
 	rest.accumulate = false;
 	for (uint32_t k = i + 1; k < o->n; k++)
 		if (o->s[k].value == o->s[i].value)
@@ -110,18 +113,29 @@ static bool may_move(const struct order *o)
 	return true;
 }
 
+/* The map that makes an operand, along the walked index; n: there is none. */
+static uint32_t find_made(const struct order *o, struct expr operand)
+{
+	const struct expr_node *x = expr_at(o->p->pool, operand);
+	uint32_t made = o->n;
+	for (uint32_t i = 0; i < o->n && x->op == OP_VALUE; i++)
+		if (o->s[i].kind == TILE_MAP && x->symbol == o->s[i].value)
+			made = i;
+	return made < o->n && is_along(o, &o->s[made]) ? made : o->n;
+}
+
 static void order_before(struct builder *b, struct tile_block *block, uint32_t at)
 {
 	uint32_t from = at;
 	while (from && (block->statement.v[from - 1].kind == TILE_MAP || block->statement.v[from - 1].kind == TILE_REDUCE))
 		from--;
-	struct order o = {b->p, &block->statement.v[from], at - from, arena_alloc(b->arena, (at - from) * sizeof(enum side) + 1)};
-	const struct expr_node *a = expr_at(b->p->pool, o.s[o.n].a);
-	uint32_t made = o.n;
-	for (uint32_t i = 0; i < o.n; i++)
-		if (o.s[i].kind == TILE_MAP && a->op == OP_VALUE && a->symbol == o.s[i].value)
-			made = i;
-	if (made == o.n || !is_along(&o, &o.s[made]))
+	struct order o = {b->p, &block->statement.v[from], at - from, arena_alloc(b->arena, (at - from) * sizeof(enum side) + 1), false};
+	uint32_t made = find_made(&o, o.s[o.n].a);
+	if (made == o.n) {
+		o.second = true;
+		made = find_made(&o, o.s[o.n].b);
+	}
+	if (made == o.n)
 		return;
 	if (!classify(&o, made, arena_alloc(b->arena, o.n + 1)) || !may_move(&o))
 		return;

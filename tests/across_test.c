@@ -104,10 +104,11 @@ static int in_form(const struct schedule *s, enum field form)
 	return count;
 }
 
-/* Of a dimension that mostly leaves none: the choice that leaves it. */
-static bool leaves_twine(enum field field, int64_t value, int tries)
+/* Of a dimension that mostly leaves none: the choice that leaves it; with rows in the lanes or without. */
+static bool leaves_twine(enum field field, int64_t value, bool across, int tries)
 {
-	return ((field == FIELD_ACROSS || field == FIELD_STEP) && !value) || (field == FIELD_PACK && tries % 2 && value);
+	return (field == FIELD_ACROSS && (value != 0) == across) || (field == FIELD_STEP && !value) ||
+	       (field == FIELD_PACK && tries % 2 && value);
 }
 
 /* … that a form needs. */
@@ -122,13 +123,16 @@ static bool random_form(struct stages *s, enum isa isa, enum field form, struct 
 {
 	struct space space;
 	space_init(s->arena, &space, s->problem, isa);
+	bool lanes = below(2);
 	for (int tries = 0; tries < 50; tries++) {
 		struct point point = {0};
+		bool across = lanes && tries < 25; /* else it cannot be */
 		for (int i = 0; i < space.dimensions; i++) {
 			const struct dimension *d = &space.dimension[i];
 			point.choice[i] = (uint8_t)below(d->choices);
 			for (int k = 0; k < d->choices; k++)
-				if ((d->field == form && d->value[k]) || needs(form, d->field, d->value[k]) || (form == FIELD_TWINE && leaves_twine(d->field, d->value[k], tries)) ||
+				if ((d->field == form && d->value[k]) || needs(form, d->field, d->value[k]) ||
+				    (form == FIELD_TWINE && leaves_twine(d->field, d->value[k], across, tries)) ||
 				    (d->field == FIELD_FUSE && d->value[k] == (int64_t)problem_usual(s->problem, isa)))
 					point.choice[i] = (uint8_t)k;
 		}
@@ -199,7 +203,10 @@ static void test_refusals(void)
 	static const struct {
 		const char *from, *to, *why;
 	} edit[] = {
-	        {"O_sum rows e:4 lanes n:2", "O_sum rows e:4 lanes n:2 twine", "no tile of its first operand is computed"},
+	        {"S rows m:4 lanes n:2", "S rows m:4 lanes n:2 twine", "no tile of its first operand is computed"},
+	        {"S rows m:4 lanes n:2\n  contract O_sum rows e:4 lanes n:2", "S rows m:4 lanes n:4\n  contract O_sum rows e:4 lanes n:2 twine",
+	         "an operand of 4 vectors is not made while 2"},
+	        {"O_sum rows e:4 lanes n:2", "O_sum rows e:13 lanes n:2 twine", "leave too few of 32"},
 	        {"S rows m:4 lanes n:2", "S rows m:4 lanes n:2 pack", "nothing is packed"},
 	        {"S rows m:4 lanes n:2", "S rows m:5 lanes n:2", "no multiple of its 5 rows"},
 	        {"O_sum rows e:4 lanes n:2", "O_sum rows e:4 lanes n:3", "lanes 3 do not divide"},
@@ -245,20 +252,29 @@ static void test_refusals(void)
 /* The other form's text, and its program: what the contraction takes stands before what makes its operand. */
 static void test_twine(void)
 {
-	static const char text[] = "isa %s\nfuse all\nstream m for b h n\n  rows n:48\n  tile m:128 up\n  sparsity bounds\n"
-	                           "  contract S rows n:%d lanes m:2 pack\n  contract O_sum rows n:%d lanes e:%d%s twine\n";
+	static const char in_rows[] = "contract S rows n:%d lanes m:2 pack\n  contract O_sum rows n:%d lanes e:%d twine\n",
+	                  in_lanes[] = "contract S rows m:4 lanes n:2\n  contract O_sum rows e:%d lanes n:2 twine\n";
 	static const struct {
-		const char *isa, *more, *why;
+		const char *isa, *why;
 		int rows, lanes;
-	} edit[] = {{"avx512", "", NULL, 6, 4},           {"avx2", "", NULL, 4, 2},
-	            {"avx2", "", "leave too few of 16", 6, 2}, {"avx512", "", "leave too few of 32", 4, 6},
-	            {"scalar", "", "only vectors of f32", 2, 1}};
+	} edit[] = {{"avx512", NULL, 6, 4},
+	            {"avx2", NULL, 4, 2},
+	            {"avx2", "leave too few of 16", 6, 2},
+	            {"avx512", "leave too few of 32", 4, 6},
+	            {"scalar", "only vectors of f32", 2, 1},
+	            {"avx512", NULL, 8, 0},
+	            {"avx2", NULL, 4, 0},
+	            {"avx2", "leave too few of 16", 5, 0}};
 	struct arena a;
 	struct diags d;
 	arena_init(&a);
 	struct problem *p = plain(&a);
 	for (size_t i = 0; i < sizeof edit / sizeof *edit; i++) {
-		const char *one = arena_printf(&a, text, edit[i].isa, edit[i].rows, edit[i].rows, edit[i].lanes, edit[i].more);
+		bool across = !edit[i].lanes;
+		const char *contracts = across ? arena_printf(&a, in_lanes, edit[i].rows)
+		                               : arena_printf(&a, in_rows, edit[i].rows, edit[i].rows, edit[i].lanes);
+		const char *one = arena_printf(&a, "isa %s\nfuse all\nstream m for b h n\n  rows n:%d\n  tile m:128 up\n  sparsity bounds\n  %s",
+		                               edit[i].isa, across ? 64 : 48, contracts);
 		struct schedule s;
 		struct text program, again;
 		diags_init(&d, &a, "schedule", one, strlen(one));
