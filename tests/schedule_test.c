@@ -304,6 +304,7 @@ static void test_sparsity(void)
 		           s.stream[0].stream_tile >= 512 + s.stream[0].row_tile - 1 && s.stream[0].stream_tile < 700,
 		   "a window of 512: a tile holds what %d rows see, %d keys", (int)s.stream[0].row_tile,
 		   (int)s.stream[0].stream_tile);
+		ok(!s.stream[0].heavy_first, "… and no task is heavier than another");
 	}
 	s = schedule_default(documents, ISA_AVX512);
 	ok(s.stream[0].across && s.stream[0].sparsity == SPARSITY_LIST && s.stream[0].granule == 8 && s.stream[0].row_tile == 32 &&
