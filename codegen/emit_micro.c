@@ -9,12 +9,13 @@
 
 static bool same_micro(const struct micro *x, const struct micro *y)
 {
-	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row && x->a_step ==
-	       y->a_step && x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
+	return x->rows == y->rows && x->vectors == y->vectors && x->a_row == y->a_row && x->a_step == y->a_step &&
+	       x->far == y->far && x->scale_lanes == y->scale_lanes && x->b_step == y->b_step &&
 	       x->out_row == y->out_row && x->edge == y->edge && x->part == y->part && x->dots == y->dots &&
 	       x->count == y->count && x->ahead == y->ahead && x->each == y->each && x->span == y->span &&
-	       x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold && x->fold_rows ==
-	       y->fold_rows && x->group == y->group && x->pairs == y->pairs && x->tail == y->tail && !strcmp(x->get, y->get);
+	       x->accumulate == y->accumulate && x->scale == y->scale && x->fold == y->fold &&
+	       x->fold_rows == y->fold_rows && x->group == y->group && x->pairs == y->pairs &&
+	       x->tail == y->tail && !strcmp(x->get, y->get);
 }
 
 const char *emit_times(struct emitter *e, const char *p, int64_t elements, int vectors)

@@ -102,12 +102,11 @@ static bool is_wide(enum isa isa)
 	return isa_info[isa].registers >= 32 && isa_info[isa].lanes >= 16;
 }
 
-/* Is a tile's successor worth asking for while it is contracted? It comes from beyond the second level of cache, or, where
- * arithmetic is slower, from there. */
-static bool asks_ahead(const struct streams *all, const struct stream_plan *p, enum isa isa, int64_t l2)
+/* Is a tile's successor worth asking for while it is contracted? It comes from beyond the second level of cache, or from
+ * there. */
+static bool asks_ahead(const struct streams *all, const struct stream_plan *p, int64_t l2)
 {
-	int64_t bytes = shared_bytes(all, p);
-	return (is_wide(isa) ? bytes > l2 : 2 * bytes >= l2) && plan_extent(all, p->walked) >= MANY_TILES * TILE;
+	return 2 * shared_bytes(all, p) >= l2 && plan_extent(all, p->walked) >= MANY_TILES * TILE;
 }
 
 /* What is gained over `d`, in parts of the time, by figures of docs/performance.md; *said: from what. With short vectors a
@@ -116,8 +115,8 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
                    const struct stream_schedule *d, int64_t block, int64_t l2, bool loses_twine, const char **said)
 {
 	enum { LARGE_WIDTH = 256 };
-	const bool wide = is_wide(isa), large = shared_bytes(all, p) > (wide ? 8 : 1) * l2;
-	const double copy = wide ? 10 : 16;
+	const bool wide = is_wide(isa), large = shared_bytes(all, p) > (wide ? 8 : 1) * l2, asks = asks_ahead(all, p, l2);
+	const double copy = !wide ? 16 : asks ? 24 : 10; /* what is copied was asked for by nobody */
 	double across = 0.05;
 	double rows = (double)plan_extent(all, p->rows), sum = 0, empty = (double)round_up((int64_t)rows, block) / rows - 1;
 	const struct cascade *c = all->cascade;
@@ -127,7 +126,7 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 	for (int k = 0; k < p->ncontracts; k++)
 		width += plan_extent(all, p->contract[k].lanes == p->walked ? p->contract[k].reduced : p->contract[k].lanes);
 	if (!wide) /* what is gained is that the next tile is asked for */
-		across = asks_ahead(all, p, isa, l2) && width < LARGE_WIDTH ? 0.25 : 0;
+		across = asks && width < LARGE_WIDTH ? 0.25 : 0;
 	for (int k = 0; k < p->ncontracts; k++) {
 		int64_t uses = schedule_uses(all, &p->contract[k], p->contract[k].read);
 		const char *operand = c->tensor.v[expr_at(&c->pool, p->contract[k].read)->symbol].name;
@@ -143,9 +142,15 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 	if (by_fine_list(p, d)) {
 		sum += 0.10;
 		text_add(&t, ", runs of a list are short");
+	} else if (asks && wide && width >= LARGE_WIDTH && shared_bytes(all, p) > 2 * l2) {
+		sum += 0.075;
+		text_add(&t, ", the next tile is asked for");
 	} else if ((p->band && wide) || (large && (wide || sum > 0))) {
 		sum += large ? 0.05 : 0.02;
 		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
+	} else if (asks && wide) {
+		sum += 0.035;
+		text_add(&t, ", the next tile is asked for");
 	}
 	if (loses_twine) {
 		sum -= 0.04;
@@ -253,13 +258,14 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	return tile;
 }
 
-/* Do contractions read the same coordinates of one tensor, as keys and as values? */
+/* Is one tensor read as keys and as values? */
 static bool reads_twice(const struct streams *all, const struct stream_plan *p)
 {
 	const struct expr_pool *pool = &all->cascade->pool;
 	for (int k = 1; k < p->ncontracts; k++)
 		for (int i = 0; i < k; i++)
-			if (expr_at(pool, p->contract[i].read)->symbol == expr_at(pool, p->contract[k].read)->symbol)
+			if (expr_at(pool, p->contract[i].read)->symbol == expr_at(pool, p->contract[k].read)->symbol &&
+			    (p->contract[i].lanes == p->walked) != (p->contract[k].lanes == p->walked))
 				return true;
 	return false;
 }
@@ -284,10 +290,10 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	*d = across(*d, &k);
 	if (by_fine_list(p, d))
 		most = block;
-	else if ((!p->band && shared_bytes(all, p) > 2 * l2) || !is_wide(s->isa))
-		most = MANY_ROWS;
+	else if ((!p->band && !p->stream->present.id && shared_bytes(all, p) > 2 * l2) || !is_wide(s->isa))
+		most = MANY_ROWS; /* else a mask on one side cuts more of long tasks */
 	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
-	if (asks_ahead(all, p, s->isa, l2) && !by_fine_list(p, d))
+	if (asks_ahead(all, p, l2) && !by_fine_list(p, d))
 		d->stages = 2;
 	bool near = shared_bytes(all, p) <= l2 && is_twined(problem, s, i, *d);
 	int64_t tile = by_fine_list(p, d) || near           ? LONG_TILE /* that runs seldom pass */
