@@ -115,7 +115,8 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
                    const struct stream_schedule *d, int64_t block, int64_t l2, bool loses_twine, const char **said)
 {
 	enum { LARGE_WIDTH = 256 };
-	const bool wide = is_wide(isa), large = shared_bytes(all, p) > (wide ? 8 : 1) * l2, asks = asks_ahead(all, p, l2);
+	const bool wide = is_wide(isa), large = shared_bytes(all, p) > (wide ? 8 : 1) * l2;
+	const bool asks = asks_ahead(all, p, l2) && !(wide && p->band); /* a band's walk is short */
 	const double copy = !wide ? 16 : asks ? 24 : 10; /* what is copied was asked for by nobody */
 	double across = 0.05;
 	double rows = (double)plan_extent(all, p->rows), sum = 0, empty = (double)round_up((int64_t)rows, block) / rows - 1;
@@ -149,7 +150,7 @@ static double gain(struct arena *arena, const struct streams *all, const struct 
 		sum += large ? 0.05 : 0.02;
 		text_add(&t, p->band && wide ? ", a mask cuts smaller tiles" : ", operands are beyond the second cache");
 	} else if (asks && wide) {
-		sum += 0.035;
+		sum += 0.015;
 		text_add(&t, ", the next tile is asked for");
 	}
 	if (loses_twine) {
