@@ -354,18 +354,14 @@ struct stream_schedule schedule_in_rows(const struct problem *problem, const str
 	return d;
 }
 
-/* The heaviest tasks first. In a band all weigh about the same, and memory is read faster upwards. Tasks with lists are
- * sorted by weight, and then what follows one another does not read the same keys: where there are many for every thread,
- * they balance as they are. */
+/* The heaviest tasks first. That costs time (docs/performance.md), of lists because what follows one another does not read
+ * the same keys: where there are many for every thread, they balance as they are. In a band all weigh about the same. */
 static bool heavy_first(const struct problem *problem, const struct schedule *s, int i, const struct stream_schedule *d)
 {
 	enum { MANY = 64 };
 	const struct stream_plan *p = schedule_plan(problem, s, i);
-	if (!p->stream->present.id || p->rows == NO_INDEX)
-		return false;
-	if (d->sparsity != SPARSITY_LIST)
-		return !p->band;
-	return schedule_tasks(streams_of(problem, s), p, d->row_tile) < MANY * problem->machine->cores;
+	return p->stream->present.id && p->rows != NO_INDEX && (!p->band || d->sparsity == SPARSITY_LIST) &&
+	       schedule_tasks(streams_of(problem, s), p, d->row_tile) < MANY * problem->machine->cores;
 }
 
 static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)
