@@ -96,7 +96,10 @@ static void test_tiles(void)
 	arena_init(&a);
 	struct machine m = device(90);
 	struct problem *p = problem(&a, "examples/flash_causal_gqa.att", &long_context, true, &m);
-	struct schedule s = schedule_default(p, ISA_SM80), small = s;
+	struct schedule s = schedule_default(p, ISA_SM80), small;
+	s.stream[0].stream_tile = 32;
+	schedule_device_lanes(p, &s, 0);
+	small = s;
 	small.stream[0].stream_tile = 16;
 	schedule_device_lanes(p, &small, 0);
 	double usual = seconds(&a, p, &s, NULL), fine = seconds(&a, p, &small, NULL);
