@@ -1,6 +1,8 @@
 /* The problem a schedule is for, the schedule a machine gets untuned, and what is legal. */
 #include "codegen/schedule.h"
 
+#include <math.h>
+
 #include "base/whole.h"
 #include "dsl/dtype.h"
 
@@ -287,12 +289,12 @@ int64_t schedule_panel(const struct stream_plan *p, const struct stream_schedule
 	return all;
 }
 
-double schedule_tasks(const struct streams *all, const struct stream_plan *p, int64_t row_tile)
+double schedule_tasks(const struct streams *all, const struct stream_plan *p, int64_t wide_tile, int64_t row_tile)
 {
-	double tasks = 1;
+	double tasks = wide_tile ? ceil((double)plan_extent(all, p->wide) / (double)wide_tile) : 1;
 	for (int i = 0; i < p->ntasks; i++) {
-		int64_t extent = at_least_one(plan_extent(all, p->task[i]));
-		tasks *= p->task[i] == p->rows ? (double)((extent + row_tile - 1) / row_tile) : (double)extent;
+		int64_t step = p->task[i] == p->rows && row_tile > 0 ? row_tile : 1;
+		tasks *= (double)((plan_extent(all, p->task[i]) + step - 1) / step);
 	}
 	return tasks;
 }
@@ -316,7 +318,7 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	if (walked * row_bytes <= 2 * l2)
 		limit = SOME;
 	while (most + FEW <= limit && (most + FEW) * (4 * tile + row_bytes) + tile * row_bytes <= l2 &&
-	       schedule_tasks(all, p, 1) / (double)(most + FEW) >= EACH * m->cores)
+	       schedule_tasks(all, p, 0, 1) / (double)(most + FEW) >= EACH * m->cores)
 		most += FEW;
 	int64_t tiles = (rows + most - 1) / most;
 	return (rows + tiles - 1) / tiles > FEW ? (rows + tiles - 1) / tiles : FEW;
@@ -361,7 +363,7 @@ static bool heavy_first(const struct problem *problem, const struct schedule *s,
 	enum { MANY = 64 };
 	const struct stream_plan *p = schedule_plan(problem, s, i);
 	return p->stream->present.id && p->rows != NO_INDEX && (!p->band || d->sparsity == SPARSITY_LIST) &&
-	       schedule_tasks(streams_of(problem, s), p, d->row_tile) < MANY * problem->machine->cores;
+	       schedule_tasks(streams_of(problem, s), p, 0, d->row_tile) < MANY * problem->machine->cores;
 }
 
 static struct stream_schedule default_stream(const struct problem *problem, const struct schedule *s, int i)

@@ -118,8 +118,9 @@ bool schedule_parse(const struct problem *, const char *source, size_t size, str
 /* NULL when legal, else why not, in `arena`. */
 const char *schedule_illegal(struct arena *, const struct problem *, const struct schedule *);
 
-/* Tasks of a stream whose tasks have `row_tile` rows each. */
-double schedule_tasks(const struct streams *, const struct stream_plan *, int64_t row_tile);
+/* Tasks of a stream whose tasks have so many coordinates of the wide index, 0: all, and `row_tile` rows each. None where
+ * something is empty. */
+double schedule_tasks(const struct streams *, const struct stream_plan *, int64_t wide_tile, int64_t row_tile);
 
 /* Parts of a stream's walk, in schedule_split.c: why a stream's split is not legal; the split that fills the machine
  * (0: none); what a search tries, first 1, or nothing where splitting cannot help. */

@@ -251,7 +251,7 @@ static int64_t rows_of_task(const struct machine *m, const struct streams *all, 
 	if (tile > most)
 		tile = most / block * block;
 	while (tile > block) {
-		double tasks = schedule_tasks(all, p, tile);
+		double tasks = schedule_tasks(all, p, 0, tile);
 		if (tasks >= EACH * m->cores || (!is_wide(isa) && rows % tile == 0 && m->cores && fmod(tasks, m->cores) == 0))
 			break;
 		tile = tile / block / 2 * block;
@@ -291,7 +291,7 @@ void schedule_across_default(const struct problem *problem, const struct schedul
 	*d = across(*d, &k);
 	if (by_fine_list(p, d))
 		most = block;
-	else if ((!p->band && !p->stream->present.id && shared_bytes(all, p) > 2 * l2) || !is_wide(s->isa))
+	else if ((!p->stream->present.id && shared_bytes(all, p) > 2 * l2) || !is_wide(s->isa))
 		most = MANY_ROWS; /* else a mask on one side cuts more of long tasks */
 	d->row_tile = rows_of_task(problem->machine, all, p, s->isa, block, most);
 	if (asks_ahead(all, p, l2) && !by_fine_list(p, d))

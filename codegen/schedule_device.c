@@ -167,17 +167,6 @@ static bool twice_the_rows(const struct problem *problem, const struct streams *
 	return false;
 }
 
-static double tasks_of(const struct streams *all, const struct stream_plan *p, const struct stream_schedule *d,
-                       int64_t row_tile)
-{
-	double n = d->wide_tile ? (double)(round_up(plan_extent(all, p->wide), d->wide_tile) / d->wide_tile) : 1;
-	for (int i = 0; i < p->ntasks; i++) {
-		int64_t extent = at_least_one(plan_extent(all, p->task[i]));
-		n *= (double)(p->task[i] == p->rows ? round_up(extent, row_tile) / row_tile : extent);
-	}
-	return n;
-}
-
 struct stream_schedule schedule_device_default(const struct problem *problem, const struct schedule *s, int i)
 {
 	const struct streams *all = streams_of(problem, s);
@@ -193,7 +182,7 @@ struct stream_schedule schedule_device_default(const struct problem *problem, co
 	        walked = round_up(at_least_one(plan_extent(all, p->walked)), schedule_device_panel(&d));
 	int processors = problem->machine->processors > 0 ? problem->machine->processors : PROCESSORS;
 	bool alone = rows == DEVICE_WARP_ROWS && d.ncontracts; /* one warp: memory is all that matters */
-	d.row_tile = d.ncontracts && wide <= 128 && tasks_of(all, p, &d, 128) >= processors ? 128 : 64;
+	d.row_tile = d.ncontracts && wide <= 128 && schedule_tasks(all, p, d.wide_tile, 128) >= processors ? 128 : 64;
 	d.row_tile = p->rows == NO_INDEX ? DEVICE_WARP_ROWS : d.row_tile < rows ? d.row_tile : rows;
 	d.stream_tile = !d.ncontracts ? 64 : wide > 128 || (wide > 64 && alone) ? 32 : wide > 32 ? 64 : 128;
 	d.stream_tile = d.stream_tile < walked ? d.stream_tile : walked;

@@ -20,18 +20,6 @@ static const struct streams *streams_of(const struct problem *p, const struct sc
 	return problem_streams(p, s->form);
 }
 
-static double tasks_of(const struct streams *all, const struct stream_plan *p,
-                       const struct stream_schedule *d)
-{
-	int64_t row_tile = d->row_tile;
-	double n = d->wide_tile ? ceil((double)plan_extent(all, p->wide) / (double)d->wide_tile) : 1;
-	for (int i = 0; i < p->ntasks; i++) {
-		int64_t step = p->task[i] == p->rows && row_tile > 0 ? row_tile : 1;
-		n *= (double)((plan_extent(all, p->task[i]) + step - 1) / step);
-	}
-	return n;
-}
-
 static int64_t tiles_of(const struct streams *all, const struct stream_plan *p, int64_t tile)
 {
 	return tile < 1 ? 0 : (plan_extent(all, p->walked) + tile - 1) / tile;
@@ -100,7 +88,7 @@ static double tasks_alike(const struct streams *all, const struct stream_plan *p
 	struct expr present = p->stream->present;
 	if (!present.id || !(expr_at(pool, present)->ops & (uint64_t)1 << OP_READ))
 		return 0;
-	double n = tasks_of(all, p, d);
+	double n = schedule_tasks(all, p, d->wide_tile, d->row_tile);
 	for (int i = 0; i < p->ntasks; i++)
 		if (p->task[i] != p->rows && expr_mentions(pool, present, OP_INDEX, p->task[i]))
 			n /= (double)plan_extent(all, p->task[i]);
@@ -122,7 +110,7 @@ int64_t split_default(const struct problem *problem, const struct schedule *s, i
 	bool device = isa_is_device(s->isa);
 	int64_t processors = !device ? m->cores : m->processors ? m->processors : DEVICE_PROCESSORS;
 	int64_t tiles = tiles_of(all, p, d->stream_tile);
-	double tasks = tasks_of(all, p, d);
+	double tasks = schedule_tasks(all, p, d->wide_tile, d->row_tile);
 	struct schedule cut = *s;
 	int64_t split = 1;
 	if (tasks < 1 || tiles < TILES_LEAST || (!device && plan_extent(all, p->walked) < HOST_WALK))
@@ -151,10 +139,11 @@ int split_choices(const struct problem *problem, enum isa isa, int stream, int64
 	const struct streams *all = streams_of(problem, &s);
 	const struct stream_plan *p = schedule_plan(problem, &s, stream);
 	const struct machine *m = problem->machine;
-	double tasks = tasks_of(all, p, &s.stream[stream]), alike = tasks_alike(all, p, &s.stream[stream]),
+	const struct stream_schedule *d = &s.stream[stream];
+	double tasks = schedule_tasks(all, p, d->wide_tile, d->row_tile), alike = tasks_alike(all, p, d),
 	       enough = (alike > 0 ? 2.0 * SHARES : 4.0) * m->cores;
 	int64_t walked = plan_extent(all, p->walked),
-	        tile = !isa_is_device(isa) ? s.stream[stream].stream_tile : 64;
+	        tile = !isa_is_device(isa) ? d->stream_tile : 64;
 	int n = 0;
 	if (isa_is_device(isa))
 		enough = 4.0 * (m->processors ? m->processors : DEVICE_PROCESSORS);
