@@ -168,9 +168,9 @@ $(PEERS)/bin/python:
 PEERS_OPTIONS ?=
 bench-peers: all $(BUILD)/bench-server $(PEERS)/bin/python
 	$(PEERS)/bin/python scripts/bench_peers.py -s $(BUILD)/bench-server -o $(BUILD)/peers $(PEERS_OPTIONS)
-# What bench-peers measured last, into the page that shows it.
+# What bench-peers measured last, into the pages that show it.
 peers-table:
-	python3 scripts/peers_report.py $(BUILD)/peers/peers.json docs/performance.md
+	python3 scripts/peers_report.py $(BUILD)/peers/peers.json docs/peers.svg docs/performance.md README.md
 
 # What the program needs beside the C library goes along: that machine may have none of it.
 ARCHS ?= 90,80

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """What bench_peers.py measured, for people: a table, what it comes to, and a chart.
 
-    peers_report.py JSON FILE      puts table and means into FILE, between its lines "<!-- peers -->" and
-                                   "<!-- /peers -->", and the chart beside it as peers.svg
+    peers_report.py JSON CHART FILE…   puts all of it between a file's lines "<!-- peers -->" and "<!-- /peers -->", the
+                                       cases that geometric means are taken of and these means between "<!-- peers in
+                                       brief -->" and "<!-- /peers -->", and draws CHART, an SVG
 """
 import json
 import math
-import os
 import sys
 
 SETS = {"prefill": "f32 and bf16, full and causal", "decode": "decode", "flex": "FlexAttention's own masks and scores"}
 MINE = ("attune", "attune tuned")
+BOUND = {"flops": "the peak", "bytes": "memory's bandwidth"}
 
 
 def best_peer(result):
@@ -112,20 +113,48 @@ def page(machine, results):
     return f"{machine}\n\n{markdown(results)}\n{summary(results)}"
 
 
+def brief(machine, results):
+    """A row a case, a pair of columns a number of threads: attune's share of the bound, and how much faster than the best peer."""
+    counts = sorted({r["threads"] for r in results})
+    heads = [f"{n} thread{'s' * (n > 1)} | by the best peer" for n in counts]
+    lines = ["| case | share of | " + " | ".join(heads) + " |", "|---|---|" + "---|---|" * len(counts)]
+    cases = {}
+    for r in results:
+        if r["set"] and MINE[0] in r["peers"]:
+            cases.setdefault((r["name"], r["bound"]), {})[r["threads"]] = r
+    for (name, bound), by_threads in cases.items():
+        cells = []
+        for r in (by_threads.get(n) for n in counts):
+            peer, ratio = best_peer(r) if r else (None, 0)
+            mine = r["peers"][MINE[0]]["ratio"] if r else 0
+            cells.append(f"{mine:.2f} | {mine / ratio:.2f}× {peer}" if ratio else "– | –")
+        lines.append(f"| {name} | {BOUND[bound]} | " + " | ".join(cells) + " |")
+    return f"{machine}\n\n" + "\n".join(lines) + f"\n\n{summary(results)}"
+
+
+PLACES = {"<!-- peers -->\n": page, "<!-- peers in brief -->\n": brief}
+END = "<!-- /peers -->\n"
+
+
+def fill(path, measured):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    begin = next((b for b in PLACES if b in text), None)
+    if not begin or END not in text:
+        sys.exit(f"{path} has no place for it")
+    before, rest = text.split(begin, 1)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(before + begin + PLACES[begin](measured["machine"], measured["results"]) + END + rest.split(END, 1)[1])
+
+
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
     with open(sys.argv[1], encoding="utf-8") as f:
         measured = json.load(f)
-    with open(sys.argv[2], encoding="utf-8") as f:
-        text = f.read()
-    begin, end = "<!-- peers -->\n", "<!-- /peers -->\n"
-    if begin not in text or end not in text:
-        sys.exit(f"{sys.argv[2]} has no place for it")
-    before, rest = text.split(begin, 1)
+    for path in sys.argv[3:]:
+        fill(path, measured)
     with open(sys.argv[2], "w", encoding="utf-8") as f:
-        f.write(before + begin + page(measured["machine"], measured["results"]) + end + rest.split(end, 1)[1])
-    with open(os.path.join(os.path.dirname(sys.argv[2]), "peers.svg"), "w", encoding="utf-8") as f:
         f.write(svg(measured["results"]))
 
 
