@@ -80,6 +80,7 @@ struct builder {
 	const struct streams *all;
 	struct cascade *c; /* of the streams */
 	struct tile_program *p;
+	bool *passes_nan;         /* of each equation: streams_pass_nan */
 	struct expr *presence_of; /* of each equation, once known */
 	bool *presence_known;
 	uint32_t *tensor; /* program tensor of each cascade tensor, or NO_VALUE */

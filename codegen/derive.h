@@ -187,8 +187,6 @@ void streams_define(struct streams *);
 void streams_compact(struct streams *);
 
 /* derive_place.c */
-/* a implies b, because every conjunct of b is one of a. */
-bool derive_implies(const struct expr_pool *, struct expr a, struct expr b);
 struct streams *derive_place(struct derivation *);
 struct streams *derive_unfused(struct derivation *);
 

@@ -332,7 +332,7 @@ static bool apart(const struct derivation *d, const struct group *g, uint32_t i)
 	struct expr range = d->fact.v[i].presence;
 	for (uint32_t k = 0; k < g->carry.n; k++) {
 		struct expr other = d->fact.v[g->carry.v[k].equation].presence;
-		if (!range.id || !other.id || derive_implies(p, range, other) || derive_implies(p, other, range))
+		if (!range.id || !other.id || condition_implies(p, range, other) || condition_implies(p, other, range))
 			return false;
 	}
 	return true;

@@ -250,14 +250,6 @@ static bool is_set(const struct lists *l, const struct stream *s, struct expr e,
 	return true;
 }
 
-static bool is_conjunct(const struct expr_pool *p, struct expr all, struct expr one)
-{
-	if (!all.id || expr_same(all, one))
-		return all.id;
-	return expr_at(p, all)->op == OP_AND &&
-	       (is_conjunct(p, expr_operand(p, all, 0), one) || is_conjunct(p, expr_operand(p, all, 1), one));
-}
-
 /* The first conjunct that will do; one that tells blocks before one that tells rows only. */
 static bool find(const struct lists *l, const struct stream *s, struct expr e, struct set *k)
 {
@@ -275,7 +267,7 @@ static bool find(const struct lists *l, const struct stream *s, struct expr e, s
 	if (!is_set(l, s, e, k))
 		return false;
 	for (uint32_t i = 0; i < s->carry.n; i++)
-		if (!is_conjunct(p, l->presence[s->carry.v[i].equation], e))
+		if (!condition_has(p, l->presence[s->carry.v[i].equation], e))
 			return false;
 	return true;
 }
@@ -346,7 +338,7 @@ struct expr lists_exchange(struct exchange *x, struct expr e)
 
 static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
 {
-	return !a.id ? b : !b.id || is_conjunct(p, a, b) ? a : expr2(p, OP_AND, a, b);
+	return !a.id ? b : !b.id || condition_has(p, a, b) ? a : expr2(p, OP_AND, a, b);
 }
 
 /* a and each condition of b that is not the set's own. */
@@ -414,7 +406,7 @@ static uint32_t rewritten(struct exchange *x, uint32_t old, int n, const struct 
 {
 	struct lists *l = x->l;
 	struct equation q = l->c->equation.v[old];
-	if (!l->presence[old].id || !is_conjunct(&l->c->pool, l->presence[old], x->set->condition))
+	if (!condition_has(&l->c->pool, l->presence[old], x->set->condition))
 		n = 0;
 	q.tensor = x->tensor[q.tensor];
 	for (int i = 0; i < q.nindex; i++)

@@ -281,21 +281,6 @@ static uint32_t emitted(struct assembly *r, uint32_t i)
 	return r->d->fact.v[i].emitted - 1;
 }
 
-static bool has_conjunct(const struct expr_pool *p, struct expr all, struct expr one)
-{
-	if (expr_same(all, one))
-		return true;
-	return expr_at(p, all)->op == OP_AND && (has_conjunct(p, expr_operand(p, all, 0), one) ||
-	                                         has_conjunct(p, expr_operand(p, all, 1), one));
-}
-
-bool derive_implies(const struct expr_pool *p, struct expr a, struct expr b)
-{
-	if (expr_at(p, b)->op == OP_AND && !has_conjunct(p, a, b))
-		return derive_implies(p, a, expr_operand(p, b, 0)) && derive_implies(p, a, expr_operand(p, b, 1));
-	return has_conjunct(p, a, b);
-}
-
 static struct expr hull(struct derivation *d, const struct group *g)
 {
 	VEC(struct expr) part = {0};
@@ -315,12 +300,12 @@ static struct expr hull(struct derivation *d, const struct group *g)
 				return NO_EXPR;
 		bool covered = false;
 		for (uint32_t k = 0; k < part.n; k++)
-			covered |= derive_implies(pool(d), p, part.v[k]);
+			covered |= condition_implies(pool(d), p, part.v[k]);
 		if (covered)
 			continue;
 		uint32_t kept = 0;
 		for (uint32_t k = 0; k < part.n; k++)
-			if (!derive_implies(pool(d), part.v[k], p))
+			if (!condition_implies(pool(d), part.v[k], p))
 				part.v[kept++] = part.v[k];
 		part.n = kept;
 		vec_push(d->arena, &part, p);

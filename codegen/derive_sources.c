@@ -99,7 +99,7 @@ static struct expr anchored(struct plan *p, struct expr g, struct expr whole, ui
 static bool covers(const struct plan *p, uint32_t carry)
 {
 	struct expr range = p->d->fact.v[p->equation].presence, of = p->d->fact.v[carry].presence;
-	return !of.id || (range.id && derive_implies(pool(p), range, of));
+	return !of.id || (range.id && condition_implies(pool(p), range, of));
 }
 
 /* Each carried maximum or minimum of the stream is tried for its own part of what is known later. */

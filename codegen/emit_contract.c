@@ -386,14 +386,14 @@ static void emit_lanes(struct nest *n, struct c_block *b, const struct call *c, 
 	emit_rows(n, b, c, spill, emit_call);
 }
 
-/* Is the next statement a maximum or minimum over the lanes of what is contracted, of one block of rows and whole vectors,
+/* Is the next statement a maximum or minimum of numbers over the lanes of what is contracted, of one block of rows and whole vectors,
  * or over its rows, of one block of whole vectors? While the results are in registers it costs no pass over them. */
 static bool folds(const struct emitter *e, const struct call *c, const struct tile_statement *next)
 {
 	const struct tile_statement *s = c->s;
 	const struct micro *k = &c->micro;
 	const struct current *rows = s->rows == NO_INDEX ? NULL : e->range[s->rows], *lanes = e->range[s->lanes];
-	if (next->kind != TILE_REDUCE || (next->reduce != REDUCE_MAX && next->reduce != REDUCE_MIN) || !rows ||
+	if (next->kind != TILE_REDUCE || !next->numbers || !rows ||
 	    (next->index != s->lanes && next->index != s->rows) || expr_at(e->pool, next->expression)->op != OP_VALUE ||
 	    expr_at(e->pool, next->expression)->symbol != s->value)
 		return false;

@@ -73,7 +73,6 @@ static void emit_scalar(struct nest *n, const struct tile_statement *s)
 
 /* ---- reductions ---- */
 
-
 struct fold emit_fold_of(const struct emitter *e, const struct tile_statement *s)
 {
 	bool logical = s->reduce == REDUCE_ANY || s->reduce == REDUCE_ALL;
@@ -81,7 +80,7 @@ struct fold emit_fold_of(const struct emitter *e, const struct tile_statement *s
 	bool end = s->reduce == REDUCE_MAX || s->reduce == REDUCE_MIN;
 	return (struct fold){.reduce = s->reduce,
 	                     .kind = kind,
-	                     .keeps_nan = end && kind == KIND_REAL && !e->program->value.v[s->value].nranks};
+	                     .keeps_nan = end && kind == KIND_REAL && !s->numbers};
 }
 
 static const char *identity(struct emitter *e, const struct fold *f)

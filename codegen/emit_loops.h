@@ -20,7 +20,7 @@ static inline struct term bare(const char *name, enum kind kind, bool vector)
 struct fold {
 	enum reduction reduce;
 	enum kind kind; /* of the accumulator: BOOL for any and all */
-	bool keeps_nan; /* conditions are made of it: a maximum of vectors passes over NaN otherwise */
+	bool keeps_nan; /* which costs a maximum of vectors two instructions more */
 	const char *accumulator, *spare[UNROLL - 1];
 };
 

@@ -294,14 +294,6 @@ static void plan_inner(const struct streams *all, const struct stream *stream, c
 	                    within(all, out->inner_b);
 }
 
-static bool is_conjunct(const struct expr_pool *p, struct expr all, struct expr one)
-{
-	if (expr_same(all, one))
-		return true;
-	return expr_at(p, all)->op == OP_AND &&
-	       (is_conjunct(p, expr_operand(p, all, 0), one) || is_conjunct(p, expr_operand(p, all, 1), one));
-}
-
 /* Does a condition only say that a coordinate of a READ that is a factor in `e` is inside its extent? What is outside is a
  * zero then; what is read to find a coordinate would be one, too. */
 static bool only_bounds(const struct cascade *c, struct expr condition, struct expr e)
@@ -331,7 +323,7 @@ static bool only_bounds(const struct cascade *c, struct expr condition, struct e
 static bool implied(const struct cascade *c, struct expr present, struct expr presence, struct expr b)
 {
 	const struct expr_pool *p = &c->pool;
-	if (present.id && is_conjunct(p, present, presence))
+	if (condition_has(p, present, presence))
 		return true;
 	if (expr_at(p, presence)->op == OP_AND)
 		return implied(c, present, expr_operand(p, presence, 0), b) &&

@@ -99,6 +99,10 @@ struct list_form {
 struct streams *streams_members(struct arena *, const struct streams *, struct list_form *);
 struct streams *streams_rows(struct arena *, const struct streams *, struct list_form *);
 
+/* Of every equation of the cascade: is it a maximum or minimum that may pass over a NaN, because no output depends on
+ * it there? stream_nan.c says how that is known. */
+bool *streams_pass_nan(struct arena *, const struct streams *);
+
 /* Text that parses back. NULL, with diagnostics, when it does not. */
 void streams_print(const struct streams *, struct text *);
 struct streams *streams_parse(struct arena *, const char *source, size_t size, struct diags *);

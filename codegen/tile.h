@@ -84,6 +84,7 @@ struct tile_statement {
 	struct expr low, high;  /* FOR, NARROW */
 	struct expr expression; /* LOAD, MAP, REDUCE, SELECT, STORE; IF: the condition; CONTRACT: NO_EXPR */
 	enum reduction reduce;  /* REDUCE */
+	bool numbers;           /* … by MAX or MIN of reals, that may pass over a NaN: nothing that is stored depends on it */
 	enum selection select;  /* SELECT */
 	uint32_t slot;          /* SELECT of members: the index that counts them */
 	struct expr present;    /* SELECT: which elements there are (as LOAD); NO_EXPR: all */

@@ -660,6 +660,7 @@ struct tile_program *tile_build(struct arena *arena, const struct problem *probl
 	schedule_print(problem, schedule, &t);
 	b.p->schedule = t.s;
 	b.tensor = build_no_values(&b);
+	b.passes_nan = streams_pass_nan(arena, b.all);
 	b.presence_of = arena_new_array(arena, b.c->equation.n + 1, struct expr);
 	b.presence_known = arena_new_array(arena, b.c->equation.n + 1, bool);
 	for (uint32_t i = 0; i < b.c->index.n; i++)

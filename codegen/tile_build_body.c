@@ -265,6 +265,7 @@ static uint32_t reduced_value(struct builder *b, const struct equation *q, const
 		                                 .value = v,
 		                                 .index = q->reduced[r],
 		                                 .reduce = reduce,
+		                                 .numbers = q->reduce == reduce && b->passes_nan[q - b->c->equation.v],
 		                                 .expression = e});
 		e = build_value(b, v);
 	}
@@ -482,7 +483,8 @@ static struct expr count_here(struct builder *b, const struct equation *q, struc
 	return build_value(b, reduced_value(b, q, "n", REDUCE_SUM, one));
 }
 
-/* Over the tile: the largest, then the least coordinate that has it; joined with what was best so far. */
+/* Over the tile: the largest, NaN before all numbers, then the least coordinate that has it; joined with what was best so
+ * far. */
 static struct expr updated_argmax(struct builder *b, const struct equation *q, struct expr presence,
                                   struct expr x)
 {
@@ -490,7 +492,8 @@ static struct expr updated_argmax(struct builder *b, const struct equation *q, s
 	struct expr here = build_value(
 	        b, reduced_value(b, q, "best", REDUCE_MAX, build_masked(b, presence, x, -INFINITY)));
 	struct expr index = expr_leaf(p, OP_INDEX, KIND_INT, b->plan->walked);
-	struct expr at = expr3(p, OP_SELECT, expr2(p, OP_EQ, x, here), index, expr_number(p, INFINITY));
+	struct expr most = expr2(p, OP_OR, expr2(p, OP_EQ, x, here), expr2(p, OP_NE, x, x));
+	struct expr at = expr3(p, OP_SELECT, most, index, expr_number(p, INFINITY));
 	struct expr where = build_value(
 	        b, reduced_value(b, q, "at", REDUCE_MIN, build_masked(b, presence, at, INFINITY)));
 	return build_joined_argmax(b, q, here, where);

@@ -134,8 +134,11 @@ struct expr build_joined_argmax(struct builder *b, const struct equation *q, str
 	                         expr2(p, OP_LT, where, expr_number(p, INFINITY)));
 	/* Tiles and parts may come last first: a tie goes to the lesser coordinate, not to the earlier one. */
 	struct expr before = expr2(p, OP_OR, first, expr2(p, OP_LT, where, old));
-	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, expr2(p, OP_LE, best, most), before));
-	struct expr better = expr2(p, OP_OR, expr2(p, OP_LT, best, most), tie);
+	struct expr number = expr2(p, OP_EQ, best, best), nan = expr2(p, OP_NE, most, most);
+	struct expr least = expr2(p, OP_OR, expr2(p, OP_LE, best, most), nan);
+	struct expr tie = expr2(p, OP_AND, some, expr2(p, OP_AND, least, before));
+	struct expr larger = expr2(p, OP_OR, expr2(p, OP_LT, best, most), expr2(p, OP_AND, number, nan));
+	struct expr better = expr2(p, OP_OR, larger, tie);
 	vec_push(b->arena, &b->assign,
 	         (struct operand){expr2(p, OP_MAX, best, most), NO_EXPR, b->count[q->tensor]});
 	return expr3(p, OP_SELECT, better, where, old);

@@ -265,7 +265,8 @@ static bool read_reduce(struct reader *r, struct tile_statement *s)
 	const char *name = lexer_expect_name(&r->lexer, "a reduction");
 	if (!name)
 		return false;
-	s->reduce = reduction_find(name, strlen(name));
+	s->numbers = !strcmp(name, "maxnum") || !strcmp(name, "minnum");
+	s->reduce = reduction_find(name, s->numbers ? 3 : strlen(name));
 	if (!s->reduce)
 		return diag_error(r->scope.diags, at, "there is no reduction '%s'", name);
 	return lexer_expect_word(&r->lexer, "over") && index_variable(r, &s->index) &&

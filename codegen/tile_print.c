@@ -113,7 +113,8 @@ void tile_statement_print(const struct tile_program *p, const struct tile_statem
 	switch (s->kind) {
 	case TILE_CONTRACT: print_contract(p, s, t); return;
 	case TILE_REDUCE:
-		text_printf(t, "reduce %s over %s of ", reduction_info[s->reduce].spelling, index_name(p, s->index));
+		text_printf(t, "reduce %s%s over %s of ", reduction_info[s->reduce].spelling, s->numbers ? "num" : "",
+		            index_name(p, s->index));
 		break;
 	case TILE_LOAD: text_add(t, "load "); break;
 	default: text_add(t, "map "); break;

@@ -110,8 +110,11 @@ static double rounded(const struct run *r, enum dtype t, double x)
 static double reduce(struct tile_walk *w, const struct tile_statement *s)
 {
 	double sum = reduction_info[s->reduce].identity;
-	for (bool more = tile_first(w, 1, &s->index); more; more = tile_next(w, 1, &s->index))
-		sum = reduction_value(s->reduce, sum, tile_evaluate(w, s->expression));
+	for (bool more = tile_first(w, 1, &s->index); more; more = tile_next(w, 1, &s->index)) {
+		double x = tile_evaluate(w, s->expression);
+		if (!s->numbers || !isnan(x))
+			sum = reduction_value(s->reduce, sum, x);
+	}
 	return sum;
 }
 

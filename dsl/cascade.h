@@ -127,6 +127,10 @@ struct expr cascade_presence(struct cascade *, uint32_t equation);
 void cascade_presences(struct cascade *, struct expr *presence);
 /* The same of one expression over the cascade's tensors. */
 struct expr cascade_presence_of(struct cascade *, struct expr);
+/* Of conditions, NO_EXPR: always. Is one among the conjuncts of `all`? */
+bool condition_has(const struct expr_pool *, struct expr all, struct expr one);
+/* a implies b, because every conjunct of b is one of a. */
+bool condition_implies(const struct expr_pool *, struct expr a, struct expr b);
 /* Is one the negation of the other: x < y and y <= x (or 0 <= x - y), or by a `not`? */
 bool condition_opposite(const struct expr_pool *, struct expr, struct expr);
 

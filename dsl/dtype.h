@@ -40,6 +40,12 @@ static inline int64_t double_to_int64(double x)
 		return x == x ? INT64_MIN : 0;
 	return x < 9223372036854775808.0 ? (int64_t)x : INT64_MAX;
 }
+/* x, but no less than low and then no more than high; NaN where one of them is. */
+static inline double double_clamp(double x, double low, double high)
+{
+	x = low > x || low != low ? low : x;
+	return high < x || high != high ? high : x;
+}
 /* The least power of two that is not below x; of what is not above 1, 1. */
 static inline double double_bit_ceil(double x)
 {

@@ -48,7 +48,7 @@ OP(SILU,     "silu",      1, REAL,  "?",   DIP,         "$silu(%0)",         x /
 OP(ERF,      "erf",       1, REAL,  "+",   APPROXIMATE, "$erf(%0)",          erf(x))
 OP(SIN,      "sin",       1, REAL,  "?",   WAVE,        "$sin(%0)",          sin(x))
 OP(COS,      "cos",       1, REAL,  "?",   WAVE,        "$cos(%0)",          cos(x))
-OP(CLAMP,    "clamp",     3, ARITH, "+++", MONOTONE,    "$min($max(%0, %1), %2)", fmin(fmax(x, y), z))
+OP(CLAMP,    "clamp",     3, ARITH, "+++", MONOTONE,    "$min($max(%0, %1), %2)", double_clamp(x, y, z))
 OP(LT,       "<",         2, BOOL,  "-+",  TRUTH,       "(%0 < %1)",         x < y)   /* '>' and '>=' are parsed as these, swapped */
 OP(LE,       "<=",        2, BOOL,  "-+",  TRUTH,       "(%0 <= %1)",        x <= y)
 OP(EQ,       "==",        2, BOOL,  "??",  TRUTH,       "(%0 == %1)",        x == y)

@@ -175,8 +175,9 @@ static void take_largest(struct evaluation *v, int result, double x, int along_a
 {
 	double most = v->total[result];
 	int64_t at = flat_position(v, along_axis);
-	bool first = !v->count[result]++;
-	if (!first && !(x > most) && !(x == most && at < v->at[result]) && !(most != most && x == x))
+	bool first = !v->count[result]++, nan = x != x, both = nan && most != most;
+	bool larger = x > most || (nan && !both), tie = x == most || both;
+	if (!first && !larger && !(tie && at < v->at[result]))
 		return;
 	v->total[result] = x;
 	v->at[result] = at;

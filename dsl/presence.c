@@ -217,6 +217,22 @@ static struct expr both(struct expr_pool *p, struct expr a, struct expr b)
 	return a;
 }
 
+bool condition_has(const struct expr_pool *p, struct expr all, struct expr one)
+{
+	if (!all.id || expr_same(all, one))
+		return all.id;
+	return expr_at(p, all)->op == OP_AND &&
+	       (condition_has(p, expr_operand(p, all, 0), one) || condition_has(p, expr_operand(p, all, 1), one));
+}
+
+bool condition_implies(const struct expr_pool *p, struct expr a, struct expr b)
+{
+	if (!b.id || condition_has(p, a, b))
+		return true;
+	return expr_at(p, b)->op == OP_AND && condition_implies(p, a, expr_operand(p, b, 0)) &&
+	       condition_implies(p, a, expr_operand(p, b, 1));
+}
+
 bool condition_opposite(const struct expr_pool *p, struct expr a, struct expr b)
 {
 	if ((expr_at(p, b)->op == OP_NOT && expr_same(expr_operand(p, b, 0), a)) ||

@@ -88,7 +88,7 @@ static bool stages_result(struct stages *s, struct stages_c *c, uint32_t i, doub
 	double *got = arena_new_array(s->arena, (size_t)expected->count, double);
 	for (int64_t k = 0; k < expected->count; k++)
 		got[k] = dtype_load(t->dtype, c->buffer[i].data, stages_place(t, c->stride[i], k));
-	double error = stages_apart(expected->data, got, expected->count);
+	double error = stages_error(s, expected->data, got, expected->count);
 	return error <= bound || stages_fault(s, "c: %s is off by %g", t->name, error);
 }
 
