@@ -7,21 +7,36 @@
 #include "cli/cli.h"
 #include "cli/npy.h"
 
-enum { WHY = 256, DL_BOOL = 6 };
+enum { WHY = 256 };
 
+/* Those of the language. */
 static const struct {
 	const char *name;
 	DLDataType type;
 } types[] = {
-        {"f64", {kDLFloat, 64, 1}},   {"f32", {kDLFloat, 32, 1}}, {"f16", {kDLFloat, 16, 1}},
-        {"bf16", {kDLBfloat, 16, 1}}, {"i64", {kDLInt, 64, 1}},   {"i32", {kDLInt, 32, 1}},
-        {"i8", {kDLInt, 8, 1}},       {"u8", {kDLUInt, 8, 1}},    {"bool", {DL_BOOL, 8, 1}},
+        {"f64", {kDLFloat, 64, 1}},
+        {"f32", {kDLFloat, 32, 1}},
+        {"f16", {kDLFloat, 16, 1}},
+        {"bf16", {kDLBfloat, 16, 1}},
+        {"f8e4m3", {DL_FLOAT8_E4M3FN, 8, 1}},
+        {"f8e5m2", {DL_FLOAT8_E5M2, 8, 1}},
+        {"i64", {kDLInt, 64, 1}},
+        {"i32", {kDLInt, 32, 1}},
+        {"i8", {kDLInt, 8, 1}},
+        {"u8", {kDLUInt, 8, 1}},
+        {"i4", {kDLInt, 4, 1}},
+        {"bool", {DL_BOOL, 8, 1}},
 };
 enum { TYPES = sizeof types / sizeof *types };
 
 static bool same_type(DLDataType a, DLDataType b)
 {
 	return a.code == b.code && a.bits == b.bits;
+}
+
+static bool is_real(DLDataType t)
+{
+	return t.code != kDLInt && t.code != kDLUInt && t.code != DL_BOOL;
 }
 
 static const char *type_name(DLDataType t)
@@ -83,10 +98,11 @@ static DLDataType asked_type(const struct options *o, const char *name, DLDataTy
 		for (int k = 0; k < TYPES; k++)
 			if (!strcmp(types[k].name, o->type.v[i].text))
 				return types[k].type;
-		complain_of(ATTUNE_USAGE,
-		            "-t %s=%s: there is no such type; there are f64, f32, f16, bf16, i64, i32, i8, "
-		            "u8, bool",
-		            name, o->type.v[i].text);
+		char names[128] = "";
+		for (int k = 0; k < TYPES; k++)
+			strcat(strcat(names, k ? ", " : ""), types[k].name);
+		complain_of(ATTUNE_USAGE, "-t %s=%s: there is no such type; there are %s", name,
+		            o->type.v[i].text, names);
 		return (DLDataType){kDLOpaqueHandle, 0, 1};
 	}
 	return otherwise;
@@ -112,13 +128,50 @@ static int adopt(struct argument *a, const struct attune_tensor *t, struct npy *
 	struct attune_error error;
 	if (!argument_make(a, t->name, t->dtype, file->tensor.ndim, file->tensor.shape))
 		return ATTUNE_SYSTEM;
-	bool floats = t->dtype.code == kDLFloat || t->dtype.code == kDLBfloat;
-	bool from_floats = file->tensor.dtype.code == kDLFloat || file->tensor.dtype.code == kDLBfloat;
 	bool from_bool = file->tensor.dtype.code == DL_BOOL, as_bool = !strcmp(t->type, "bool");
-	if (floats != from_floats || (as_bool && !from_bool && file->tensor.dtype.bits != 8))
+	if (is_real(t->dtype) != is_real(file->tensor.dtype) ||
+	    (as_bool && !from_bool && file->tensor.dtype.bits != 8))
 		return complain_of(ATTUNE_USAGE, "'%s' is declared %s, but the file holds %s", t->name,
 		                   t->type, type_name(file->tensor.dtype));
 	return attune_convert(&file->tensor, &a->tensor, &error) ? complain(&error) : 0;
+}
+
+/* Bytes that hold two each, the low half first: twice as many elements along the last rank. */
+static bool halve(DLTensor *d)
+{
+	int last = d->ndim - 1;
+	if (last < 0 || d->strides[last] != 1 || __builtin_mul_overflow(d->shape[last], 2, &d->shape[last]))
+		return false;
+	bool fits = true;
+	for (int k = 0; fits && k < last; k++)
+		fits = !__builtin_mul_overflow(d->strides[k], 2, &d->strides[k]);
+	return fits;
+}
+
+/* A file's elements become of the type that -t says. Unsigned ones may be the bits of any type as wide. */
+static int call_file(const struct attune_tensor *t, const struct options *o, const char *path, DLTensor *d)
+{
+	DLDataType has = d->dtype, type = asked_type(o, t->name, (DLDataType){0});
+	bool raw = has.code == kDLUInt, asked = type.bits, halves = type.bits == 4;
+	if (type.code == kDLOpaqueHandle)
+		return ATTUNE_USAGE;
+	if (!asked && raw && has.bits == 16)
+		return complain_of(ATTUNE_USAGE, "%s holds uint16; if that is bf16, say so with -t %s=bf16",
+		                   path, t->name);
+	if (!asked && raw && (t->dtype.bits == 4 || (t->dtype.bits == 8 && is_real(t->dtype))))
+		return complain_of(
+		        ATTUNE_USAGE,
+		        "%s holds uint8; if its bytes are codes of %s, say so with -t %s=%s; what holds "
+		        "numbers has to be %s",
+		        path, t->type, t->name, t->type, is_real(t->dtype) ? "of a float type" : "int8");
+	if (!asked || (halves && has.code == kDLInt && has.bits == 8))
+		return 0;
+	if (halves ? !raw || has.bits != 8 || !halve(d)
+	           : type.bits != has.bits || (!raw && !same_type(type, has) && type.code != DL_BOOL))
+		return complain_of(ATTUNE_USAGE, "%s holds %s, which -t cannot call %s", path, type_name(has),
+		                   type_name(type));
+	d->dtype = type;
+	return 0;
 }
 
 static int read_input(struct arguments *a, const struct options *o, const struct pair *input)
@@ -131,26 +184,11 @@ static int read_input(struct arguments *a, const struct options *o, const struct
 		return complain_of(ATTUNE_USAGE, "-i %s is given twice", t->name);
 	char why[WHY] = "";
 	struct npy file = {0};
-	int status = 0;
-	if (!npy_read(input->text, &file, why, sizeof why)) {
-		status = complain_of(ATTUNE_SYSTEM, "%s: %s", input->text, why);
-	} else {
-		DLDataType type = asked_type(o, t->name, file.tensor.dtype);
-		bool raw = file.tensor.dtype.code == kDLUInt && file.tensor.dtype.bits == 16;
-		if (type.code == kDLOpaqueHandle)
-			status = ATTUNE_USAGE;
-		else if (raw && same_type(type, file.tensor.dtype))
-			status = complain_of(ATTUNE_USAGE,
-			                     "%s holds uint16; if that is bf16, say so with -t %s=bf16",
-			                     input->text, t->name);
-		else if (type.bits != file.tensor.dtype.bits ||
-		         (!raw && !same_type(type, file.tensor.dtype) && type.code != DL_BOOL))
-			status = complain_of(ATTUNE_USAGE, "%s holds %s, which -t cannot call %s",
-			                     input->text, type_name(file.tensor.dtype), type_name(type));
-		file.tensor.dtype = type;
-		if (!status)
-			status = adopt(&a->v[i], t, &file);
-	}
+	int status = npy_read(input->text, &file, why, sizeof why)
+	                     ? call_file(t, o, input->text, &file.tensor)
+	                     : complain_of(ATTUNE_SYSTEM, "%s: %s", input->text, why);
+	if (!status)
+		status = adopt(&a->v[i], t, &file);
 	npy_free(&file);
 	if (!status)
 		a->pointer[i] = &a->v[i].tensor;
@@ -216,6 +254,8 @@ static int write_output(const struct arguments *a, const struct options *o, cons
 	DLDataType type = asked_type(o, t->name, own);
 	if (type.code == kDLOpaqueHandle)
 		return ATTUNE_USAGE;
+	if (type.bits == 4) /* a file has whole bytes */
+		type.bits = 8;
 	struct attune_error error;
 	char why[WHY] = "";
 	int status = 0;

@@ -19,8 +19,9 @@ COMMAND(RUN, run, "run", "FILE -i TENSOR=IN.npy ... -o TENSOR=OUT.npy ... [-r RA
 	"compute on .npy files",
 	"Extents come from the inputs and are checked against each other. A file's numbers are converted to the\n"
 	"type the program declares, rounding to nearest even; -t says what a file holds where the format cannot\n"
-	"(bf16 is stored as uint16), and for an output the type to write. --oracle computes with the float64\n"
-	"interpreter that defines what a program means; --compare runs both and prints the difference.")
+	"(bf16 is stored as uint16, codes of f8e4m3, f8e5m2 and pairs of i4 as uint8), and for an output the type to\n"
+	"write. --oracle computes with the float64 interpreter that defines what a program means; --compare runs both\n"
+	"and prints the difference.")
 COMMAND(TUNE, tune, "tune", "FILE -r RANK=N ... [-p PARAM=X ...] [--budget TIME] [--seed N]",
 	"search schedules, verify every candidate, keep the winner",
 	"Interrupting keeps the best so far; running again resumes, reusing every measured trial.")

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { DL_BOOL = 6 }; /* kDLBool of newer dlpack.h */
-
 /* Without the byte order in front. */
 static const struct {
 	const char *name;
@@ -248,7 +246,7 @@ void npy_free(struct npy *n)
 
 static bool type_name(DLDataType t, char name[4])
 {
-	if (t.code == kDLBfloat && t.bits == 16)
+	if (t.code == kDLBfloat || t.code == DL_FLOAT8_E4M3FN || t.code == DL_FLOAT8_E5M2)
 		t.code = kDLUInt;
 	for (int i = 0; i < TYPES; i++)
 		if (types[i].type.code == t.code && types[i].type.bits == t.bits && t.lanes == 1) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { NPY_RANKS = 8 };
+enum { DL_BOOL = 6, DL_FLOAT8_E4M3FN = 10, DL_FLOAT8_E5M2 = 12 }; /* of newer dlpack.h */
 
 struct npy {
 	DLTensor tensor; /* shape, strides and data point below and at malloc'ed memory; do not move the struct */
@@ -23,8 +24,9 @@ struct npy {
 bool npy_read(const char *path, struct npy *, char *why, size_t why_size);
 void npy_free(struct npy *);
 
-/* Writes any tensor of at most NPY_RANKS ranks, any strides, in C order as format 1, little-endian. bf16 is written as u2, DLPack booleans as bool. The file is replaced at once or not at
- * all. False with the reason in `why`. */
+/* Writes any tensor of at most NPY_RANKS ranks, any strides, in C order as format 1, little-endian. bf16 is
+ * written as u2, reals of 8 bits as u1, DLPack booleans as bool. The file is replaced at once or not at all.
+ * False with the reason in `why`. */
 bool npy_write(const char *path, const DLTensor *, char *why, size_t why_size);
 
 #endif

@@ -1,6 +1,7 @@
 /* attune run: a kernel, or the oracle, on .npy files. */
 #include "cli/arguments.h"
 #include "cli/cli.h"
+#include "cli/npy.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,13 +24,16 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What a result may be off by, of the largest element, when stored so: rounding on the way, and of the type. A device
- * multiplies in the type of its inputs. */
+/* What a result may be off by, of the largest element, when stored so: rounding on the way, and of the type.
+ * A device multiplies in the type of its inputs, those of 8 bits widened. */
 static double bound_of(DLDataType t)
 {
 	if (t.code == kDLFloat)
 		return t.bits == 64 ? 1e-9 : t.bits == 32 ? 1e-4 : 4e-3;
-	return t.code == kDLBfloat ? 2e-2 : 0;
+	return t.code == kDLBfloat          ? 2e-2
+	       : t.code == DL_FLOAT8_E4M3FN ? 0.13
+	       : t.code == DL_FLOAT8_E5M2   ? 0.26
+	                                    : 0;
 }
 
 /* The largest difference by the largest finite element of the reference; equal infinities are equal. */
@@ -85,7 +89,7 @@ static int compare(struct arguments *a, bool device, struct outcome *out)
 	out->compared = out->right = true;
 	double rounding = 0;
 	for (int i = 0; i < a->n; i++)
-		if (device && a->declared[i].role == ATTUNE_IN)
+		if (device && a->declared[i].role == ATTUNE_IN && a->declared[i].dtype.bits > 8)
 			rounding = fmax(rounding, bound_of(a->declared[i].dtype));
 	for (int i = 0; i < a->n; i++) {
 		if (a->declared[i].role != ATTUNE_OUT)

@@ -77,6 +77,56 @@ ok 'types from the command line are as good as those in the text'
 run 0 run causal.att $inputs --as O=f16 -o O=as.npy -t O=f32 && says as.npy "'<f4'"
 ok 'and -t says what a file holds, as ever'
 
+# raw FILE TYPE SHAPE HEX: a file of these bytes.
+raw() {
+	perl -e '
+		my ($file, $type, $shape, $hex) = @ARGV;
+		my $header = "{\x27descr\x27: \x27$type\x27, \x27fortran_order\x27: False, \x27shape\x27: ($shape,), }";
+		$header .= " " x (63 - (10 + length $header) % 64) . "\n";
+		open my $f, ">:raw", $file or die;
+		print $f "\x93NUMPY\x01\x00", pack("v", length $header), $header, pack("H*", $hex);
+	' "$@"
+}
+# ends FILE HEX: are these its last bytes?
+ends() { [ "$(tail -c $((${#2} / 2)) "$1" | od -An -v -tx1 | tr -d ' \n')" = "$2" ]; }
+cat >eight.att <<'END'
+kernel eight
+rank H, E
+in  X[H, E] : f8e4m3
+out Y[H, E] : f8e5m2
+out Z[H, E] : f8e4m3
+Y[h,e] = X[h,e] * 2
+Z[h,e] = X[h,e]
+END
+raw eight.npy '<f4' 2,2 0000803f9a99993e286b6ececdccf340 # 1, 0.3, -1e9, 7.62
+run 0 run eight.att -i X=eight.npy -o Y=y.npy Z=z.npy --compare && says z.npy "'|u1'" && ends z.npy 382afe4f
+ok 'float32 files for reals of eight bits are rounded, and saturate'
+raw eight.npy '<f2' 4 003ccd34fffb9f47 && sed 's/H, E/E/; s/h,e/e/g' eight.att >row.att &&
+	run 0 run row.att -i X=eight.npy -o Z=row.npy && ends row.npy 382afe4f
+ok 'so are float16 ones'
+run 2 run eight.att -i X=z.npy && says err '-t X=f8e4m3'; ok 'uint8 must be called what its bytes are'
+run 0 run eight.att -i X=z.npy -t X=f8e4m3 -o Y=again.npy --compare && cmp -s again.npy y.npy; ok 'and then is taken as codes'
+run 0 run eight.att -i X=y.npy -t X=f8e5m2 -o Z=wide.npy -t Z=f32 && ends wide.npy 000000400000203f0000e0c300008041
+ok 'codes of another type are converted, and outputs written as numbers'
+run 2 run eight.att -i X=z.npy -t X=bf16 && says err 'cannot call'; ok 'bytes are not called what is wider'
+cat >four.att <<'END'
+kernel four
+rank H, E
+in  X[H, E] : i4
+out Y[H, E] : f32
+Y[h,e] = X[h,e] * 1
+END
+raw four.npy '|i1' 2,2 01fe07f8
+run 0 run four.att -i X=four.npy -o Y=y.npy --compare && ends y.npy 0000803f000000c00000e040000000c1
+ok 'whole numbers of a byte for a tensor of half bytes'
+raw codes.npy '|u1' 2,1 e187
+run 2 run four.att -i X=codes.npy && says err '-t X=i4'; ok 'uint8 must be called half bytes'
+run 0 run four.att -i X=codes.npy -t X=i4 -o Y=halves.npy --compare && cmp -s halves.npy y.npy
+ok 'two a byte, the low one first'
+for type in $(sed -n 's/^DTYPE([^"]*"\([a-z0-9]*\)".*/\1/p' "$top/dsl/dtypes.h"); do
+	run 2 run four.att -i X=four.npy -t X=none && says err " $type"; ok "-t takes $type"
+done
+
 # On a device, emulated where there is no other. A compiler for the emulated one may be missing too.
 half='--as Q,K,V,O=bf16'
 if "$attune" device --json 2>/dev/null | perl -MJSON::PP -0ne 'exit !grep { $_->{name} eq "cuda-emulated" && $_->{works} } @{decode_json($_)->{targets}}'; then
