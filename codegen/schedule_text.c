@@ -162,8 +162,11 @@ static bool read_globals(struct reader *r, const struct problem *problem, struct
 				s->isa = (enum isa)i;
 				return true;
 			}
-		return diag_error(r->diags, place(r, 1),
-		                  "unknown instruction set; known: scalar avx2 avx512 avx512bf16 sm80");
+		struct text known;
+		text_init(&known, r->diags->arena);
+		for (int i = 0; i < ISAS; i++)
+			text_printf(&known, " %s", isa_info[i].name);
+		return diag_error(r->diags, place(r, 1), "unknown instruction set; known:%s", known.s);
 	}
 	if (is(r, 0, "compute")) {
 		s->compute = is(r, 1, "f64") ? DTYPE_F64 : DTYPE_F32;

@@ -245,7 +245,7 @@ static void test_reasons(void)
 	   "lanes that a text says nothing of follow from its tiles");
 
 	static const char *const broken[][2] = {
-	        {"isa avx9000\n", "unknown instruction set"},
+	        {"isa avx9000\n", "unknown instruction set; known: scalar avx2 avx512 avx512bf16 neon sm80"},
 	        {"fuse some\n", "fuse is all or none"},
 	        {"stream q for b\n", "walks"},
 	        {"stream m for b h n\n  rows n:0\n", "a number from 1"},
