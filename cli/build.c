@@ -12,8 +12,8 @@ static void print_summary(const char *directory, const char *manifest)
 	       cJSON_GetStringValue(cJSON_GetObjectItem(m, "shape")),
 	       cJSON_GetStringValue(cJSON_GetObjectItem(m, "march")));
 	cJSON_ArrayForEach(form, forms) if (form != forms->child)
-		printf("  and a %s one for %s\n", cJSON_GetStringValue(cJSON_GetObjectItem(form, "origin")),
-		       cJSON_GetStringValue(cJSON_GetObjectItem(form, "isa")));
+		printf("  and for %s the %s kernel\n", cJSON_GetStringValue(cJSON_GetObjectItem(form, "isa")),
+		       cJSON_GetStringValue(cJSON_GetObjectItem(form, "origin")));
 	cJSON_ArrayForEach(file, cJSON_GetObjectItem(m, "files")) printf("  %s\n", file->string);
 	cJSON_Delete(m);
 }

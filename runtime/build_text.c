@@ -141,9 +141,9 @@ void build_header(const struct build *form, int n, struct text *t)
 
 	text_add(t, "/* The same in parts, for threads of your own: the phases in order, each when all tasks "
 	            "of the one\n"
-	            " * before are done; the tasks [begin, end) of a phase in any split, heaviest first. "
-	            "work is one\n"
-	            " * for all; scratch is each thread's own; both are aligned to 64.");
+	            " * before are done; the tasks [begin, end) of a phase in any split. work is one for all; "
+	            "scratch is\n"
+	            " * each thread's own; both are aligned to 64.");
 	text_add(t, chooses ? " Where the processor does\n * not run the library's code there are -1 tasks, and a run of "
 	                      "any returns -1; else 0. */\n"
 	                    : " A run returns 0. */\n");

@@ -216,6 +216,7 @@ for cc in gcc "$clang"; do
 done
 run 0 build attend.att $shape -o several --isa avx2,avx512,avx2 && [ "$(perl -MJSON::PP -0ne 'print map { $_->{isa} } @{decode_json($_)->{forms}}' several/manifest.json)" = avx512avx2 ]
 ok 'a list of ISAs, the best first'
+says out 'and for avx2 the default kernel'; ok 'and what each of them is'
 run 0 build attend.att $shape -o one --isa scalar, && [ ! -e one/attend_scalar.c ]; ok 'a list of one'
 run 2 build attend.att $shape -o several --isa avx2,avx3 && says err avx3; ok 'an ISA that there is not'
 run 2 build attend.att $shape -o several --isa avx2,neon && says err alone; ok 'processors of two kinds'
@@ -225,6 +226,7 @@ if [ -n "$LONG" ] && command -v qemu-aarch64 >/dev/null && command -v aarch64-li
 	ok '… under an emulator it is right'
 fi
 
+! grep -qi heaviest several/attend.h; ok 'nothing is said of an order that tasks need not have'
 run 2 build attend.att $shape -o lib --name 'a b'; ok 'a name that C cannot have'
 run 3 build attend.att $shape -o no/such/folder; ok 'a folder that cannot be made'
 run 2 build attend.att $shape -o lib --target tcc; ok 'a target without object files'
