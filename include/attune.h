@@ -201,8 +201,8 @@ enum attune_stage {
 };
 
 /* Any stage as text that parses back. From SCHEDULE on all ranks must be bound. `schedule`: text as printed
- * by this function, NULL for the cached winner or the default. An illegal one is ATTUNE_USAGE with the
- * reason. */
+ * by this function, NULL for the cached winner or the default. An illegal one, or one for another instruction set
+ * than the context was told, is ATTUNE_USAGE with the reason. */
 enum attune_status attune_emit(struct attune_program *, enum attune_stage, const char *schedule, char **text,
                                struct attune_error *);
 

@@ -33,13 +33,16 @@ static void render(struct arena *arena, const struct problem *problem, const str
 	c->source_key = tune_source_key(arena, &c->source, place->target, &c->options);
 }
 
-static enum attune_status given(struct arena *arena, const struct problem *problem, const char *text,
-                                struct schedule *s, struct attune_error *error)
+static enum attune_status given(const struct attune_context *c, struct arena *arena, const struct problem *problem,
+                                const char *text, struct schedule *s, struct attune_error *error)
 {
 	struct diags diags;
 	diags_init(&diags, arena, "schedule", text, strlen(text));
 	if (!schedule_parse(problem, text, strlen(text), s, &diags))
 		return runtime_fail_diags(error, ATTUNE_USAGE, &diags);
+	if (c->isa_given && s->isa != c->isa)
+		return runtime_fail(error, ATTUNE_USAGE, "the schedule is for %s, and %s was asked for", isa_info[s->isa].name,
+		                    isa_info[c->isa].name);
 	const char *why = schedule_illegal(arena, problem, s);
 	return why ? runtime_fail(error, ATTUNE_USAGE, "the schedule is not legal: %s", why) : ATTUNE_OK;
 }
@@ -86,7 +89,7 @@ enum attune_status program_variant(const struct attune_program *p, struct arena 
 	v->key = tune_key(arena, v->cascade, &place);
 	if (schedule) {
 		v->origin = "given";
-		if ((status = given(arena, v->problem, schedule, &v->choice.schedule, error)))
+		if ((status = given(p->context, arena, v->problem, schedule, &v->choice.schedule, error)))
 			return status;
 		render(arena, v->problem, &place, &v->choice);
 	} else if (naive) {

@@ -226,6 +226,9 @@ if [ -n "$LONG" ] && command -v qemu-aarch64 >/dev/null && command -v aarch64-li
 	ok '… under an emulator it is right'
 fi
 
+run 0 emit attend.att --stage schedule $shape --isa scalar && mv out scalar.sched &&
+	run 2 build attend.att $shape -o lib --schedule scalar.sched --isa avx2 && says err 'for scalar, and avx2 was asked for'
+ok 'a schedule for another ISA than the one asked for'
 ! grep -qi heaviest several/attend.h; ok 'nothing is said of an order that tasks need not have'
 run 2 build attend.att $shape -o lib --name 'a b'; ok 'a name that C cannot have'
 run 3 build attend.att $shape -o no/such/folder; ok 'a folder that cannot be made'

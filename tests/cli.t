@@ -97,6 +97,12 @@ run 2 bench sum.att -r N=3 M=4 --target cuda-emulated && says err 'clock'; ok 'n
 for stage in streams schedule tile c; do
 	run 0 emit sum.att --stage $stage -r N=3 M=4 && [ -s out ]; ok "emit $stage"
 done
+run 0 emit sum.att --stage schedule -r N=3 M=4 --isa scalar && mv out scalar.sched
+for command in 'emit --stage schedule' 'emit --stage c' explain; do
+	run 2 $command sum.att -r N=3 M=4 --schedule scalar.sched --isa avx2 && says err 'for scalar, and avx2 was asked for'
+	ok "$command: a schedule for another ISA than the one asked for"
+done
+run 0 emit sum.att --stage c -r N=3 M=4 --schedule scalar.sched --isa scalar && [ -s out ]; ok 'and for the same'
 run 0 emit sum.att --stage schedule -r N=3,M=4 --json && perl -MJSON::PP -0ne '
 	exit !(decode_json($_)->{stage} eq "schedule")' out
 ok 'emit as JSON'

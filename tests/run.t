@@ -40,6 +40,10 @@ shape='-r H=4 N=37 M=50 D=20 E=24'
 run 0 emit causal.att --stage schedule $shape && cp out one.sched &&
 	run 0 run causal.att $inputs --schedule one.sched --compare && says out given
 ok 'a schedule from a file'
+run 0 emit causal.att --stage schedule $shape --isa scalar && mv out scalar.sched &&
+	{ run 2 run causal.att $inputs --schedule scalar.sched --isa avx2 && says err 'for scalar, and avx2 was asked for' ||
+		says err "no compiler works here for avx2"; }
+ok 'a schedule for another ISA than the one asked for'
 run 2 run causal.att $inputs --schedule causal.att; ok 'what is no schedule'
 
 npy short.npy 2,49,24
