@@ -16,7 +16,6 @@ multiply-adds, of the case's type and ISA, or the bytes to be read at the rate m
 import argparse
 import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -25,6 +24,7 @@ import sys
 import time
 
 from peers_forms import work
+from peers_machine import machine_line
 from peers_report import page, summary, svg
 
 FAMILIES = ("torch", "onednn", "onnxruntime", "openblas")
@@ -158,24 +158,6 @@ def measure(case, programs, rounds):
     return row, notes
 
 
-def processor():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        lines = [line.split(":", 1) for line in f if ":" in line]
-    fields = {k.strip(): v.strip() for k, v in lines}
-    count = sum(k.strip() == "processor" for k, _ in lines)
-    return f"{fields.get('model name', platform.machine())}, family {fields.get('cpu family', '?')}, {count} processors"
-
-
-def versions():
-    found = []
-    for module in ("torch", "onnxruntime", "scipy_openblas64"):
-        try:
-            found.append(f"{module} {__import__(module).__version__}")
-        except (ImportError, AttributeError):
-            continue
-    return ", ".join(found) or "no peers installed"
-
-
 def write(o, machine, results):
     os.makedirs(o.output, exist_ok=True)
     for suffix, text in (("json", json.dumps({"machine": machine, "results": results}, indent=1)),
@@ -207,7 +189,7 @@ def main():
         all_cases = json.load(f)["cases"]
     cases = [c for c in all_cases if not o.name or any(c["name"].startswith(n) for n in o.name)]
     place = {c["name"]: i for i, c in enumerate(all_cases)}
-    machine = f"{processor()}; {versions()}; {o.rounds} rounds, {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}."
+    machine = machine_line(o.rounds)
     results = kept(o) if o.keep else []
     for threads in map(int, o.threads.split(",")):
         programs = Programs(o, threads)
