@@ -198,6 +198,8 @@ void schedule_settle_steps(const struct problem *problem, const struct schedule 
 			b->step = (uint16_t)gcd(b->step, d->stream_tile);
 		if (b->step < STEP_LEAST || (!p->contract[k].page && b->step == d->stream_tile))
 			b->step = b->stages = 0;
+		if (!b->pack && !d->across && !isa_is_device(s->isa) && !schedule_direct(streams_of(problem, s), &p->contract[k], s, b))
+			b->operand = OPERAND_COMPUTE; /* a page without steps is loaded, and widened by that */
 	}
 }
 

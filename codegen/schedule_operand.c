@@ -91,6 +91,8 @@ const char *operand_compute_why(struct arena *arena, const struct streams *all, 
 	bool any = false;
 	if (!(is_element(c, k->inner_a) && is_element(c, k->inner_b)) && is_summand(all, s, k->equation))
 		return "it is one of several sums that are added up, where its rounding would not cancel";
+	if (!is_element(c, k->inner_a) && operand_default(all, s, k) == OPERAND_BF16)
+		return "what is computed is rounded for bf16 only, and nothing that comes of it is";
 	uint32_t from = refused(c, k, OPERAND_BF16, DTYPE_BF16, &any);
 	if (!any || from == UINT32_MAX)
 		from = refused(c, k, OPERAND_F16, DTYPE_F16, &any);
@@ -100,37 +102,39 @@ const char *operand_compute_why(struct arena *arena, const struct streams *all, 
 	               : "not all it is multiplied with is i8, and none of it bf16 or f16";
 }
 
-/* Does all that comes of an equation's tensor come out as bf16? */
-static bool leaves_as_bf16(const struct cascade *c, uint32_t tensor)
+/* As what does that come out which is computed from a tensor, or is it? */
+static void leaves(const struct cascade *c, uint32_t tensor, bool *as_bf16, bool *as_other)
 {
-	bool any = false;
+	if (c->tensor.v[tensor].role == ROLE_OUT)
+		*(c->tensor.v[tensor].dtype == DTYPE_BF16 ? as_bf16 : as_other) = true;
 	for (uint32_t i = 0; i < c->equation.n; i++) {
 		const struct equation *q = &c->equation.v[i];
-		if (q->tensor == tensor || !expr_mentions(&c->pool, q->body, OP_READ, tensor))
-			continue;
-		any = true;
-		if (!leaves_as_bf16(c, q->tensor))
-			return false;
+		if (q->tensor != tensor && expr_mentions(&c->pool, q->body, OP_READ, tensor))
+			leaves(c, q->tensor, as_bf16, as_other);
 	}
-	return any || (c->tensor.v[tensor].role == ROLE_OUT && c->tensor.v[tensor].dtype == DTYPE_BF16);
 }
 
-/* What is computed meets elements narrower than bf16, and the sum is rounded to that: then a careful implementation
- * would round it too. */
-static bool rounds_anyway(const struct streams *all, const struct stream *s, const struct plan_contract *k)
+/* Is what is computed rounded to bf16 to be multiplied? Where the sum is rounded to that, a careful implementation would
+ * round it, too, also to meet elements that are narrower still; where nothing comes out so narrow, none would. */
+static enum operand_type operand_computed(const struct streams *all, const struct stream *s, const struct plan_contract *k,
+                                          enum operand_type usual)
 {
 	const struct cascade *c = all->cascade;
-	return !is_element(c, k->inner_a) && is_element(c, k->inner_b) && !is_summand(all, s, k->equation) &&
-	       operand_stands(OPERAND_BF16, c->tensor.v[expr_at(&c->pool, k->inner_b)->symbol].dtype) &&
-	       leaves_as_bf16(c, c->equation.v[k->equation].tensor);
+	bool as_bf16 = false, as_other = false;
+	leaves(c, c->equation.v[k->equation].tensor, &as_bf16, &as_other);
+	if (usual == OPERAND_BF16)
+		return as_bf16 ? usual : OPERAND_COMPUTE;
+	bool meets_narrow = is_element(c, k->inner_b) &&
+	                    operand_stands(OPERAND_BF16, c->tensor.v[expr_at(&c->pool, k->inner_b)->symbol].dtype);
+	return as_bf16 && !as_other && meets_narrow && !is_summand(all, s, k->equation) ? OPERAND_BF16 : usual;
 }
 
 enum operand_type operand_of_host(const struct streams *all, const struct stream *s, const struct plan_contract *k,
                                   enum isa isa)
 {
 	enum operand_type t = operand_default(all, s, k);
-	if (t == OPERAND_COMPUTE && rounds_anyway(all, s, k))
-		t = OPERAND_BF16;
+	if (!is_element(all->cascade, k->inner_a))
+		t = operand_computed(all, s, k, t);
 	for (uint32_t i = 0; i < all->cascade->tensor.n; i++)
 		if (all->cascade->tensor.v[i].dtype == DTYPE_F64)
 			return OPERAND_COMPUTE;

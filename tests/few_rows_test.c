@@ -21,6 +21,12 @@ static int below(int n)
 #define SCORES "S[b,h,n,m] = Q[b,h,n,d] * K[b,h/G,m,d] * 0.3"
 #define SOFTMAX "P = softmax[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[b,h/G,m,e]\n"
 
+#define PAGES                                                                                                    \
+	"kernel test\nrank B, H, N, M, D, E, C, W\nparam G = 4\nin K[5, C, H/G, D], Q[B, H, N, D], V[5, C, H/G, E] : f32\n" \
+	"in table[B, W] : i32, length[B] : i32\n" O                                                              \
+	"S[b,h,n,m] = Q[b,h,n,d] * K[table[b,m/C],m%C,h/G,d] where m < length[b]\n"                               \
+	"P = softmax[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[table[b,m/C],m%C,h/G,e]\n"
+
 static const struct {
 	const char *name, *text;
 	const char *narrow; /* tensors of this type, or NULL */
@@ -47,11 +53,9 @@ static const struct {
          TENSORS("B, M, H/G, D", "B, M, H/G, E") O "S[b,h,n,m] = Q[b,h,n,d] * K[b,m,h/G,d] * 0.3\n"
                                                    "P = softmax[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[b,m,h/G,e]\n",
          NULL, DTYPE_F32, 2e-5},
-        {"pages", "kernel test\nrank B, H, N, M, D, E, C, W\nparam G = 4\nin K[5, C, H/G, D], Q[B, H, N, D], V[5, C, H/G, E] : f32\n"
-                  "in table[B, W] : i32, length[B] : i32\n" O
-                  "S[b,h,n,m] = Q[b,h,n,d] * K[table[b,m/C],m%C,h/G,d] where m < length[b]\n"
-                  "P = softmax[m](S)\nO[b,h,n,e] = P[b,h,n,m] * V[table[b,m/C],m%C,h/G,e]\n",
-         NULL, DTYPE_F32, 2e-5},
+        {"pages", PAGES, NULL, DTYPE_F32, 2e-5},
+        {"pages of bf16", PAGES, "KVQ", DTYPE_BF16, 2e-5},
+        {"pages of bf16, which comes out as well", PAGES, "KVQO", DTYPE_BF16, 1e-2},
         {"no softmax", HEADS O SCORES "\nO[b,h,n,e] = sigmoid(S[b,h,n,m]) * V[b,h/G,m,e]\n", NULL, DTYPE_F32, 2e-5},
         {"groups of two sizes",
          TENSORS("B, H/G, M, D", "B, H/(2*G), M, E") O SCORES
@@ -61,12 +65,12 @@ static const struct {
 enum { KERNELS = sizeof kernel / sizeof *kernel };
 
 struct shape {
-	int64_t group, n, m, d, e;
+	int64_t group, n, m, d, e, page;
 };
 static const struct shape shapes[] = {
-        {4, 1, 100, 32, 32}, {3, 1, 64, 17, 16}, {7, 1, 33, 16, 48}, {8, 1, 70, 24, 7}, {2, 3, 50, 40, 64},
-        {5, 2, 1, 8, 8},     {16, 1, 40, 5, 16}, {4, 5, 150, 16, 16}, {6, 1, 200, 64, 80}, {1, 1, 90, 48, 32},
-        {12, 1, 41, 33, 9},
+        {4, 1, 100, 32, 32, 8}, {3, 1, 64, 17, 16, 2},  {7, 1, 33, 16, 48, 3},   {8, 1, 70, 24, 7, 16},
+        {2, 3, 50, 40, 64, 5},  {5, 2, 1, 8, 8, 1},     {16, 1, 40, 5, 16, 6},   {4, 5, 150, 16, 16, 33},
+        {6, 1, 200, 64, 80, 8}, {1, 1, 90, 48, 32, 10}, {12, 1, 41, 33, 9, 12},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -80,7 +84,8 @@ static struct cascade *bound(struct arena *a, int k, const struct shape *s, stru
 	diags_print(&d, errors);
 	for (uint32_t i = 0; c && i < c->rank.n; i++) {
 		const int64_t of[] = {['B'] = 1,       ['H'] = 2 * s->group, ['N'] = s->n, ['M'] = s->m,
-		                      ['D'] = s->d, ['E'] = s->e,         ['C'] = 8,   ['W'] = (s->m + 7) / 8};
+		                      ['D'] = s->d, ['E'] = s->e,         ['C'] = s->page,
+		                      ['W'] = (s->m + s->page - 1) / s->page};
 		if (c->rank.v[i].extent == NOT_BOUND)
 			c->rank.v[i].extent = of[(int)*c->rank.v[i].name];
 	}
@@ -166,9 +171,9 @@ static void test_choice(void)
 		struct shape shape;
 		bool grouped, inner;
 	} want[] = {
-	        {0, {4, 1, 8192, 128, 128}, true, false}, {0, {4, 4, 8192, 128, 128}, true, true},
-	        {0, {4, 64, 8192, 128, 128}, false, false}, {0, {1, 1, 8192, 128, 128}, false, false},
-	        {9, {4, 4, 8192, 128, 128}, false, false},  {13, {4, 1, 8192, 128, 128}, true, false},
+	        {0, {4, 1, 8192, 128, 128, 8}, true, false}, {0, {4, 4, 8192, 128, 128, 8}, true, true},
+	        {0, {4, 64, 8192, 128, 128, 8}, false, false}, {0, {1, 1, 8192, 128, 128, 8}, false, false},
+	        {9, {4, 4, 8192, 128, 128, 8}, false, false},  {15, {4, 1, 8192, 128, 128, 8}, true, false},
 	};
 	struct arena a;
 	arena_init(&a);
@@ -198,7 +203,7 @@ static void test_refusals(void)
 	};
 	static const char text[] = "isa avx512\nfuse all\nstream m for b h n\n  rows h:4\n  tile m:512 up\n  sparsity bounds\n"
 	                           "  contract S rows h:4 lanes m:4 by m:32 stages 3\n  contract O_sum rows h:4 lanes e:4\n";
-	static const struct shape shape = {4, 1, 1024, 128, 128};
+	static const struct shape shape = {4, 1, 1024, 128, 128, 8};
 	struct arena a;
 	struct diags d;
 	arena_init(&a);
