@@ -214,7 +214,7 @@ bool registers_fit(enum isa, int rows, int lanes);
 /* … with those that making an operand takes; `across`: of rows in the lanes. */
 bool registers_fit_twined(enum isa, int rows, int lanes, bool across);
 
-enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 16 };
+enum { MAX_DIMENSIONS = 64, MAX_CHOICES = 24 };
 enum field {
 	FIELD_FUSE,
 	FIELD_EXP,

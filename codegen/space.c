@@ -17,6 +17,7 @@ static const int64_t blocks[] = {
 /* Steps of contractions as 16 · coordinates + stages. */
 static const int64_t steps[] = {0, 16 * 16 + 3, 16 * 32 + 3, 16 * 64 + 3, 16 * 128 + 3, 16 * 64 + 1};
 #define COUNT(a) ((int)(sizeof(a) / sizeof *(a)))
+_Static_assert(COUNT(blocks) <= MAX_CHOICES, "each is a choice");
 
 static const struct stream_plan *plans(const struct space *s)
 {
