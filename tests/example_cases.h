@@ -17,6 +17,7 @@
 #define ATTUNE_TESTS_EXAMPLE_CASES_H
 
 #include <ctype.h>
+#include <glob.h>
 #include <stdlib.h>
 
 #include "tests/stages.h"
@@ -327,6 +328,21 @@ static struct oracle_tensor *example_inputs(struct arena *a, const struct exampl
 			inputs[to].data[j] = dtype_round(c->tensor.v[to].dtype, value[i].data[j]);
 	}
 	return inputs;
+}
+
+/* The names of all examples, with their numbers. */
+__attribute__((unused)) static void example_each(void (*each)(const char *name, int number))
+{
+	glob_t files;
+	if (glob("examples/*.att", 0, NULL, &files))
+		return;
+	for (size_t i = 0; i < files.gl_pathc; i++) {
+		char name[100];
+		const char *base = strrchr(files.gl_pathv[i], '/') + 1;
+		snprintf(name, sizeof name, "%.*s", (int)strcspn(base, "."), base);
+		each(name, (int)i);
+	}
+	globfree(&files);
 }
 
 #endif

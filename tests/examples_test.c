@@ -300,17 +300,17 @@ static void name_of(const char *path, char name[100])
 	snprintf(name, 100, "%.*s", (int)strcspn(base, "."), base);
 }
 
+static void run_numbered(const char *name, int number)
+{
+	(void)number;
+	run_example(name);
+}
+
 static void run_all(void)
 {
 	glob_t files;
 	char name[100], path[200];
-	if (!glob("examples/*.att", 0, NULL, &files)) {
-		for (size_t i = 0; i < files.gl_pathc; i++) {
-			name_of(files.gl_pathv[i], name);
-			run_example(name);
-		}
-		globfree(&files);
-	}
+	example_each(run_numbered);
 	if (!glob("tests/examples/*", 0, NULL, &files)) {
 		for (size_t i = 0; i < files.gl_pathc; i++) {
 			name_of(files.gl_pathv[i], name);

@@ -5,7 +5,6 @@
  *
  *     nan_test [NAME…]      only these examples
  */
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,20 +202,6 @@ static void try_rules(void)
 	}
 }
 
-static void try_all(void)
-{
-	glob_t files;
-	char name[100];
-	if (glob("examples/*.att", 0, NULL, &files))
-		return;
-	for (size_t i = 0; i < files.gl_pathc; i++) {
-		const char *base = strrchr(files.gl_pathv[i], '/') + 1;
-		snprintf(name, sizeof name, "%.*s", (int)strcspn(base, "."), base);
-		try_example(name, (int)i);
-	}
-	globfree(&files);
-}
-
 int main(int argc, char **argv)
 {
 	struct arena a;
@@ -233,7 +218,7 @@ int main(int argc, char **argv)
 		try_example(argv[i], i);
 	if (argc == 1) {
 		try_rules();
-		try_all();
+		example_each(try_example);
 	}
 	arena_free(&a);
 	return tap_done();
