@@ -133,6 +133,13 @@ static void test_default(void)
 	const int64_t large[] = {512, 2048, 64, 64};
 	struct cascade *c = bound(&a, 0, large, &why);
 	struct problem *p = c ? problem_new(&a, c, &stages_machine, &d) : NULL;
+	if (p) {
+		struct schedule wide = schedule_default(p, ISA_AVX512_BF16);
+		ok(wide.stream[0].contract[0].operand == OPERAND_BF16 && wide.stream[0].contract[1].operand == OPERAND_COMPUTE,
+		   "what is computed stays as it is where f32 comes out");
+		c->tensor.v[cascade_find_tensor(c, "O")].dtype = DTYPE_BF16;
+		p = problem_new(&a, c, &stages_machine, &d);
+	}
 	if (ok(p, "a problem %s", why.s)) {
 		struct schedule has = schedule_default(p, ISA_AVX512_BF16), lacks = schedule_default(p, ISA_AVX512);
 		ok(has.stream[0].contract[0].operand == OPERAND_BF16 && has.stream[0].contract[1].operand == OPERAND_BF16 &&
