@@ -183,7 +183,7 @@ static bool on_processor(struct stages *s, const struct example *e, int i)
 }
 
 /* Values in fragments, all in shared memory, and the naive form. */
-static void on_device(struct stages *s, const char *what)
+static void on_device(struct stages *s, const struct example *e, const char *what)
 {
 	static const char *const form[] = {"in fragments", "in shared memory", "naive"};
 	for (int f = 0; f < 3; f++) {
@@ -197,7 +197,7 @@ static void on_device(struct stages *s, const char *what)
 			continue;
 		}
 		for (int order = 0; good && order < (f ? 1 : EMULATE_ORDERS); order++)
-			good = stages_cuda(s, plain, (enum emulate_order)order, 1e-4);
+			good = stages_cuda(s, plain, (enum emulate_order)order, fmax(1e-4, e->tolerance));
 		tell(good ? '+' : '-', "%s on a device, %s %s", what, form[f], s->fault.s);
 	}
 }
@@ -231,7 +231,7 @@ static void try_case(const struct example *e, int i)
 		            (!tcc_here || through_library(&s, e, k, param, nparams));
 		tell(good ? '+' : '-', "%s %s", what, s.fault.s);
 		if (good && i < 2 && emulator_here)
-			on_device(&s, what);
+			on_device(&s, e, what);
 	}
 	arena_free(&a);
 }
