@@ -219,6 +219,7 @@ static bool passes_over_nan(struct worlds *w, uint32_t max)
 	if ((w->max->reduce != REDUCE_MAX && w->max->reduce != REDUCE_MIN) || !real)
 		return false;
 	memset(w->memo, 0, c->pool.node.n * sizeof *w->memo);
+	memset(w->tensor, 0, c->tensor.n * sizeof *w->tensor);
 	bool equal = true;
 	for (uint32_t i = 0; i < c->equation.n; i++) {
 		uint32_t t = c->equation.v[i].tensor;
